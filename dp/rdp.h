@@ -1,0 +1,66 @@
+// Renyi accountant of the Poisson-subsampled Gaussian mechanism.
+//
+// Adjacency: add or remove one record (sensitivity = clip norm). All results
+// are upper bounds: they may overstate the privacy loss, never understate it.
+// Sources: Mironov, Talwar, Zhang 2019 (arXiv:1908.10530) 3.3 for the
+// divergence, with signed binomials at fractional orders; Canonne, Kamath,
+// Steinke 2020 (arXiv:2004.00010) Proposition 12 for the conversion.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace hearsay::dp {
+
+// `steps` releases of the same mechanism.
+struct Releases {
+  double sample_rate = 0;       // q, [0, 1]
+  double noise_multiplier = 0;  // sigma: noise stddev / clip norm; 0 = no noise
+  std::uint64_t steps = 0;
+};
+
+struct EpsilonBound {
+  double epsilon = 0;  // +infinity when nothing is promised
+  double order = 0;    // The Renyi order that gave it.
+};
+
+// log A_alpha of one release; RDP(alpha) = LogMoment / (alpha - 1).
+// Requires: 0 <= q <= 1, sigma >= 0, alpha > 1.
+double LogMoment(double sample_rate, double noise_multiplier, double alpha);
+
+// {1.1, 1.2 ... 10.9} U {11 ... 63} U {128, 256, 512, 1024}
+std::span<const double> RenyiOrders();
+
+// Composes releases of any parameters, in any order.
+// Threads: one at a time. The divergence of a repeated (q, sigma) is cached.
+class RdpAccountant {
+ public:
+  RdpAccountant();
+  // Throws: std::invalid_argument (q or sigma out of range, NaN).
+  void Add(const Releases& releases);
+  // Epsilon so far at `delta`; 0 before any release.
+  // Requires: 0 < delta < 1. Throws: std::invalid_argument.
+  EpsilonBound Epsilon(double delta) const;
+  // What Epsilon would say after Add(releases), without adding.
+  EpsilonBound EpsilonAfter(const Releases& releases, double delta) const;
+
+ private:
+  std::span<const double> Divergence(double sample_rate,
+                                     double noise_multiplier) const;
+  std::vector<double> total_;  // Nats, one an order.
+  mutable double cached_rate_ = -1;
+  mutable double cached_noise_ = -1;
+  mutable std::vector<double> cached_;
+};
+
+EpsilonBound RdpEpsilon(const Releases& releases, double delta);
+
+// The smallest noise multiplier (within 1e-4 relative, rounded up) for which
+// RdpEpsilon(q, sigma, steps, delta) <= epsilon. Never overshoots epsilon.
+// Throws: std::invalid_argument; std::runtime_error if no sigma below 1e6 does.
+double CalibrateNoise(double sample_rate, std::uint64_t steps, double delta,
+                      double epsilon);
+
+}  // namespace hearsay::dp

@@ -1,0 +1,78 @@
+// The one interface of all compute back ends (model/cpu now, model/cuda later):
+// given weights and examples, the sum of clipped per-example gradients, or a
+// prediction, or an evaluation.
+//
+// One backward pass: per-example gradient norms come from the layer inputs and
+// output gradients which that pass already has, and the clipped sum is the same
+// weight-gradient product with rescaled rows ("book-keeping": Bu et al. 2022,
+// arXiv:2210.00038; ghost norms: Goodfellow 2015, arXiv:1510.01799).
+//
+// Shapes: B examples, I inputs, O outputs, P parameters; row-major float32.
+// Threads: one Network is used by one thread at a time; several may exist.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "model/spec.h"
+
+namespace hearsay::model {
+
+// Views; the caller keeps them alive for the call. B may be 0.
+struct Batch {
+  int count = 0;                    // B
+  std::span<const float> features;  // (B, I)
+  // Softmax cross-entropy: (B) class index; binary: (B) 0 or 1; MSE: (B, O).
+  std::span<const float> labels;
+};
+
+// What a private step saw. Egress class of every field: private.
+struct ClippedSumStatistics {
+  double loss_sum = 0;
+  int clipped = 0;   // Examples whose gradient norm exceeded the clip norm.
+  int rejected = 0;  // Examples with a gradient that is not finite: left out.
+};
+
+struct Evaluation {
+  double loss_sum = 0;
+  std::int64_t correct = 0;  // 0 for MSE
+  std::int64_t count = 0;
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  // Adds to `sum` (P) the sum over the batch of
+  //   grad_b * min(1, clip_norm / |grad_b|),
+  // where grad_b is the gradient of example b's own loss. No example adds a
+  // vector longer than clip_norm, rounding included.
+  // Requires: clip_norm > 0, sizes as above, batch.count <= max_batch.
+  virtual ClippedSumStatistics AddClippedSum(std::span<const float> weights,
+                                             const Batch& batch,
+                                             double clip_norm,
+                                             std::span<float> sum) = 0;
+
+  // The same without clipping: plain SGD, for comparison and pooled baselines.
+  virtual double AddSum(std::span<const float> weights, const Batch& batch,
+                        std::span<float> sum) = 0;
+
+  // Per-example gradient norms (B), as AddClippedSum uses them.
+  virtual void GradientNorms(std::span<const float> weights, const Batch& batch,
+                             std::span<float> norms) = 0;
+
+  // Last layer's values before the loss: logits or regression outputs (B, O).
+  virtual void Predict(std::span<const float> weights, int count,
+                       std::span<const float> features,
+                       std::span<float> outputs) = 0;
+
+  virtual Evaluation Evaluate(std::span<const float> weights,
+                              const Batch& batch) = 0;
+};
+
+// Allocates everything for batches of up to `max_batch`; no call allocates.
+// Throws: std::invalid_argument, std::bad_alloc.
+std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch);
+
+}  // namespace hearsay::model

@@ -1,0 +1,77 @@
+// Reading (memory-mapped) and writing (aside, synced, renamed) of safetensors:
+// shards, checkpoints and exported weights are all this one format, so any tool
+// that reads safetensors reads ours. Format: an 8-byte little-endian header
+// length, a JSON header, then the tensors' bytes.
+//
+// Files that we write carry "hearsay.checksum" in the metadata: XXH3-128 of the
+// whole file with the digits of the checksum itself taken as '0', so that a
+// flipped bit anywhere is noticed. Files of others have none and are accepted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace hearsay::model {
+
+// what() is "PATH: what is wrong".
+class FileError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+enum class DType { kU8, kI32, kI64, kF32, kF64 };
+
+struct Tensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  // Not owned.
+};
+
+using Metadata = std::map<std::string, std::string>;
+
+enum class Checksum { kIfPresent, kRequired };
+
+class SafetensorsFile {
+ public:
+  // Maps and checks the whole file: header syntax, shapes, offsets inside the
+  // file and not overlapping, checksum.
+  // Throws: FileError.
+  static SafetensorsFile Open(const std::filesystem::path& path,
+                              Checksum checksum = Checksum::kIfPresent);
+
+  const std::vector<Tensor>& tensors() const { return tensors_; }
+  const Metadata& metadata() const { return metadata_; }
+  const std::filesystem::path& path() const { return path_; }
+  // Throws: FileError if there is no such tensor, or not of that type.
+  std::span<const float> Floats(const std::string& name) const;
+  std::span<const std::uint8_t> Bytes(const std::string& name) const;
+  const Tensor& At(const std::string& name) const;
+
+ private:
+  std::filesystem::path path_;
+  std::shared_ptr<const std::byte> mapping_;
+  std::size_t size_ = 0;
+  std::vector<Tensor> tensors_;
+  Metadata metadata_;
+};
+
+// Replaces `path` whole or not at all: temporary beside it, fdatasync, rename,
+// fsync of the folder.
+// Throws: FileError (disk full, read-only, ...); the temporary is removed.
+void WriteSafetensors(const std::filesystem::path& path,
+                      const std::vector<Tensor>& tensors,
+                      const Metadata& metadata);
+
+// The file's bytes, as WriteSafetensors would write them.
+std::string EncodeSafetensors(const std::vector<Tensor>& tensors,
+                              const Metadata& metadata);
+
+}  // namespace hearsay::model

@@ -1,0 +1,76 @@
+// One node's examples, memory-mapped from a safetensors file that `hearsay
+// prep` wrote.
+//
+// Rows are stored compactly: one byte a categorical column ("codes"), one float
+// a numeric column already scaled by its public bounds ("values"), one float
+// label; Gather() expands them into network input, so a shard on disk and in
+// cache is several times smaller than its one-hot matrix.
+//
+// Threads: const after Open; any number of readers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/safetensors.h"
+
+namespace hearsay::model {
+
+struct ShardColumn {
+  std::string name;
+  // Categorical: its one-hot categories, in order. Numeric: empty.
+  std::vector<std::string> categories;
+  bool categorical() const { return !categories.empty(); }
+  // Network inputs that the column takes.
+  int width() const {
+    return categorical() ? static_cast<int>(categories.size()) : 1;
+  }
+};
+
+class Shard {
+ public:
+  // Checks everything that training relies on: checksum, shapes, every code
+  // within its column's categories, every value and label finite, every class
+  // label an integer in range. An empty shard is an error.
+  // Throws: FileError.
+  static Shard Open(const std::filesystem::path& path);
+
+  // Egress: private (use public_size() for anything that leaves).
+  std::size_t rows() const { return rows_; }
+  int features() const { return features_; }  // I: network inputs
+  int classes() const { return classes_; }    // 0: regression
+  const std::vector<ShardColumn>& columns() const { return columns_; }
+  // Rounded by prep to two significant digits; the schema owner may set it.
+  std::int64_t public_size() const { return public_size_; }
+  // Equal for shards whose columns and label mean the same. Egress: public.
+  const std::string& schema_fingerprint() const { return schema_fingerprint_; }
+  // Hex hash of the rows; names the data set in the ledger. Egress: private.
+  const std::string& content_hash() const { return content_hash_; }
+  const std::string& name() const { return name_; }  // of the schema
+
+  // features (rows.size(), I) and labels (rows.size()) are overwritten.
+  // Requires: every index < rows().
+  void Gather(std::span<const std::uint32_t> rows, std::span<float> features,
+              std::span<float> labels) const;
+
+ private:
+  explicit Shard(SafetensorsFile file);
+
+  SafetensorsFile file_;
+  std::span<const std::uint8_t> codes_;  // (rows, categorical columns)
+  std::span<const float> values_;        // (rows, numeric columns)
+  std::span<const float> labels_;        // (rows)
+  std::size_t rows_ = 0;
+  int features_ = 0;
+  int classes_ = 0;
+  std::int64_t public_size_ = 0;
+  std::vector<ShardColumn> columns_;
+  std::string schema_fingerprint_;
+  std::string content_hash_;
+  std::string name_;
+};
+
+}  // namespace hearsay::model

@@ -1,0 +1,61 @@
+// What a model is, as data: layers, loss, and where each parameter lies in the
+// flat arena. Nothing here computes.
+//
+// Two nodes may mix only if their models are the same; Canonical() is the text
+// that says so (the daemon hashes it into the model fingerprint).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace hearsay::model {
+
+enum class Activation { kNone, kRelu, kTanh, kGelu };
+
+enum class Loss { kSoftmaxCrossEntropy, kBinaryCrossEntropy, kMse };
+
+// Fully connected: out = activation(in * weight^T + bias).
+struct Dense {
+  int units = 0;
+  Activation activation = Activation::kNone;
+};
+
+struct ModelSpec {
+  int inputs = 0;
+  std::vector<Dense> layers;
+  Loss loss = Loss::kSoftmaxCrossEntropy;
+};
+
+// One named tensor inside the arena, named as PyTorch's nn.Sequential of the
+// same dense layers would: "0.weight" (units, inputs), "0.bias" (units).
+struct ParameterSlice {
+  std::string name;
+  std::size_t offset;
+  std::vector<std::int64_t> shape;
+  std::size_t size() const;
+};
+
+// Throws: std::invalid_argument that names the layer and says what is allowed
+// (no layers, units < 1, binary cross-entropy with outputs != 1, more than
+// 2^31 parameters...).
+void Validate(const ModelSpec& spec);
+
+// The functions below require a valid spec.
+int Outputs(const ModelSpec& spec);
+// Values an example's label takes in a Batch: 1, or Outputs() for kMse.
+int LabelWidth(const ModelSpec& spec);
+std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec);
+std::size_t ParameterCount(const ModelSpec& spec);
+// One line of text, equal exactly for equal models, stable across releases.
+std::string Canonical(const ModelSpec& spec);
+
+// The words of the configuration file. nullopt-free: throw
+// std::invalid_argument listing the allowed words.
+Activation ParseActivation(const std::string& word);
+Loss ParseLoss(const std::string& word);
+std::string Word(Activation activation);
+std::string Word(Loss loss);
+
+}  // namespace hearsay::model

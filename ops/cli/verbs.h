@@ -1,0 +1,39 @@
+// The verbs of `hearsay`, one group a file. Each Add function declares its
+// subcommands on `app`; a subcommand's callback does the work and either
+// returns (exit 0) or throws Exit with another of the documented codes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <stdexcept>
+#include <string>
+
+namespace hearsay::ops {
+
+// interface.md: exit codes.
+enum ExitCode : int {
+  kOk = 0,
+  kError = 1,
+  kUsage = 2,
+  kDegraded = 3,
+  kUnhealthy = 4,
+  kUnreachable = 5,
+  kUnauthorised = 6,
+  kTimedOut = 7,
+  kExhausted = 8,
+};
+
+// Ends the program with `code` after printing what() on stderr (if not empty).
+class Exit : public std::runtime_error {
+ public:
+  Exit(ExitCode exit_code, const std::string& message)
+      : std::runtime_error(message), code(exit_code) {}
+  const ExitCode code;
+};
+
+void AddClusterVerbs(CLI::App& app);  // up, down
+void AddNodeVerbs(CLI::App& app);     // status, wait, members, privacy, ...
+void AddDataVerbs(CLI::App& app);     // prep, synth
+void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
+void AddModelVerbs(CLI::App& app);    // eval, inspect
+
+}  // namespace hearsay::ops

@@ -1,0 +1,136 @@
+// Moves whole arrays between named members, and tells who is there.
+//
+// Control plane: one TCP connection a pair of members (Asio, length-prefixed
+// protobuf): hello with protocol version, cluster, node, model fingerprint and
+// UCX address; then heartbeats that carry an opaque report. Data plane: UCX
+// active messages of about 1 MiB, checksummed, handed over only when the whole
+// array has been verified. What the bytes mean is the caller's business.
+//
+// Delivery of an exchange is at most once; there is none between members that
+// are not connected. A member that restarts (new incarnation) is reconnected.
+// A node of another cluster, protocol or model is refused, and both sides are
+// told both values.
+//
+// Threads: constructed and used on the thread that runs `io`, callbacks too.
+// Nothing here blocks it.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "transport/buffer.h"
+#include "transport/result.h"
+
+namespace hearsay::transport {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
+
+// Every wait of the transport; the daemon derives them from cluster.profile.
+struct Timing {
+  Milliseconds heartbeat{250};       // between two heartbeats
+  Milliseconds suspect_after{1000};  // without a heartbeat
+  Milliseconds failed_after{2000};   // then the member is out of the ring
+  Milliseconds handshake{2000};      // connect + hello
+  Milliseconds retry_min{100};       // doubled up to retry_max, jittered
+  Milliseconds retry_max{2000};
+};
+
+struct Options {
+  std::string cluster;
+  std::string node;                // unique in the cluster
+  std::string model_fingerprint;   // opaque; must be equal to mix
+  std::string listen;              // HOST:PORT; port 0 = chosen by the system
+  std::string advertise;           // HOST:PORT told to others; "" = listen
+  std::vector<std::string> peers;  // HOST:PORT, retried for ever
+  std::size_t array_bytes = 0;     // size of every non-empty payload
+  std::size_t chunk_bytes = std::size_t{1} << 20;
+  Timing timing;
+  // Experiments and tests: holds every data message back on the sending side.
+  Milliseconds added_delay{0};
+};
+
+// Liveness as this node sees it. Words of the status: see interface.md.
+enum class MemberState { kAlive, kSuspect, kFailed, kLeft, kRefused };
+
+struct Member {
+  std::string node;     // "" while only an address is known
+  std::string address;  // HOST:PORT
+  MemberState state = MemberState::kFailed;
+  std::uint64_t incarnation = 0;
+  std::string last_error;   // "" if none; else one clear line
+  Clock::time_point since;  // of `state`
+  Clock::time_point heard;  // last heartbeat
+  std::string report;       // its latest, opaque
+  std::string lane;         // UCX transport in use, e.g. "tcp"
+};
+
+// An array with the version (step) its sender gave it. `payload` may be null:
+// a request that carries nothing.
+struct Message {
+  std::uint64_t version = 0;
+  Buffer payload;
+};
+
+// Gives the answer to a request; at most once, on the network thread, within
+// the asker's deadline or not at all.
+using Respond = std::function<void(Message answer)>;
+
+// What the owner hears. All on the network thread.
+struct Callbacks {
+  // A member's state or incarnation changed.
+  std::function<void(const Member&)> on_member;
+  std::function<void(const Member&)> on_report;
+  // A whole, verified request. Keep `respond` to answer later.
+  std::function<void(const std::string& from, Message, Respond)> on_request;
+  // An answer could not be delivered (lost after on_request): one-sided.
+  std::function<void(const std::string& to, const Error&)> on_answer_lost;
+};
+
+// Counters since start, per member. Egress: public.
+struct LinkCounters {
+  std::uint64_t bytes_out = 0, bytes_in = 0;
+  std::uint64_t requests_out = 0, answers_in = 0, timeouts = 0;
+  std::uint64_t requests_in = 0, answers_out = 0;
+  std::uint64_t dropped_checksum = 0, dropped_size = 0, dropped_stranger = 0,
+                dropped_late = 0, dropped_full = 0;
+};
+
+class Transport {
+ public:
+  // Binds, but does not connect before Start().
+  // Throws: std::system_error with a message that names the address (in use,
+  // not local), std::runtime_error (UCX).
+  static std::unique_ptr<Transport> Make(boost::asio::io_context& io,
+                                         const Options& options,
+                                         Callbacks callbacks);
+  virtual ~Transport() = default;
+
+  virtual void Start() = 0;
+  // Tells all members that this node leaves, then closes everything. `done` is
+  // called when no UCX operation refers to any buffer any more.
+  virtual void Leave(std::function<void()> done) = 0;
+
+  // Carried by every heartbeat from now on. At most 32 KiB.
+  virtual void SetReport(std::string report) = 0;
+
+  // Sends `request` to `to` and calls `done` once: with its answer, or with
+  // kTimeout after `deadline`, kPeerGone, kMalformed, kClosed.
+  virtual void Exchange(const std::string& to, Message request,
+                        Milliseconds deadline,
+                        std::function<void(Result<Message>)> done) = 0;
+
+  virtual std::vector<Member> members() const = 0;  // others, sorted by name
+  virtual LinkCounters counters(const std::string& member) const = 0;
+  // HOST:PORT actually bound.
+  virtual std::string address() const = 0;
+  // For filling payloads; one size, array_bytes. Threads: any.
+  virtual const std::shared_ptr<BufferPool>& buffers() const = 0;
+};
+
+}  // namespace hearsay::transport
