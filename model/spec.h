@@ -50,9 +50,11 @@ std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec);
 std::size_t ParameterCount(const ModelSpec& spec);
 // One line of text, equal exactly for equal models, stable across releases.
 std::string Canonical(const ModelSpec& spec);
+// The inverse of Canonical. Throws: std::invalid_argument.
+ModelSpec ParseCanonical(const std::string& text);
 
-// The words of the configuration file. nullopt-free: throw
-// std::invalid_argument listing the allowed words.
+// The words of the configuration file. Throw
+// std::invalid_argument that lists the allowed words.
 Activation ParseActivation(const std::string& word);
 Loss ParseLoss(const std::string& word);
 std::string Word(Activation activation);
