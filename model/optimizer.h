@@ -6,6 +6,7 @@
 // update = -lr v); Adam: Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,7 +25,8 @@ struct OptimizerSpec {
   double epsilon = 1e-8;
 };
 
-// A named float array that a checkpoint must save and restore.
+// A named float array that a checkpoint must save and restore. Names begin with
+// "optimizer." and differ between kinds.
 struct OptimizerState {
   std::string name;
   std::span<float> values;
@@ -34,6 +36,7 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   // Overwrites `update` (P) with what is to be added to the weights.
+  // Requires: both of size P.
   virtual void Update(std::span<const float> gradient,
                       std::span<float> update) = 0;
   // Views of everything that a resumed run needs, beside the step count.

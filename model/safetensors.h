@@ -42,7 +42,8 @@ enum class Checksum { kIfPresent, kRequired };
 class SafetensorsFile {
  public:
   // Maps and checks the whole file: header syntax, shapes, offsets inside the
-  // file and not overlapping, checksum.
+  // file, neither overlapping nor leaving holes, checksum. tensors() are in the
+  // order of their bytes.
   // Throws: FileError.
   static SafetensorsFile Open(const std::filesystem::path& path,
                               Checksum checksum = Checksum::kIfPresent);
@@ -64,8 +65,12 @@ class SafetensorsFile {
 };
 
 // Replaces `path` whole or not at all: temporary beside it, fdatasync, rename,
-// fsync of the folder.
+// fsync of the folder. Adds "hearsay.format" and "hearsay.checksum" to the
+// metadata. Data starts at a multiple of 64 bytes; in the file the widest types
+// come first, so that every element is aligned to its own size.
 // Throws: FileError (disk full, read-only, ...); the temporary is removed.
+// std::invalid_argument: bytes that do not fit their shape, a name used twice,
+// text that is not UTF-8.
 void WriteSafetensors(const std::filesystem::path& path,
                       const std::vector<Tensor>& tensors,
                       const Metadata& metadata);

@@ -19,16 +19,59 @@
 
 namespace hearsay::model {
 
+// The file: tensors "codes" U8 (rows, categorical columns), "values" F32 (rows,
+// numeric columns), "labels" F32 (rows); a tensor without columns is left out.
+// Metadata "hearsay.kind" = "shard", "hearsay.name", "hearsay.schema" (JSON:
+// columns and label), "hearsay.schema_fingerprint", "hearsay.public_size", and
+// optionally "hearsay.source".
+
 struct ShardColumn {
   std::string name;
   // Categorical: its one-hot categories, in order. Numeric: empty.
   std::vector<std::string> categories;
+  // Numeric: the public bounds that were scaled to -1 and 1.
+  double minimum = -1;
+  double maximum = 1;
   bool categorical() const { return !categories.empty(); }
   // Network inputs that the column takes.
   int width() const {
     return categorical() ? static_cast<int>(categories.size()) : 1;
   }
 };
+
+inline constexpr std::size_t kMaxCategories = 255;
+
+// What a label means.
+struct ShardLabel {
+  std::string name;
+  std::string description;
+  std::vector<std::string> classes;  // Empty: regression.
+  // Regression: the public bounds that were scaled to -1 and 1.
+  double minimum = -1;
+  double maximum = 1;
+};
+
+// A shard before it is a file; spans are not owned.
+struct ShardContents {
+  std::string name;    // of the schema
+  std::string source;  // where the rows came from, or empty
+  std::vector<ShardColumn> columns;
+  ShardLabel label;
+  std::int64_t public_size = 0;
+  std::span<const std::uint8_t> codes;  // (rows, categorical columns)
+  std::span<const float> values;        // (rows, numeric columns)
+  std::span<const float> labels;        // (rows)
+};
+
+// Checks all that Shard::Open checks, then writes as WriteSafetensors does.
+// Throws: FileError (also for contents that no Open would accept).
+void WriteShard(const std::filesystem::path& path,
+                const ShardContents& contents);
+
+// Hex hash of the names, categories and bounds of columns and label, and of the
+// names of the classes; descriptions do not matter.
+std::string SchemaFingerprint(const std::vector<ShardColumn>& columns,
+                              const ShardLabel& label);
 
 class Shard {
  public:
@@ -42,17 +85,20 @@ class Shard {
   std::size_t rows() const { return rows_; }
   int features() const { return features_; }  // I: network inputs
   int classes() const { return classes_; }    // 0: regression
+  const ShardLabel& label() const { return label_; }
   const std::vector<ShardColumn>& columns() const { return columns_; }
   // Rounded by prep to two significant digits; the schema owner may set it.
   std::int64_t public_size() const { return public_size_; }
   // Equal for shards whose columns and label mean the same. Egress: public.
   const std::string& schema_fingerprint() const { return schema_fingerprint_; }
-  // Hex hash of the rows; names the data set in the ledger. Egress: private.
+  // Hex hash of the rows and of the fingerprint; names the data set in the
+  // ledger. Egress: private.
   const std::string& content_hash() const { return content_hash_; }
-  const std::string& name() const { return name_; }  // of the schema
+  const std::string& name() const { return name_; }      // of the schema
+  const std::string& source() const { return source_; }  // may be empty
 
   // features (rows.size(), I) and labels (rows.size()) are overwritten.
-  // Requires: every index < rows().
+  // Does not allocate. Requires: every index < rows(), spans of those sizes.
   void Gather(std::span<const std::uint32_t> rows, std::span<float> features,
               std::span<float> labels) const;
 
@@ -68,9 +114,14 @@ class Shard {
   int classes_ = 0;
   std::int64_t public_size_ = 0;
   std::vector<ShardColumn> columns_;
+  ShardLabel label_;
+  // First network input of each categorical and of each numeric column.
+  std::vector<std::uint32_t> code_inputs_;
+  std::vector<std::uint32_t> value_inputs_;
   std::string schema_fingerprint_;
   std::string content_hash_;
   std::string name_;
+  std::string source_;
 };
 
 }  // namespace hearsay::model

@@ -12,8 +12,10 @@
 
 namespace hearsay::model {
 
+// kGelu is the exact one, x Phi(x), not the tanh approximation.
 enum class Activation { kNone, kRelu, kTanh, kGelu };
 
+// Of one example. kMse is the mean over the outputs, as PyTorch's.
 enum class Loss { kSoftmaxCrossEntropy, kBinaryCrossEntropy, kMse };
 
 // Fully connected: out = activation(in * weight^T + bias).
@@ -28,8 +30,10 @@ struct ModelSpec {
   Loss loss = Loss::kSoftmaxCrossEntropy;
 };
 
-// One named tensor inside the arena, named as PyTorch's nn.Sequential of the
-// same dense layers would: "0.weight" (units, inputs), "0.bias" (units).
+// One named tensor inside the arena: "0.weight" (units, inputs), "0.bias"
+// (units), then "2.weight"... Named as PyTorch's nn.Sequential of the same
+// layers would, where an activation other than none is a module with a number
+// of its own, so that load_state_dict takes an exported file as it is.
 struct ParameterSlice {
   std::string name;
   std::size_t offset;

@@ -1,0 +1,24 @@
+// The three matrix products of a dense layer, on one thread of OpenBLAS.
+//
+// Shapes: B rows, I inputs, O outputs; row-major float32. B may be 0.
+#pragma once
+
+namespace hearsay::model::cpu {
+
+// out (B, O) = in (B, I) * weight (O, I)^T
+void Project(int B, int I, int O, const float* in, const float* weight,
+             float* out);
+
+// grad_in (B, I) = grad_out (B, O) * weight (O, I)
+void ProjectBack(int B, int I, int O, const float* grad_out,
+                 const float* weight, float* grad_in);
+
+// grad_weight (O, I) += grad_out (B, O)^T * in (B, I)
+void AddOuterProducts(int B, int I, int O, const float* grad_out,
+                      const float* in, float* grad_weight);
+
+// Keeps an OpenBLAS that was built with threads from using any but the caller's
+// (the serial build, which we link where there is one, has none to use).
+void UseOneThread();
+
+}  // namespace hearsay::model::cpu

@@ -1,0 +1,318 @@
+// The CPU back end of model/network.h: dense layers on one thread.
+//
+// Everything a call needs lies in one arena, cut up at construction.
+// Shapes: B examples, I inputs and U units of a layer, P parameters.
+#include "model/network.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "model/arena.h"
+#include "model/cpu/activations.h"
+#include "model/cpu/clipping.h"
+#include "model/cpu/gemm.h"
+#include "model/cpu/losses.h"
+
+namespace hearsay::model {
+
+namespace {
+
+// One dense layer: where its parameters lie, and its share of the scratch.
+struct Layer {
+  int inputs = 0;
+  int units = 0;
+  Activation activation = Activation::kNone;
+  std::size_t weight = 0;  // Offsets into the weights, and into any gradient.
+  std::size_t bias = 0;
+  float* z = nullptr;     // (B, U) before the activation; often == out.
+  float* out = nullptr;   // (B, U)
+  float* grad = nullptr;  // (B, U) with respect to z
+
+  std::size_t Values(int B) const {
+    return static_cast<std::size_t>(B) * static_cast<std::size_t>(units);
+  }
+};
+
+// Hands out cache-line aligned pieces; first counting, then for real.
+class Cutter {
+ public:
+  explicit Cutter(float* base) : base_(base) {}
+  float* Take(std::size_t size) {
+    float* const piece = base_ == nullptr ? nullptr : base_ + used_;
+    constexpr std::size_t kLine = 64 / sizeof(float);
+    used_ += (size + kLine - 1) / kLine * kLine;
+    return piece;
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  float* base_;
+  std::size_t used_ = 0;
+};
+
+class CpuNetwork final : public Network {
+ public:
+  CpuNetwork(const ModelSpec& spec, int max_batch);
+
+  ClippedSumStatistics AddClippedSum(std::span<const float> weights,
+                                     const Batch& batch, double clip_norm,
+                                     std::span<float> sum) override;
+  double AddSum(std::span<const float> weights, const Batch& batch,
+                std::span<float> sum) override;
+  void GradientNorms(std::span<const float> weights, const Batch& batch,
+                     std::span<float> norms) override;
+  void Predict(std::span<const float> weights, int count,
+               std::span<const float> features,
+               std::span<float> outputs) override;
+  Evaluation Evaluate(std::span<const float> weights,
+                      const Batch& batch) override;
+
+ private:
+  std::size_t CutScratch(float* base);
+  void Require(std::span<const float> weights, const Batch& batch) const;
+  const float* InputOf(std::size_t layer, const float* features) const {
+    return layer == 0 ? features : layers_[layer - 1].out;
+  }
+
+  // The passes, each of which needs the ones before it.
+  void Forward(const float* weights, int B, const float* features);
+  void Losses(const Batch& batch);
+  void Backward(const float* weights, int B);
+  void SquaredNorms(int B, const float* features);
+  // Returns the features to use in their stead.
+  const float* ZeroRejectedRows(int B, const float* features);
+  void AddWeightGradients(int B, const float* features, std::span<float> sum);
+
+  // Constant after construction.
+  const Loss loss_;
+  const int inputs_;
+  const int outputs_;
+  const int label_width_;
+  const int max_batch_;
+  const std::size_t parameters_;
+  std::vector<Layer> layers_;
+
+  Arena scratch_;
+  float* losses_ = nullptr;    // (B)
+  float* factors_ = nullptr;   // (B); before clipping, scratch of the loss
+  float* features_ = nullptr;  // (B, I), used only when rows must be zeroed
+  std::vector<double> squared_norms_;  // (B)
+};
+
+CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
+    : loss_(spec.loss),
+      inputs_(spec.inputs),
+      outputs_(Outputs(spec)),
+      label_width_(LabelWidth(spec)),
+      max_batch_(max_batch),
+      parameters_(ParameterCount(spec)),
+      squared_norms_(static_cast<std::size_t>(max_batch)) {
+  std::size_t next = 0;
+  int inputs = spec.inputs;
+  for (const Dense& dense : spec.layers) {
+    Layer layer{.inputs = inputs,
+                .units = dense.units,
+                .activation = dense.activation,
+                .weight = next,
+                .bias = 0};
+    layer.bias = next + static_cast<std::size_t>(inputs) *
+                            static_cast<std::size_t>(dense.units);
+    next = layer.bias + static_cast<std::size_t>(dense.units);
+    layers_.push_back(layer);
+    inputs = dense.units;
+  }
+  scratch_ = Arena(CutScratch(nullptr));
+  CutScratch(scratch_.span().data());
+  cpu::UseOneThread();
+}
+
+std::size_t CpuNetwork::CutScratch(float* base) {
+  Cutter cutter(base);
+  const auto rows = static_cast<std::size_t>(max_batch_);
+  losses_ = cutter.Take(rows);
+  factors_ = cutter.Take(rows);
+  features_ = cutter.Take(rows * static_cast<std::size_t>(inputs_));
+  for (Layer& layer : layers_) {
+    layer.z = cutter.Take(layer.Values(max_batch_));
+    layer.out = cpu::KeepsInput(layer.activation)
+                    ? cutter.Take(layer.Values(max_batch_))
+                    : layer.z;
+    layer.grad = cutter.Take(layer.Values(max_batch_));
+  }
+  return cutter.used();
+}
+
+void CpuNetwork::Require(std::span<const float> weights,
+                         const Batch& batch) const {
+  assert(weights.size() == parameters_);
+  assert(batch.count >= 0 && batch.count <= max_batch_);
+  const auto rows = static_cast<std::size_t>(batch.count);
+  assert(batch.features.size() == rows * static_cast<std::size_t>(inputs_));
+  assert(batch.labels.size() == rows * static_cast<std::size_t>(label_width_));
+  assert(
+      cpu::LabelsInRange(loss_, batch.count, outputs_, batch.labels.data()) &&
+      "a label that is no class of this model");
+}
+
+void CpuNetwork::Forward(const float* weights, int B, const float* features) {
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = layers_[l];
+    cpu::Project(B, layer.inputs, layer.units, InputOf(l, features),
+                 weights + layer.weight, layer.z);
+    cpu::AddBiasAndActivate(layer.activation, B, layer.units,
+                            weights + layer.bias, layer.z, layer.out);
+  }
+}
+
+void CpuNetwork::Losses(const Batch& batch) {
+  const Layer& last = layers_.back();
+  cpu::LossGradients(loss_, batch.count, outputs_, last.out,
+                     batch.labels.data(), losses_, last.grad, factors_);
+}
+
+void CpuNetwork::Backward(const float* weights, int B) {
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    const Layer& layer = layers_[l];
+    cpu::MultiplyByDerivative(layer.activation, layer.Values(B), layer.z,
+                              layer.out, layer.grad);
+    if (l > 0)
+      cpu::ProjectBack(B, layer.inputs, layer.units, layer.grad,
+                       weights + layer.weight, layers_[l - 1].grad);
+  }
+}
+
+void CpuNetwork::SquaredNorms(int B, const float* features) {
+  // A loss that is not finite rejects its example, whatever its gradient.
+  for (int b = 0; b < B; ++b)
+    squared_norms_[static_cast<std::size_t>(b)] =
+        losses_[b] - losses_[b] == 0 ? 0
+                                     : std::numeric_limits<double>::infinity();
+  const std::span<double> norms(squared_norms_.data(),
+                                static_cast<std::size_t>(B));
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    cpu::AddSquaredNorms(B, layers_[l].inputs, layers_[l].units,
+                         InputOf(l, features), layers_[l].grad, norms);
+}
+
+const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
+  for (const Layer& layer : layers_) {
+    cpu::ZeroRowsWithoutFactor(B, layer.units, factors_, layer.out);
+    cpu::ZeroRowsWithoutFactor(B, layer.units, factors_, layer.grad);
+  }
+  // The caller's features are const. This copy is rare, so it costs nothing.
+  std::copy_n(features,
+              static_cast<std::size_t>(B) * static_cast<std::size_t>(inputs_),
+              features_);
+  cpu::ZeroRowsWithoutFactor(B, inputs_, factors_, features_);
+  return features_;
+}
+
+void CpuNetwork::AddWeightGradients(int B, const float* features,
+                                    std::span<float> sum) {
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = layers_[l];
+    cpu::AddOuterProducts(B, layer.inputs, layer.units, layer.grad,
+                          InputOf(l, features), sum.data() + layer.weight);
+  }
+}
+
+ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
+                                               const Batch& batch,
+                                               double clip_norm,
+                                               std::span<float> sum) {
+  Require(weights, batch);
+  assert(clip_norm > 0 && sum.size() == parameters_);
+  const int B = batch.count;
+  const auto rows = static_cast<std::size_t>(B);
+  const float* features = batch.features.data();
+  Forward(weights.data(), B, features);
+  Losses(batch);
+  Backward(weights.data(), B);
+  SquaredNorms(B, features);
+
+  const cpu::ClipCount count = cpu::ClipFactors(
+      clip_norm, {squared_norms_.data(), rows}, {factors_, rows});
+  if (count.rejected > 0) features = ZeroRejectedRows(B, features);
+  for (const Layer& layer : layers_)
+    cpu::ScaleRowsAndAddTo(B, layer.units, factors_, layer.grad,
+                           sum.data() + layer.bias);
+  AddWeightGradients(B, features, sum);
+
+  ClippedSumStatistics statistics{.clipped = count.clipped,
+                                  .rejected = count.rejected};
+  for (std::size_t b = 0; b < rows; ++b)
+    if (squared_norms_[b] < std::numeric_limits<double>::infinity())
+      statistics.loss_sum += losses_[b];
+  return statistics;
+}
+
+double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
+                          std::span<float> sum) {
+  Require(weights, batch);
+  assert(sum.size() == parameters_);
+  const int B = batch.count;
+  Forward(weights.data(), B, batch.features.data());
+  Losses(batch);
+  Backward(weights.data(), B);
+  for (const Layer& layer : layers_)
+    cpu::AddRowsTo(B, layer.units, layer.grad, sum.data() + layer.bias);
+  AddWeightGradients(B, batch.features.data(), sum);
+  return std::accumulate(losses_, losses_ + B, 0.0);
+}
+
+void CpuNetwork::GradientNorms(std::span<const float> weights,
+                               const Batch& batch, std::span<float> norms) {
+  Require(weights, batch);
+  assert(norms.size() == static_cast<std::size_t>(batch.count));
+  Forward(weights.data(), batch.count, batch.features.data());
+  Losses(batch);
+  Backward(weights.data(), batch.count);
+  SquaredNorms(batch.count, batch.features.data());
+  for (std::size_t b = 0; b < norms.size(); ++b) {
+    // NaN cannot come out of SquaredNorms: each addend is finite or infinite.
+    norms[b] = static_cast<float>(std::sqrt(squared_norms_[b]));
+  }
+}
+
+void CpuNetwork::Predict(std::span<const float> weights, int count,
+                         std::span<const float> features,
+                         std::span<float> outputs) {
+  assert(weights.size() == parameters_);
+  assert(count >= 0 && count <= max_batch_);
+  const auto rows = static_cast<std::size_t>(count);
+  assert(features.size() == rows * static_cast<std::size_t>(inputs_));
+  assert(outputs.size() == rows * static_cast<std::size_t>(outputs_));
+  Forward(weights.data(), count, features.data());
+  std::copy_n(layers_.back().out, outputs.size(), outputs.data());
+}
+
+Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
+                                const Batch& batch) {
+  Require(weights, batch);
+  const int B = batch.count;
+  Forward(weights.data(), B, batch.features.data());
+  Losses(batch);
+  return {.loss_sum = std::accumulate(losses_, losses_ + B, 0.0),
+          .correct = cpu::CountCorrect(loss_, B, outputs_, layers_.back().out,
+                                       batch.labels.data()),
+          .count = B};
+}
+
+}  // namespace
+
+std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch) {
+  Validate(spec);
+  if (max_batch < 1)
+    throw std::invalid_argument(fmt::format(
+        "a network needs room for 1 or more examples, not {}", max_batch));
+  return std::make_unique<CpuNetwork>(spec, max_batch);
+}
+
+}  // namespace hearsay::model

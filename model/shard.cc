@@ -1,0 +1,306 @@
+#include "model/shard.h"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "model/digest.h"
+
+namespace hearsay::model {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kKind = "hearsay.kind";
+constexpr const char* kName = "hearsay.name";
+constexpr const char* kSource = "hearsay.source";
+constexpr const char* kSchema = "hearsay.schema";
+constexpr const char* kFingerprint = "hearsay.schema_fingerprint";
+constexpr const char* kPublicSize = "hearsay.public_size";
+
+// A first layer beyond this is a mistake in the schema.
+constexpr std::size_t kMaxFeatures = 1'000'000;
+
+[[noreturn]] void Fail(const std::filesystem::path& path,
+                       const std::string& what) {
+  throw FileError(path.string() + ": " + what);
+}
+
+// Columns and label as JSON; what the fingerprint hashes, so its members and
+// their spelling are frozen. Descriptions are added beside it.
+json Meaning(const std::vector<ShardColumn>& columns, const ShardLabel& label) {
+  json list = json::array();
+  for (const ShardColumn& column : columns) {
+    if (column.categorical()) {
+      list.push_back({{"name", column.name},
+                      {"kind", "categorical"},
+                      {"categories", column.categories}});
+    } else {
+      list.push_back({{"name", column.name},
+                      {"kind", "numeric"},
+                      {"min", column.minimum},
+                      {"max", column.maximum}});
+    }
+  }
+  json meaning = {{"name", label.name}, {"classes", label.classes}};
+  if (label.classes.empty()) {
+    meaning["min"] = label.minimum;
+    meaning["max"] = label.maximum;
+  }
+  return {{"columns", list}, {"label", meaning}};
+}
+
+ShardColumn ParseColumn(const json& entry) {
+  ShardColumn column;
+  entry.at("name").get_to(column.name);
+  if (entry.at("kind").get<std::string>() == "categorical") {
+    entry.at("categories").get_to(column.categories);
+    if (column.categories.empty())
+      throw std::invalid_argument("column " + column.name +
+                                  " has no categories");
+  } else {
+    entry.at("min").get_to(column.minimum);
+    entry.at("max").get_to(column.maximum);
+  }
+  return column;
+}
+
+ShardLabel ParseLabel(const json& entry) {
+  ShardLabel label;
+  entry.at("name").get_to(label.name);
+  label.description = entry.value("description", "");
+  entry.at("classes").get_to(label.classes);
+  if (label.classes.empty()) {
+    entry.at("min").get_to(label.minimum);
+    entry.at("max").get_to(label.maximum);
+  }
+  return label;
+}
+
+void CheckSchema(const std::filesystem::path& path,
+                 const std::vector<ShardColumn>& columns,
+                 const ShardLabel& label) {
+  if (columns.empty()) Fail(path, "the schema has no columns");
+  std::set<std::string> names;
+  std::size_t features = 0;
+  for (const ShardColumn& column : columns) {
+    if (!names.insert(column.name).second)
+      Fail(path, "two columns are called " + column.name);
+    if (column.categories.size() > kMaxCategories)
+      Fail(path, "column " + column.name + " has " +
+                     std::to_string(column.categories.size()) +
+                     " categories; at most 255 fit");
+    features += static_cast<std::size_t>(column.width());
+  }
+  if (features > kMaxFeatures)
+    Fail(path, std::to_string(features) + " network inputs are too many");
+  if (label.classes.size() == 1)
+    Fail(path, "a label of one class teaches nothing");
+}
+
+// Sizes fit each other, and everything that training relies on holds.
+void CheckRows(const std::filesystem::path& path, const ShardContents& rows) {
+  const std::size_t count = rows.labels.size();
+  if (count == 0) Fail(path, "has no rows");
+  if (count > UINT32_MAX) Fail(path, "has more than 2^32 rows");
+  std::vector<const ShardColumn*> categorical;
+  std::vector<const ShardColumn*> numeric;
+  for (const ShardColumn& column : rows.columns)
+    (column.categorical() ? categorical : numeric).push_back(&column);
+  if (rows.codes.size() != count * categorical.size() ||
+      rows.values.size() != count * numeric.size())
+    Fail(path, "the tensors do not have the rows and columns of the schema");
+
+  for (std::size_t i = 0; i < rows.codes.size(); ++i) {
+    const ShardColumn& column = *categorical[i % categorical.size()];
+    if (rows.codes[i] >= column.categories.size())
+      Fail(path, "row " + std::to_string(i / categorical.size()) + ": code " +
+                     std::to_string(rows.codes[i]) + " of column " +
+                     column.name + " is not below " +
+                     std::to_string(column.categories.size()));
+  }
+  for (std::size_t i = 0; i < rows.values.size(); ++i)
+    if (!std::isfinite(rows.values[i]))
+      Fail(path, "row " + std::to_string(i / numeric.size()) +
+                     ": the value of column " +
+                     numeric[i % numeric.size()]->name + " is not finite");
+  const auto classes = static_cast<float>(rows.label.classes.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const float label = rows.labels[i];
+    if (!std::isfinite(label) ||
+        (classes > 0 &&
+         (label < 0 || label >= classes || label != std::floor(label))))
+      Fail(path, "row " + std::to_string(i) + ": the label is not " +
+                     (classes > 0 ? "a class index" : "finite"));
+  }
+}
+
+const std::string& Required(const SafetensorsFile& file, const char* key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end())
+    Fail(file.path(), std::string("is not a shard: no metadata ") + key);
+  return found->second;
+}
+
+std::int64_t ParsePublicSize(const SafetensorsFile& file) {
+  const std::string& text = Required(file, kPublicSize);
+  std::int64_t size = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), size);
+  if (error != std::errc() || end != text.data() + text.size() || size < 1)
+    Fail(file.path(), std::string(kPublicSize) + " = \"" + text +
+                          "\" is not a positive number");
+  return size;
+}
+
+// Absent means no columns, which CheckRows compares with the schema.
+template <typename Read>
+auto Optional(const SafetensorsFile& file, const char* name, Read read)
+    -> decltype(read(name)) {
+  for (const Tensor& tensor : file.tensors())
+    if (tensor.name == name) return read(name);
+  return {};
+}
+
+void CheckShape(const SafetensorsFile& file, const char* name,
+                const std::vector<std::int64_t>& shape) {
+  for (const Tensor& tensor : file.tensors())
+    if (tensor.name == name && tensor.shape != shape)
+      Fail(file.path(), std::string("tensor ") + name + " has shape " +
+                            json(tensor.shape).dump() + ", the schema needs " +
+                            json(shape).dump());
+}
+
+std::string ContentHash(const std::string& fingerprint,
+                        const ShardContents& rows) {
+  Digest digest;
+  digest.Add(std::as_bytes(std::span(fingerprint)));
+  digest.Add(std::as_bytes(rows.codes));
+  digest.Add(std::as_bytes(rows.values));
+  digest.Add(std::as_bytes(rows.labels));
+  return digest.Hex();
+}
+
+}  // namespace
+
+std::string SchemaFingerprint(const std::vector<ShardColumn>& columns,
+                              const ShardLabel& label) {
+  const std::string text = Meaning(columns, label).dump();
+  Digest digest;
+  digest.Add(std::as_bytes(std::span(text)));
+  return digest.Hex();
+}
+
+void WriteShard(const std::filesystem::path& path,
+                const ShardContents& contents) {
+  CheckSchema(path, contents.columns, contents.label);
+  CheckRows(path, contents);
+  if (contents.public_size < 1) Fail(path, "the public size must be positive");
+  const auto rows = static_cast<std::int64_t>(contents.labels.size());
+  std::vector<Tensor> tensors;
+  const auto add = [&](const char* name, DType dtype, auto values) {
+    if (values.empty()) return;
+    const auto columns = static_cast<std::int64_t>(values.size()) / rows;
+    tensors.push_back({name, dtype, {rows, columns}, std::as_bytes(values)});
+  };
+  add("codes", DType::kU8, contents.codes);
+  add("values", DType::kF32, contents.values);
+  tensors.push_back(
+      {"labels", DType::kF32, {rows}, std::as_bytes(contents.labels)});
+
+  json schema = Meaning(contents.columns, contents.label);
+  schema["label"]["description"] = contents.label.description;
+  Metadata metadata = {
+      {kKind, "shard"},
+      {kName, contents.name},
+      {kSchema, schema.dump()},
+      {kFingerprint, SchemaFingerprint(contents.columns, contents.label)},
+      {kPublicSize, std::to_string(contents.public_size)}};
+  if (!contents.source.empty()) metadata[kSource] = contents.source;
+  WriteSafetensors(path, tensors, metadata);
+}
+
+Shard Shard::Open(const std::filesystem::path& path) {
+  return Shard(SafetensorsFile::Open(path, Checksum::kRequired));
+}
+
+Shard::Shard(SafetensorsFile file) : file_(std::move(file)) {
+  const auto& path = file_.path();
+  if (Required(file_, kKind) != "shard")
+    Fail(path, "is not a shard but a " + Required(file_, kKind));
+  name_ = Required(file_, kName);
+  public_size_ = ParsePublicSize(file_);
+  if (const auto source = file_.metadata().find(kSource);
+      source != file_.metadata().end())
+    source_ = source->second;
+  try {
+    const json schema = json::parse(Required(file_, kSchema));
+    for (const json& entry : schema.at("columns"))
+      columns_.push_back(ParseColumn(entry));
+    label_ = ParseLabel(schema.at("label"));
+  } catch (const json::exception& error) {
+    Fail(path, std::string("its schema is malformed: ") + error.what());
+  } catch (const std::invalid_argument& error) {
+    Fail(path, std::string("its schema is malformed: ") + error.what());
+  }
+  CheckSchema(path, columns_, label_);
+  schema_fingerprint_ = SchemaFingerprint(columns_, label_);
+  if (schema_fingerprint_ != Required(file_, kFingerprint))
+    Fail(path, "its schema does not have the fingerprint that it records");
+  classes_ = static_cast<int>(label_.classes.size());
+
+  for (const ShardColumn& column : columns_) {
+    (column.categorical() ? code_inputs_ : value_inputs_)
+        .push_back(static_cast<std::uint32_t>(features_));
+    features_ += column.width();
+  }
+  codes_ = Optional(file_, "codes",
+                    [&](const char* name) { return file_.Bytes(name); });
+  values_ = Optional(file_, "values",
+                     [&](const char* name) { return file_.Floats(name); });
+  labels_ = file_.Floats("labels");
+  rows_ = labels_.size();
+  const auto rows = static_cast<std::int64_t>(rows_);
+  CheckShape(file_, "labels", {rows});
+  CheckShape(file_, "codes",
+             {rows, static_cast<std::int64_t>(code_inputs_.size())});
+  CheckShape(file_, "values",
+             {rows, static_cast<std::int64_t>(value_inputs_.size())});
+  ShardContents contents;
+  contents.columns = columns_;
+  contents.label = label_;
+  contents.codes = codes_;
+  contents.values = values_;
+  contents.labels = labels_;
+  CheckRows(path, contents);
+  content_hash_ = ContentHash(schema_fingerprint_, contents);
+}
+
+void Shard::Gather(std::span<const std::uint32_t> rows,
+                   std::span<float> features, std::span<float> labels) const {
+  const auto width = static_cast<std::size_t>(features_);
+  assert(features.size() == rows.size() * width);
+  assert(labels.size() == rows.size());
+  if (rows.empty()) return;
+  std::memset(features.data(), 0, features.size_bytes());
+  float* out = features.data();
+  for (std::size_t i = 0; i < rows.size(); ++i, out += width) {
+    const std::size_t row = rows[i];
+    assert(row < rows_);
+    const std::uint8_t* codes = codes_.data() + row * code_inputs_.size();
+    for (std::size_t c = 0; c < code_inputs_.size(); ++c)
+      out[code_inputs_[c] + codes[c]] = 1.0F;
+    const float* values = values_.data() + row * value_inputs_.size();
+    for (std::size_t v = 0; v < value_inputs_.size(); ++v)
+      out[value_inputs_[v]] = values[v];
+    labels[i] = labels_[row];
+  }
+}
+
+}  // namespace hearsay::model

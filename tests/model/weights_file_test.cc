@@ -1,0 +1,116 @@
+#include "model/weights_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "tests/support/temporary_folder.h"
+
+namespace hearsay::model {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+const ModelSpec kSpec{
+    4, {{3, Activation::kTanh}, {2}}, Loss::kSoftmaxCrossEntropy};
+
+class WeightsFileTest : public ::testing::Test {
+ protected:
+  WeightsFileTest() : weights_(ParameterCount(kSpec)) {
+    std::iota(weights_.begin(), weights_.end(), 1.5f);
+    metadata_ = {{kKindKey, kCheckpointKind},
+                 {kModelKey, Canonical(kSpec)},
+                 {kStepKey, "17"}};
+  }
+
+  std::vector<Tensor> Tensors() const { return WeightTensors(kSpec, weights_); }
+  std::filesystem::path Write(const std::vector<Tensor>& tensors) {
+    WriteSafetensors(folder_ / "w.safetensors", tensors, metadata_);
+    return folder_ / "w.safetensors";
+  }
+  void ExpectRefused(const std::vector<Tensor>& tensors,
+                     const std::string& why) {
+    const auto path = Write(tensors);
+    EXPECT_THAT([&] { ReadWeights(path); },
+                ThrowsMessage<FileError>(::testing::AllOf(
+                    HasSubstr(path.string()), HasSubstr(why))));
+  }
+
+  tests::TemporaryFolder folder_;
+  std::vector<float> weights_;
+  Metadata metadata_;
+};
+
+TEST_F(WeightsFileTest, ReadsBackWhatWasWritten) {
+  const std::vector<float> velocity(weights_.size(), 0.5f);
+  auto tensors = Tensors();
+  // As a tensor of another length than any slice, and out of order.
+  tensors.insert(tensors.begin(),
+                 {.name = "optimizer.velocity",
+                  .shape = {static_cast<std::int64_t>(velocity.size())},
+                  .bytes = std::as_bytes(std::span(velocity))});
+  std::swap(tensors[1], tensors[4]);
+  const WeightsFile read = ReadWeights(Write(tensors));
+  EXPECT_EQ(Canonical(read.spec), Canonical(kSpec));
+  EXPECT_TRUE(std::ranges::equal(read.weights.span(), weights_));
+  EXPECT_EQ(read.metadata.at(kStepKey), "17");
+  EXPECT_TRUE(
+      std::ranges::equal(read.file.Floats("optimizer.velocity"), velocity));
+}
+
+TEST_F(WeightsFileTest, RefusesFilesOfOtherKinds) {
+  metadata_[kKindKey] = "shard";
+  ExpectRefused(Tensors(), "is a \"shard\"");
+  metadata_.erase(kKindKey);
+  ExpectRefused(Tensors(), "hearsay.kind");
+  metadata_[kKindKey] = kWeightsKind;
+  metadata_.erase(kModelKey);
+  ExpectRefused(Tensors(), "hearsay.model");
+  metadata_[kModelKey] = "a large language model";
+  ExpectRefused(Tensors(), "not a model description");
+}
+
+TEST_F(WeightsFileTest, RefusesTensorsThatAreNotTheModels) {
+  auto tensors = Tensors();
+  tensors.pop_back();
+  ExpectRefused(tensors, "2.bias");
+
+  tensors = Tensors();
+  std::swap(tensors[0].shape[0], tensors[0].shape[1]);
+  ExpectRefused(tensors, "tensor \"0.weight\" has shape [4, 3]");
+
+  tensors = Tensors();
+  tensors[3].dtype = DType::kI32;
+  ExpectRefused(tensors, "\"2.bias\" is not F32");
+
+  tensors = Tensors();
+  tensors.push_back(tensors[3]);
+  tensors.back().name = "4.bias";
+  ExpectRefused(tensors, "\"4.bias\" is no part");
+
+  // A model that would need gigabytes is refused by what the file has.
+  metadata_[kModelKey] =
+      Canonical({30000, {{30000}, {2}}, Loss::kSoftmaxCrossEntropy});
+  ExpectRefused(Tensors(), "is no part");
+  tensors = Tensors();
+  tensors[2].name = "1.weight";
+  tensors[3].name = "1.bias";
+  ExpectRefused(tensors, "needs [30000, 30000]");
+}
+
+TEST_F(WeightsFileTest, RefusesValuesThatAreNotFinite) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
+                          -std::numeric_limits<float>::infinity()}) {
+    weights_.back() = bad;
+    ExpectRefused(Tensors(), "\"2.bias\" has a value that is not finite, at 1");
+  }
+}
+
+}  // namespace
+}  // namespace hearsay::model
