@@ -151,6 +151,7 @@ class AdminServer::State::Session
     ++count_;
     state_->sessions.insert(this);
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): cancel() has nothing to throw.
   ~Session() {
     --count_;
     state_->sessions.erase(this);
@@ -407,6 +408,7 @@ AdminServer::AdminServer(asio::io_context& io, const AdminOptions& options,
   if (!options.unix_socket.empty()) state_->Accept(state_->local_door);
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only lack of memory could throw.
 AdminServer::~AdminServer() { Stop(); }
 
 std::string AdminServer::address() const { return state_->address; }

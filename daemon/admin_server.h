@@ -51,8 +51,8 @@ struct AdminOptions {
   std::chrono::milliseconds timeout{10'000};
   // Each door's own, so that a crowd at one cannot shut the other.
   std::size_t connections = 64;
-  std::size_t header_bytes = 8 * 1024;
-  std::size_t body_bytes = 64 * 1024;
+  std::size_t header_bytes = std::size_t{8} << 10;
+  std::size_t body_bytes = std::size_t{64} << 10;
 };
 
 // {"schema":1,"error":"..."}
@@ -67,7 +67,7 @@ class AdminServer {
   // live hearsayd serves the path, the path is not a socket).
   AdminServer(boost::asio::io_context& io, const AdminOptions& options,
               AdminHandler handler);
-  ~AdminServer();
+  ~AdminServer();  // NOLINT(bugprone-exception-escape): see the .cc
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
 

@@ -60,8 +60,10 @@ class Client {
 
   bool connected() const { return connected_; }
 
-  void Send(const std::string& bytes) const {
-    (void)send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  // False if the server hung up before it had taken everything.
+  bool Send(const std::string& bytes) const {
+    return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(bytes.size());
   }
   // Everything until the server closes.
   std::string ReadAll() const {
@@ -305,6 +307,14 @@ TEST(AdminServerTest, LimitsTheBody) {
   EXPECT_THAT(served.Unix(with_body(65536)), StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(served.Unix(with_body(65537)), StartsWith("HTTP/1.1 413"));
   EXPECT_THAT(served.Tcp(with_body(1 << 20)), StartsWith("HTTP/1.1 413"));
+}
+
+TEST(AdminServerTest, LetsAClientFinishWhatIsTooLong) {
+  const Served served;
+  const Client client = Client::Tcp(served.address());
+  EXPECT_TRUE(client.Send("GET / HTTP/1.1\r\nX: " +
+                          std::string(std::size_t{32} << 20, 'y')));
+  EXPECT_THAT(client.ReadAnswer(), StartsWith("HTTP/1.1 431"));
 }
 
 TEST(AdminServerTest, ClosesSilentAndDrippingClients) {
