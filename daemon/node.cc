@@ -130,6 +130,15 @@ transport::Callbacks Node::TransportCallbacks() {
                                     const transport::Error& /*why*/) {
     exchange_->OnAnswerLost(to);
   };
+  callbacks.on_refused = [this](const std::string& reason,
+                                transport::RefusalKind kind) {
+    events_.Add(Level::kError, "member", "refused: " + reason);
+    // Two nodes of one name cannot both be right, and the older one stays.
+    if (kind == transport::RefusalKind::kDuplicateName) {
+      refusal_ = reason;
+      Stop();
+    }
+  };
   return callbacks;
 }
 
