@@ -14,6 +14,7 @@ namespace hearsay::dp {
 
 // Adds independent N(0, stddev^2) to every element of `sum`.
 // Requires: stddev >= 0 and finite; 0 adds nothing.
+// Throws: std::invalid_argument; as SecureRandom.
 void AddGaussianNoise(double stddev, SecureRandom& random,
                       std::span<float> sum);
 

@@ -15,20 +15,25 @@
 
 namespace hearsay::dp {
 
-// Threads: one thread at a time.
+// Threads: one thread at a time. Noise and sampling use an object each, so that
+// neither can be computed from the other.
 class SecureRandom {
  public:
-  // Throws: std::system_error (no kernel entropy), std::runtime_error
-  // (OpenSSL).
+  // Throws: std::system_error (no kernel entropy, no memory),
+  // std::runtime_error (OpenSSL).
   SecureRandom();
   ~SecureRandom();
   SecureRandom(SecureRandom&&) noexcept;
   SecureRandom& operator=(SecureRandom&&) noexcept;
 
+  // Throws: as the constructor, in the first call after a fork;
+  // std::runtime_error (OpenSSL).
   void Fill(std::span<std::byte> bytes);
   void Fill(std::span<std::uint64_t> words);
-  // New key = hash of the old one, which is erased: noise drawn so far can not
-  // be computed from a memory image taken later. Called once a step.
+  // New key = hash of the old one, which is erased, and of fresh kernel bytes.
+  // Noise drawn so far can not be computed from a memory image taken later, and
+  // a virtual machine rolled back to a snapshot does not repeat its noise.
+  // Called once a step. Throws: as the constructor.
   void Ratchet();
 
  private:

@@ -81,7 +81,11 @@ struct Message {
 // the asker's deadline or not at all.
 using Respond = std::function<void(Message answer)>;
 
-// What the owner hears. All on the network thread.
+// Why another member does not let this node in.
+enum class RefusalKind { kProtocol, kCluster, kModel, kDuplicateName };
+
+// What the owner hears. All on the network thread. None is called from within
+// Make, or after Leave's `done` or the destructor.
 struct Callbacks {
   // A member's state or incarnation changed.
   std::function<void(const Member&)> on_member;
@@ -90,6 +94,10 @@ struct Callbacks {
   std::function<void(const std::string& from, Message, Respond)> on_request;
   // An answer could not be delivered (lost after on_request): one-sided.
   std::function<void(const std::string& to, const Error&)> on_answer_lost;
+  // This node has been refused by another; `reason` is one clear line with both
+  // values. Once per reason and address, while retries go on. kDuplicateName is
+  // told only to the newcomer of the two, which had better exit.
+  std::function<void(const std::string& reason, RefusalKind)> on_refused;
 };
 
 // Counters since start, per member. Egress: public.

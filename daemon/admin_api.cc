@@ -1,0 +1,222 @@
+#include "daemon/admin_api.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "daemon/metrics.h"
+#include "daemon/node.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A larger model is read from a checkpoint: encoding it here would keep the
+// network thread from its heartbeats.
+constexpr std::size_t kLargestServedModel = std::size_t{16} << 20;
+
+AdminResponse Ok(const Json& json) { return {.body = json.dump()}; }
+
+AdminResponse Text(std::string text) {
+  return {.content_type = "text/plain; charset=utf-8", .body = std::move(text)};
+}
+
+AdminResponse Health(const Node& node) {
+  const auto summary = Summarise(node.View());
+  AdminResponse response =
+      Ok({{"schema", 1},
+          {"status", summary.health == "healthy" ? "ok" : summary.health},
+          {"reasons", summary.reasons}});
+  if (summary.health == "unhealthy") response.status = 503;
+  return response;
+}
+
+AdminResponse Ready(const Node& node) {
+  const bool ready = !node.joining();
+  AdminResponse response =
+      Ok({{"schema", 1}, {"ready", ready}, {"state", node.state()}});
+  if (!ready) response.status = 503;
+  return response;
+}
+
+AdminResponse Links(const Node& node) {
+  Json links = Json::array();
+  for (const auto& link : node.SelfReport().links) {
+    const auto counters = node.transport().counters(link.peer);
+    const auto& exchanges = node.exchange().counters().at(link.peer);
+    links.push_back({{"peer", link.peer},
+                     {"direction", link.direction},
+                     {"transport", link.transport},
+                     {"ok", link.ok},
+                     {"failed", link.failed},
+                     {"one_sided", link.one_sided},
+                     {"round_trip_seconds", link.round_trip_seconds},
+                     {"bytes_per_second", link.bytes_per_second},
+                     {"dropped",
+                      {{"checksum", counters.dropped_checksum},
+                       {"size", counters.dropped_size},
+                       {"stranger", counters.dropped_stranger},
+                       {"late", counters.dropped_late},
+                       {"full", counters.dropped_full},
+                       {"not_finite", exchanges.not_finite}}}});
+  }
+  return Ok(
+      {{"schema", 1},
+       {"self", node.config().node.name},
+       {"interval_seconds",
+        std::chrono::duration<double>(node.exchange().Interval()).count()},
+       {"links", links}});
+}
+
+AdminResponse Privacy(const Node& node) {
+  const auto report = node.SelfReport();
+  Json json = {{"schema", 1}, {"node", node.config().node.name}};
+  if (node.run().budget) {
+    const auto status = node.run().budget->status();
+    const auto& terms = status.terms;
+    json["epsilon"] =
+        std::isfinite(status.epsilon) ? Json(status.epsilon) : Json(nullptr);
+    json["target_epsilon"] =
+        terms.target_epsilon ? Json(*terms.target_epsilon) : Json(nullptr);
+    json["delta"] = terms.delta;
+    json["accountant"] = "rdp";
+    json["adjacency"] = "add-or-remove one record";
+    json["sample_rate"] = terms.sample_rate;
+    json["noise_multiplier"] = terms.noise_multiplier;
+    json["clip_norm"] = node.config().privacy.clip_norm;
+    json["steps_charged"] = status.steps_charged;
+    json["steps_left"] = report.steps_left;
+    json["ledger"] = {{"path", node.config().privacy.ledger.string()},
+                      {"sequence", status.position.sequence},
+                      {"hash", status.position.hash}};
+  }
+  json["valid"] = report.privacy_valid;
+  json["reasons"] =
+      report.privacy_valid ? std::vector<std::string>{} : report.reasons;
+  return Ok(json);
+}
+
+AdminResponse EventsAfter(Node& node, const AdminRequest& request) {
+  std::uint64_t after = 0;
+  if (const auto found = request.query.find("after");
+      found != request.query.end()) {
+    const auto& text = found->second;
+    const auto* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, after);
+    if (error != std::errc() || stop != end)
+      return AdminError(400, "after must be a sequence number");
+  }
+  Json events = Json::array();
+  std::uint64_t next = after;
+  for (const auto& event : node.events().After(after)) {
+    const auto ms =
+        std::chrono::time_point_cast<std::chrono::milliseconds>(event.time);
+    events.push_back(
+        {{"sequence", event.sequence},
+         {"time",
+          fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                      fmt::gmtime(std::chrono::system_clock::to_time_t(ms)),
+                      ms.time_since_epoch().count() % 1000)},
+         {"level", Word(event.level)},
+         {"kind", event.kind},
+         {"text", event.text}});
+    next = event.sequence;
+  }
+  return Ok({{"schema", 1}, {"events", events}, {"next", next}});
+}
+
+AdminResponse Private(const Node& node, const AdminRequest& request) {
+  if (!request.local)
+    return AdminError(403,
+                      "private numbers are served on the unix socket only");
+  if (node.run().private_gradient == nullptr)
+    return AdminError(404, "this node trains on a probe: nothing is private");
+  const auto view = node.run().private_gradient->view();
+  return Ok({{"schema", 1},
+             {"train_loss", view.train_loss},
+             {"clip_fraction", view.clip_fraction},
+             {"realised_batch_size", view.realised_batch_size},
+             {"rejected_examples", view.rejected},
+             {"shard_rows", node.run().train->rows()}});
+}
+
+AdminResponse Weights(const Node& node) {
+  if (node.run().weights->size() > kLargestServedModel)
+    return AdminError(413,
+                      "the model is too large to serve here; use POST "
+                      "/v1/checkpoint and read the file");
+  return {.content_type = "application/octet-stream",
+          .body = node.EncodeWeights()};
+}
+
+using Get = std::function<AdminResponse(Node&, const AdminRequest&)>;
+using Act = std::function<void(Node&)>;
+
+const std::map<std::string, Get>& Gets() {
+  static const std::map<std::string, Get> kGets = {
+      {"/livez",
+       [](Node&, const auto&) {
+         return Ok({{"schema", 1}, {"live", true}});
+       }},
+      {"/readyz", [](Node& node, const auto&) { return Ready(node); }},
+      {"/healthz", [](Node& node, const auto&) { return Health(node); }},
+      {"/metrics",
+       [](Node& node, const AdminRequest& request) {
+         return Text(
+             Metrics(node, request.local ? Reader::kOwner : Reader::kAnybody));
+       }},
+      {"/v1/status",
+       [](Node& node, const auto&) {
+         return AdminResponse{.body = StatusJson(node.View())};
+       }},
+      {"/v1/members",
+       [](Node& node, const auto&) {
+         return AdminResponse{.body = MembersJson(node.View(), node.profile())};
+       }},
+      {"/v1/links", [](Node& node, const auto&) { return Links(node); }},
+      {"/v1/privacy", [](Node& node, const auto&) { return Privacy(node); }},
+      {"/v1/events", EventsAfter},
+      {"/v1/private",
+       [](Node& node, const auto& r) { return Private(node, r); }},
+      {"/v1/weights", [](Node& node, const auto&) { return Weights(node); }},
+  };
+  return kGets;
+}
+
+const std::map<std::string, Act>& Acts() {
+  static const std::map<std::string, Act> kActs = {
+      {"/v1/stop", [](Node& node) { node.Stop(); }},
+      {"/v1/pause", [](Node& node) { node.trainer().Pause(); }},
+      {"/v1/resume", [](Node& node) { node.trainer().Resume(); }},
+      {"/v1/drain", [](Node& node) { node.Drain(); }},
+      {"/v1/checkpoint", [](Node& node) { node.WriteCheckpoint(); }},
+  };
+  return kActs;
+}
+
+}  // namespace
+
+AdminResponse ServeAdmin(Node& node, const AdminRequest& request) {
+  const auto get = Gets().find(request.path);
+  const auto act = Acts().find(request.path);
+  if (request.method == "GET" && get != Gets().end())
+    return get->second(node, request);
+  if (request.method == "POST" && act != Acts().end()) {
+    act->second(node);
+    return Ok({{"schema", 1}, {"ok", true}});
+  }
+  if (get != Gets().end() || act != Acts().end())
+    return AdminError(405, fmt::format("{} takes {}", request.path,
+                                       act != Acts().end() ? "POST" : "GET"));
+  return AdminError(404, "there is no " + request.path);
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,437 @@
+#include "daemon/admin_server.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/url.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace hearsay::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using Local = asio::local::stream_protocol;
+// One session class serves both doors: the protocol is erased at accept.
+using Stream = beast::basic_stream<asio::generic::stream_protocol>;
+
+constexpr auto kLastWord = std::chrono::seconds(1);
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+std::system_error SystemError(int code, const std::string& what) {
+  return {code, std::generic_category(), what};
+}
+
+tcp::endpoint ParseListen(const std::string& listen) {
+  const auto wrong = [&](const char* why) {
+    return std::invalid_argument("admin.listen \"" + listen + "\": " + why +
+                                 "; say IP:PORT, such as 127.0.0.1:0");
+  };
+  const std::size_t colon = listen.rfind(':');
+  if (colon == std::string::npos) throw wrong("has no port");
+  std::string host = listen.substr(0, colon);
+  if (host == "localhost") host = "127.0.0.1";
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  boost::system::error_code failed;
+  const auto address = asio::ip::make_address(host, failed);
+  if (failed) throw wrong("the host is not an IP address");
+  std::uint16_t port = 0;
+  const char* end = listen.data() + listen.size();
+  const auto [rest, error] =
+      std::from_chars(listen.data() + colon + 1, end, port);
+  if (error != std::errc() || rest != end)
+    throw wrong("the port is not a number up to 65535");
+  return {address, port};
+}
+
+std::string Lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+// "localhost:80" -> "localhost", "[::1]:80" -> "::1".
+std::string HostName(beast::string_view header) {
+  const std::string text(header);
+  if (!text.empty() && text.front() == '[') {
+    const std::size_t end = text.find(']');
+    return end == std::string::npos ? "" : text.substr(1, end - 1);
+  }
+  return Lower(text.substr(0, text.find(':')));
+}
+
+}  // namespace
+
+AdminResponse AdminError(int status, const std::string& message) {
+  const nlohmann::json body = {{"schema", 1}, {"error", message}};
+  // A message may quote what a client sent, so it need not be UTF-8.
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  return {status, "application/json", body.dump(-1, ' ', false, replace)};
+}
+
+// Shared by the server and its sessions: a session's last completion may run
+// after the server is gone, and then finds `stopped`.
+struct AdminServer::State : std::enable_shared_from_this<State> {
+  class Session;
+  template <class Protocol>
+  struct Door {
+    explicit Door(asio::io_context& io) : acceptor(io), pause(io) {}
+    typename Protocol::acceptor acceptor;
+    asio::steady_timer pause;
+    std::size_t sessions = 0;
+  };
+
+  State(asio::io_context& context, const AdminOptions& limits,
+        AdminHandler answer)
+      : io(context),
+        options(limits),
+        handler(std::move(answer)),
+        tcp_door(context),
+        local_door(context),
+        last_word(context) {}
+  ~State() {
+    if (lock >= 0) close(lock);
+  }
+
+  void ListenTcp();
+  void ListenLocal();
+  void LockSocketPath();
+  template <class Protocol>
+  void Accept(Door<Protocol>& door);
+  template <class Protocol>
+  void Serve(Door<Protocol>& door, asio::generic::stream_protocol::socket one);
+  bool HostAllowed(const std::string& host) const;
+  AdminResponse Answer(const http::request<http::string_body>& request,
+                       bool local) const;
+
+  asio::io_context& io;
+  const AdminOptions options;
+  AdminHandler handler;
+  Door<tcp> tcp_door;
+  Door<Local> local_door;
+  std::string address;
+  std::string listen_host;
+  int lock = -1;  // on unix_socket + ".lock", as long as the process lives
+  std::set<Session*> sessions;
+  asio::steady_timer last_word;  // after Stop, as long as sessions are left
+  bool stopped = false;
+};
+
+// One connection: read, answer, again while the client keeps it open.
+class AdminServer::State::Session
+    : public std::enable_shared_from_this<Session> {
+ public:
+  Session(std::shared_ptr<State> state,
+          asio::generic::stream_protocol::socket s, std::size_t& count,
+          bool local)
+      : state_(std::move(state)),
+        stream_(std::move(s)),
+        buffer_(state_->options.header_bytes + state_->options.body_bytes),
+        count_(count),
+        local_(local) {
+    ++count_;
+    state_->sessions.insert(this);
+  }
+  // NOLINTNEXTLINE(bugprone-exception-escape): cancel() has nothing to throw.
+  ~Session() {
+    --count_;
+    state_->sessions.erase(this);
+    if (state_->sessions.empty()) state_->last_word.cancel();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void Read() {
+    parser_.emplace();
+    parser_->header_limit(
+        static_cast<std::uint32_t>(state_->options.header_bytes));
+    parser_->body_limit(state_->options.body_bytes);
+    stream_.expires_after(state_->options.timeout);
+    http::async_read(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code error, std::size_t) {
+          self->OnRead(error);
+        });
+  }
+
+  // A crowded door's only answer.
+  void Refuse() {
+    Write(AdminError(503, "too many connections; try again in a moment"),
+          Then::kClose);
+  }
+
+  void Stop() {
+    if (!answering_) stream_.close();
+  }
+  void Close() { stream_.close(); }
+
+ private:
+  enum class Then { kRead, kClose };
+
+  void OnRead(beast::error_code error) {
+    if (state_->stopped) return;
+    if (error.category() == http::make_error_code(http::error{}).category() &&
+        error != http::error::end_of_stream) {
+      // What follows a malformed request cannot be trusted to be a request.
+      return Write(Malformed(error), Then::kClose);
+    }
+    if (error) return;  // closed, timed out
+    const auto& request = parser_->get();
+    version_ = request.version();
+    head_ = request.method() == http::verb::head;
+    answering_ = true;  // the handler may Stop the server, and still answers
+    Write(state_->Answer(request, local_),
+          request.keep_alive() ? Then::kRead : Then::kClose);
+  }
+
+  AdminResponse Malformed(beast::error_code error) const {
+    const auto& limits = state_->options;
+    if (error == http::error::header_limit ||
+        error == http::error::buffer_overflow)
+      return AdminError(431, "the request's header is longer than " +
+                                 std::to_string(limits.header_bytes) +
+                                 " bytes");
+    if (error == http::error::body_limit)
+      return AdminError(413, "the request's body is longer than " +
+                                 std::to_string(limits.body_bytes) + " bytes");
+    return AdminError(400, "malformed request: " + error.message());
+  }
+
+  void Write(AdminResponse answer, Then then) {
+    response_ = {};
+    response_.version(version_);
+    response_.result(static_cast<unsigned>(answer.status));
+    response_.set(http::field::content_type, answer.content_type);
+    response_.set(http::field::cache_control, "no-store");
+    response_.set("X-Content-Type-Options", "nosniff");
+    response_.keep_alive(then == Then::kRead);
+    response_.content_length(answer.body.size());
+    if (!head_) response_.body() = std::move(answer.body);
+    answering_ = true;
+    stream_.expires_after(state_->options.timeout);
+    http::async_write(stream_, response_,
+                      [self = shared_from_this(), then](beast::error_code error,
+                                                        std::size_t) {
+                        self->answering_ = false;
+                        if (error || self->state_->stopped)
+                          return self->Close();
+                        if (then == Then::kRead) return self->Read();
+                        beast::error_code ignored;
+                        self->stream_.socket().shutdown(
+                            asio::socket_base::shutdown_send, ignored);
+                        self->stream_.expires_after(kLastWord);
+                        self->Drain();
+                      });
+  }
+
+  // Closing on unread bytes would reset the connection, and the client would
+  // lose the answer that tells it what was wrong with them.
+  void Drain() {
+    buffer_.clear();
+    stream_.async_read_some(
+        buffer_.prepare(4096),
+        [self = shared_from_this()](beast::error_code error, std::size_t) {
+          if (error || self->state_->stopped) return self->Close();
+          self->Drain();
+        });
+  }
+
+  const std::shared_ptr<State> state_;
+  Stream stream_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  http::response<http::string_body> response_;
+  std::size_t& count_;
+  const bool local_;
+  unsigned version_ = 11;
+  bool head_ = false;
+  bool answering_ = false;
+};
+
+void AdminServer::State::ListenTcp() {
+  const tcp::endpoint endpoint = ParseListen(options.listen);
+  auto& acceptor = tcp_door.acceptor;
+  try {
+    acceptor.open(endpoint.protocol());
+    // So that a restart is not kept out by its predecessor's TIME_WAIT.
+    acceptor.set_option(tcp::acceptor::reuse_address(true));
+    acceptor.bind(endpoint);
+    acceptor.listen();
+  } catch (const boost::system::system_error& error) {
+    throw SystemError(
+        error.code().value(),
+        "cannot serve the admin API on " + options.listen + " (admin.listen)");
+  }
+  const auto bound = acceptor.local_endpoint();
+  listen_host = bound.address().to_string();
+  const std::string port = ":" + std::to_string(bound.port());
+  address =
+      (bound.address().is_v6() ? "[" + listen_host + "]" : listen_host) + port;
+}
+
+// A lock tells a dead owner's socket from a live one's without a race between
+// two daemons that start at once; the kernel drops it with its process.
+void AdminServer::State::LockSocketPath() {
+  const std::string path = options.unix_socket.string() + ".lock";
+  lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0) throw SystemError(errno, "cannot open " + path);
+  if (flock(lock, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) throw SystemError(errno, "cannot lock " + path);
+  throw SystemError(EADDRINUSE,
+                    "another hearsayd serves " + options.unix_socket.string());
+}
+
+void AdminServer::State::ListenLocal() {
+  const std::string path = options.unix_socket.string();
+  constexpr std::size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() > kLongest)
+    throw std::invalid_argument(path + ": a unix socket's path has at most " +
+                                std::to_string(kLongest) + " bytes, this one " +
+                                std::to_string(path.size()) +
+                                "; choose a shorter node.state_dir");
+  LockSocketPath();
+  std::error_code ignored;
+  const auto status = std::filesystem::symlink_status(path, ignored);
+  if (std::filesystem::is_socket(status))
+    std::filesystem::remove(path, ignored);  // if it stays, bind says so
+  else if (std::filesystem::exists(status))
+    throw SystemError(EEXIST, path + " is not a socket; move it away");
+  auto& acceptor = local_door.acceptor;
+  try {
+    const Local::endpoint endpoint(path);
+    acceptor.open(endpoint.protocol());
+    acceptor.bind(endpoint);
+    // Before listen(), so nobody can connect under the umask's mode.
+    if (chmod(path.c_str(), 0600) != 0)
+      throw SystemError(errno, "cannot protect " + path);
+    acceptor.listen();
+  } catch (const boost::system::system_error& error) {
+    throw SystemError(error.code().value(), "cannot serve " + path);
+  }
+}
+
+template <class Protocol>
+void AdminServer::State::Accept(Door<Protocol>& door) {
+  auto next = std::make_shared<asio::generic::stream_protocol::socket>(io);
+  door.acceptor.async_accept(
+      *next, [state = shared_from_this(), &door,
+              next](const boost::system::error_code& error) {
+        if (state->stopped) return;
+        if (!error) {
+          state->Serve(door, std::move(*next));
+          return state->Accept(door);
+        }
+        // Out of descriptors, most likely: do not spin on it.
+        door.pause.expires_after(kAcceptPause);
+        door.pause.async_wait([state, &door](boost::system::error_code) {
+          if (!state->stopped) state->Accept(door);
+        });
+      });
+}
+
+template <class Protocol>
+void AdminServer::State::Serve(Door<Protocol>& door,
+                               asio::generic::stream_protocol::socket one) {
+  // Twice the limit: beyond it even a refusal costs more than it is worth.
+  if (door.sessions >= 2 * options.connections) return;
+  const bool crowded = door.sessions >= options.connections;
+  const auto session =
+      std::make_shared<Session>(shared_from_this(), std::move(one),
+                                door.sessions, std::is_same_v<Protocol, Local>);
+  if (crowded)
+    session->Refuse();
+  else
+    session->Read();
+}
+
+bool AdminServer::State::HostAllowed(const std::string& host) const {
+  return host == "localhost" || host == "127.0.0.1" || host == "::1" ||
+         host == listen_host;
+}
+
+AdminResponse AdminServer::State::Answer(
+    const http::request<http::string_body>& request, bool local) const {
+  const http::verb verb = request.method();
+  if (verb != http::verb::get && verb != http::verb::head &&
+      verb != http::verb::post)
+    return AdminError(405, "only GET, HEAD and POST are served");
+  if (!local && !HostAllowed(HostName(request[http::field::host])))
+    return AdminError(421,
+                      "this address is served as localhost only; the Host "
+                      "header says \"" +
+                          std::string(request[http::field::host]) + "\"");
+  if (!local && verb == http::verb::post)
+    return AdminError(403,
+                      "actions are taken on the node's unix socket only "
+                      "(--addr unix:STATE_DIR/admin.sock); TCP is read-only");
+  const auto url = boost::urls::parse_origin_form(request.target());
+  if (!url) return AdminError(400, "malformed request target");
+  AdminRequest asked;
+  asked.method = verb == http::verb::post ? "POST" : "GET";
+  asked.path = url->path();
+  for (const auto& parameter : url->params())
+    asked.query[parameter.key] = parameter.value;
+  asked.body = request.body();
+  asked.local = local;
+  try {
+    return handler(asked);
+  } catch (const std::exception& error) {
+    return AdminError(500, error.what());
+  }
+}
+
+AdminServer::AdminServer(asio::io_context& io, const AdminOptions& options,
+                         AdminHandler handler)
+    : state_(std::make_shared<State>(io, options, std::move(handler))) {
+  if (!options.listen.empty()) state_->ListenTcp();
+  if (!options.unix_socket.empty()) state_->ListenLocal();
+  if (!options.listen.empty()) state_->Accept(state_->tcp_door);
+  if (!options.unix_socket.empty()) state_->Accept(state_->local_door);
+}
+
+// NOLINTNEXTLINE(bugprone-exception-escape): only lack of memory could throw.
+AdminServer::~AdminServer() { Stop(); }
+
+std::string AdminServer::address() const { return state_->address; }
+
+void AdminServer::Stop() {
+  if (state_->stopped) return;
+  state_->stopped = true;
+  boost::system::error_code ignored;
+  state_->tcp_door.acceptor.close(ignored);
+  state_->tcp_door.pause.cancel();
+  if (state_->local_door.acceptor.is_open())
+    unlink(state_->options.unix_socket.c_str());
+  state_->local_door.acceptor.close(ignored);
+  state_->local_door.pause.cancel();
+  // Closing never destroys a session here: its completion still holds it.
+  for (auto* session : state_->sessions) session->Stop();
+  if (state_->sessions.empty()) return;
+  state_->last_word.expires_after(kLastWord);
+  state_->last_word.async_wait(
+      [state = state_](boost::system::error_code cancelled) {
+        if (cancelled) return;
+        for (auto* session : state->sessions) session->Close();
+      });
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,68 @@
+// One node's privacy budget: pays for steps out of blocks reserved in the
+// ledger, and says what has been spent.
+//
+// A block is paid for, on disk, before the first noise of it is drawn. Blocks
+// begin small and grow until reserving costs less than 1 % of the time their
+// steps take; a crash loses at most one block of budget.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "dp/ledger.h"
+
+namespace hearsay::daemon {
+
+struct BudgetTerms {
+  double sample_rate = 0;  // Effective: what the sampler really uses.
+  double noise_multiplier = 0;
+  double delta = 0;
+  std::optional<double> target_epsilon;
+};
+
+// Egress class of every field: public (functions of q, sigma and step counts).
+struct BudgetStatus {
+  BudgetTerms terms;
+  double epsilon = 0;  // Of everything in the ledger, reservations included.
+  std::uint64_t steps_charged = 0;
+  std::uint64_t steps_left = 0;  // That the run wants and the budget allows.
+  dp::LedgerPosition position;
+};
+
+class Budget {
+ public:
+  Budget(dp::Ledger ledger, const BudgetTerms& terms);
+
+  // True: noise for one more step may be drawn. False: it would pass the
+  // target; nothing was charged. `wanted` >= 1: steps the run still wants.
+  // Throws: dp::LedgerError. Threads: the trainer's.
+  [[nodiscard]] bool PayOneStep(std::uint64_t wanted);
+
+  // Gives the unused rest of the last block back. Threads: the trainer's.
+  void Settle();
+
+  // A lower (never a higher) target, from a reloaded configuration.
+  // Returns false if it is not lower. Threads: any.
+  bool LowerTarget(double target_epsilon);
+
+  // Threads: any.
+  BudgetStatus status() const;
+
+ private:
+  bool ReserveBlock(std::uint64_t wanted);
+  void Publish(std::uint64_t fits_beyond);
+
+  // The trainer's.
+  dp::Ledger ledger_;
+  std::uint64_t reserved_unused_ = 0;
+  std::uint64_t block_;
+  std::chrono::steady_clock::time_point block_began_;
+
+  mutable std::mutex mutex_;
+  BudgetStatus status_;  // Guarded by mutex_.
+};
+
+}  // namespace hearsay::daemon

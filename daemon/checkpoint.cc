@@ -1,0 +1,249 @@
+#include "daemon/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "model/safetensors.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+constexpr const char* kProbeTensor = "probe";
+constexpr const char* kOptimizerPrefix = "optimizer.";
+
+std::span<const std::byte> BytesOf(std::span<const float> values) {
+  return std::as_bytes(values);
+}
+
+std::vector<model::ParameterSlice> Slices(const CheckpointIdentity& identity,
+                                          std::size_t parameters) {
+  if (identity.model) return model::ParameterSlices(*identity.model);
+  return {{kProbeTensor, 0, {static_cast<std::int64_t>(parameters)}}};
+}
+
+std::vector<model::Tensor> Tensors(const TrainerSnapshot& snapshot,
+                                   const CheckpointIdentity& identity) {
+  std::vector<model::Tensor> tensors;
+  const std::span<const float> weights = snapshot.weights;
+  for (const auto& slice : Slices(identity, weights.size()))
+    tensors.push_back({slice.name, model::DType::kF32, slice.shape,
+                       BytesOf(weights.subspan(slice.offset, slice.size()))});
+  return tensors;
+}
+
+model::Metadata MetadataOf(const TrainerSnapshot& snapshot,
+                           const CheckpointIdentity& identity,
+                           const dp::LedgerPosition& ledger,
+                           const std::string& kind) {
+  model::Metadata metadata = {
+      {"hearsay.kind", kind},
+      {"hearsay.cluster", identity.cluster},
+      {"hearsay.node", identity.node},
+      {"hearsay.fingerprint", identity.fingerprint},
+      {"hearsay.step", std::to_string(snapshot.step)},
+      {"hearsay.ledger_sequence", std::to_string(ledger.sequence)},
+      {"hearsay.ledger_hash", ledger.hash}};
+  if (identity.model)
+    metadata["hearsay.model"] = model::Canonical(*identity.model);
+  return metadata;
+}
+
+void AddOptimizer(const TrainerSnapshot& snapshot,
+                  std::vector<model::Tensor>& tensors) {
+  for (const auto& state : snapshot.optimizer)
+    tensors.push_back({kOptimizerPrefix + state.name,
+                       model::DType::kF32,
+                       {static_cast<std::int64_t>(state.values.size())},
+                       BytesOf(state.values)});
+}
+
+std::string Value(const model::SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end())
+    throw model::FileError(fmt::format("{}: has no {} in its metadata",
+                                       file.path().string(), key));
+  return found->second;
+}
+
+std::uint64_t Number(const model::SafetensorsFile& file,
+                     const std::string& key) {
+  const auto text = Value(file, key);
+  if (text.empty() || text.size() > 19 ||
+      text.find_first_not_of("0123456789") != std::string::npos)
+    throw model::FileError(fmt::format("{}: {} is \"{}\", not a number",
+                                       file.path().string(), key, text));
+  return std::stoull(text);
+}
+
+// A whole checkpoint of somebody else is not damage: it is a mistake of the
+// operator, and older files will not mend it.
+void CheckIdentity(const model::SafetensorsFile& file,
+                   const CheckpointIdentity& identity) {
+  const std::pair<const char*, std::string> expected[] = {
+      {"cluster", identity.cluster},
+      {"node", identity.node},
+      {"fingerprint", identity.fingerprint}};
+  for (const auto& [name, ours] : expected) {
+    const auto theirs = Value(file, std::string("hearsay.") + name);
+    if (theirs != ours)
+      throw CheckpointError(fmt::format(
+          "{}: is of {} {}, this node's is {}; use another node.state_dir, or "
+          "move this folder aside to begin anew",
+          file.path().string(),
+          name == std::string("fingerprint") ? "model" : name, theirs, ours));
+  }
+}
+
+LoadedCheckpoint Load(const std::filesystem::path& path,
+                      const CheckpointIdentity& identity,
+                      std::size_t parameters) {
+  const auto file =
+      model::SafetensorsFile::Open(path, model::Checksum::kRequired);
+  CheckIdentity(file, identity);
+  LoadedCheckpoint loaded;
+  loaded.path = path;
+  loaded.snapshot.step = Number(file, "hearsay.step");
+  loaded.ledger = {Number(file, "hearsay.ledger_sequence"),
+                   Value(file, "hearsay.ledger_hash")};
+  loaded.snapshot.weights.resize(parameters);
+  for (const auto& slice : Slices(identity, parameters)) {
+    const auto values = file.Floats(slice.name);
+    const bool finite = std::all_of(values.begin(), values.end(),
+                                    [](float v) { return std::isfinite(v); });
+    if (values.size() != slice.size() || !finite)
+      throw model::FileError(fmt::format(
+          "{}: tensor {} has {}", path.string(), slice.name,
+          finite ? "another size than the model's" : "values not finite"));
+    std::copy(values.begin(), values.end(),
+              loaded.snapshot.weights.begin() +
+                  static_cast<std::ptrdiff_t>(slice.offset));
+  }
+  for (const auto& tensor : file.tensors()) {
+    if (!tensor.name.starts_with(kOptimizerPrefix)) continue;
+    const auto values = file.Floats(tensor.name);
+    loaded.snapshot.optimizer.push_back(
+        {tensor.name.substr(std::string(kOptimizerPrefix).size()),
+         {values.begin(), values.end()}});
+  }
+  return loaded;
+}
+
+// Newest first. Names are zero-padded, so they sort by step.
+std::vector<std::filesystem::path> ListCheckpoints(
+    const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> paths;
+  std::error_code missing;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder, missing)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".safetensors"))
+      paths.push_back(entry.path());
+  }
+  std::sort(paths.rbegin(), paths.rend());
+  return paths;
+}
+
+}  // namespace
+
+std::optional<LoadedCheckpoint> LoadNewestCheckpoint(
+    const std::filesystem::path& folder, const CheckpointIdentity& identity,
+    std::size_t parameters) {
+  std::vector<std::string> skipped;
+  for (const auto& path : ListCheckpoints(folder)) {
+    try {
+      auto loaded = Load(path, identity, parameters);
+      loaded.skipped = std::move(skipped);
+      return loaded;
+    } catch (const model::FileError& error) {
+      skipped.emplace_back(error.what());
+    }
+  }
+  if (skipped.empty()) return std::nullopt;
+  throw CheckpointError(fmt::format(
+      "{}; no whole checkpoint is left: move {} aside to begin anew (the "
+      "ledger still counts what was spent)",
+      skipped.front(), folder.string()));
+}
+
+std::string EncodeSnapshot(const TrainerSnapshot& snapshot,
+                           const CheckpointIdentity& identity,
+                           const dp::LedgerPosition& ledger,
+                           const std::string& kind) {
+  auto tensors = Tensors(snapshot, identity);
+  if (kind == "checkpoint") AddOptimizer(snapshot, tensors);
+  return model::EncodeSafetensors(tensors,
+                                  MetadataOf(snapshot, identity, ledger, kind));
+}
+
+CheckpointWriter::CheckpointWriter(
+    std::filesystem::path folder, CheckpointIdentity identity, int keep,
+    std::function<void(const std::string&, const std::string&)> on_done)
+    : folder_(std::move(folder)),
+      identity_(std::move(identity)),
+      keep_(keep),
+      on_done_(std::move(on_done)) {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error)
+    throw CheckpointError(
+        fmt::format("{}: cannot make this folder for checkpoints: {}",
+                    folder_.string(), error.message()));
+  thread_ = std::thread([this] { Run(); });
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    wake_.notify_one();
+  }
+  thread_.join();
+}
+
+void CheckpointWriter::Offer(TrainerSnapshot snapshot,
+                             dp::LedgerPosition ledger) {
+  const std::lock_guard lock(mutex_);
+  waiting_ = Job{std::move(snapshot), std::move(ledger)};
+  wake_.notify_one();
+}
+
+void CheckpointWriter::Run() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return stop_ || waiting_; });
+    if (!waiting_) return;
+    const Job job = *std::exchange(waiting_, std::nullopt);
+    lock.unlock();
+    Write(job);
+  }
+}
+
+void CheckpointWriter::Write(const Job& job) {
+  const auto path =
+      folder_ / fmt::format("step-{:012}.safetensors", job.snapshot.step);
+  try {
+    auto tensors = Tensors(job.snapshot, identity_);
+    AddOptimizer(job.snapshot, tensors);
+    model::WriteSafetensors(
+        path, tensors,
+        MetadataOf(job.snapshot, identity_, job.ledger, "checkpoint"));
+    DeleteOld();
+    on_done_(path.string(), "");
+  } catch (const model::FileError& error) {
+    on_done_("", error.what());
+  }
+}
+
+void CheckpointWriter::DeleteOld() const {
+  const auto paths = ListCheckpoints(folder_);
+  for (std::size_t i = static_cast<std::size_t>(keep_); i < paths.size(); ++i) {
+    std::error_code ignored;  // A file too many is no reason to stop.
+    std::filesystem::remove(paths[i], ignored);
+  }
+}
+
+}  // namespace hearsay::daemon

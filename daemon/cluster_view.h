@@ -1,0 +1,62 @@
+// The cluster as one node sees it, and the documents made of it: the status
+// JSON, the members, the links, the metrics. Pure functions of plain data.
+//
+// Egress: no field here or in a document is private (report.h).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/budget.h"
+#include "daemon/events.h"
+#include "daemon/exchange_loop.h"
+#include "daemon/profile.h"
+#include "daemon/report.h"
+#include "transport/transport.h"
+
+namespace hearsay::daemon {
+
+struct KnownNode {
+  std::string name;
+  std::string address;
+  // Of the member list: alive, suspect, failed, left, refused; self is alive.
+  transport::MemberState member = transport::MemberState::kAlive;
+  std::uint64_t incarnation = 0;
+  double since_seconds = 0;
+  double age_seconds = 0;  // of the report
+  std::string error;
+  std::optional<NodeReport> report;  // The last one heard.
+};
+
+struct ClusterView {
+  std::string cluster;
+  std::string rule;
+  std::string self;
+  std::vector<KnownNode> nodes;  // self included, sorted by name
+};
+
+struct ClusterSummary {
+  std::string health;  // healthy | degraded | unhealthy
+  std::vector<std::string> reasons;
+  int alive = 0;
+  int total = 0;  // those that left are not counted
+  std::optional<mixing::Consensus> consensus;
+  std::map<std::string, double> distance;          // of each alive node
+  std::map<std::string, double> effective_weight;  // of each alive node
+};
+
+// Below this relative distance the members are said to agree.
+inline constexpr double kAgreedDistance = 0.02;
+
+ClusterSummary Summarise(const ClusterView& view);
+
+// Documents of /v1/...; see interface.md.
+std::string StatusJson(const ClusterView& view);
+std::string MembersJson(const ClusterView& view, const Profile& profile);
+
+const char* Word(transport::MemberState state);
+
+}  // namespace hearsay::daemon

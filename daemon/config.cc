@@ -1,0 +1,330 @@
+#include "daemon/config.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "daemon/config_reader.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+constexpr std::int64_t kMaxSteps = std::int64_t{1} << 40;
+constexpr double kHuge = 1e12;
+
+template <typename T, typename U>
+void Take(T& field, std::optional<U> value) {
+  if (value) field = T(*value);
+}
+
+template <typename T>
+T Required(const ConfigReader& reader, const std::string& key,
+           std::optional<T> value) {
+  if (!value) reader.Fail(key, "this key is required");
+  return *value;
+}
+
+// Keys of the interface whose other values come with later releases: a value
+// that would be ignored is refused.
+void OnlyFor(ConfigReader& reader, const std::string& key,
+             const std::vector<std::string>& words) {
+  reader.Word(key, words);
+}
+
+bool NameIsPlain(const std::string& name) {
+  if (name.empty() || name.size() > 64) return false;
+  return name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+             "-_.") == std::string::npos &&
+         name.front() != '.';
+}
+
+std::string Name(ConfigReader& reader, const std::string& key) {
+  const auto name = Required(reader, key, reader.String(key));
+  if (!NameIsPlain(name))
+    reader.Fail(key, "must be 1 to 64 letters, digits, '-', '_' or '.'");
+  return name;
+}
+
+// HOST:PORT, where the host is loopback: there is no TLS yet.
+void CheckAddress(const ConfigReader& reader, const std::string& key,
+                  const std::string& address) {
+  const auto colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0)
+    reader.Fail(key, fmt::format("\"{}\" is not HOST:PORT", address));
+  const auto port = address.substr(colon + 1);
+  if (port.empty() || port.size() > 5 ||
+      port.find_first_not_of("0123456789") != std::string::npos ||
+      std::stoi(port) > 65535)
+    reader.Fail(key, fmt::format("\"{}\" has no port of 0 to 65535", address));
+  const auto host = address.substr(0, colon);
+  if (!host.starts_with("127.") && host != "localhost" && host != "[::1]")
+    reader.Fail(key, fmt::format("\"{}\" is not a loopback address; "
+                                 "tls.mode = \"off\" allows only those",
+                                 address));
+}
+
+void ReadCluster(ConfigReader& reader, Config& config) {
+  auto& cluster = config.cluster;
+  cluster.name = Name(reader, "cluster.name");
+  Take(cluster.listen, reader.String("cluster.listen"));
+  CheckAddress(reader, "cluster.listen", cluster.listen);
+  Take(cluster.advertise, reader.String("cluster.advertise"));
+  if (!cluster.advertise.empty())
+    CheckAddress(reader, "cluster.advertise", cluster.advertise);
+  Take(cluster.peers, reader.Strings("cluster.peers"));
+  for (const auto& peer : cluster.peers)
+    CheckAddress(reader, "cluster.peers", peer);
+  Take(cluster.profile,
+       reader.Word("cluster.profile", {"local", "lan", "wan"}));
+  Take(cluster.expect, reader.Integer("cluster.expect", 1, 100000));
+  Take(cluster.expect_timeout, reader.Time("cluster.expect_timeout"));
+
+  const auto mode = reader.Word("tls.mode", {"mutual", "off"});
+  if (mode.value_or("mutual") != "off")
+    reader.Fail("tls.mode",
+                "\"mutual\" comes with a later release; until then set \"off\""
+                " (loopback addresses only)");
+}
+
+void ReadModel(ConfigReader& reader, Config& config) {
+  auto& spec = config.model;
+  if (const auto word =
+          reader.Word("model.loss",
+                      {"softmax_cross_entropy", "binary_cross_entropy", "mse"}))
+    spec.loss = model::ParseLoss(*word);
+  reader.Tables("model.layer", [&](const std::string& prefix) {
+    OnlyFor(reader, prefix + ".type", {"dense"});
+    model::Dense layer;
+    const auto units = prefix + ".units";
+    layer.units = static_cast<int>(
+        Required(reader, units, reader.Integer(units, 1, 1 << 24)));
+    if (const auto word = reader.Word(prefix + ".activation",
+                                      {"none", "relu", "tanh", "gelu"}))
+      layer.activation = model::ParseActivation(*word);
+    spec.layers.push_back(layer);
+  });
+  // So that a misspelling inside a layer finds its neighbour, even when no
+  // layer was read.
+  if (spec.layers.empty() && config.test.probe.empty())
+    reader.Fail("model.layer", "at least one [[model.layer]] is required");
+}
+
+void ReadTrain(ConfigReader& reader, Config& config) {
+  auto& train = config.train;
+  const bool probe = !config.test.probe.empty();
+  train.steps = static_cast<std::uint64_t>(Required(
+      reader, "train.steps", reader.Integer("train.steps", 0, kMaxSteps)));
+  const auto rate = reader.Number("train.sample_rate", 0, 1);
+  const auto size = reader.Integer("train.public_size", 1, kMaxSteps);
+  if (!probe) {
+    train.sample_rate = Required(reader, "train.sample_rate", rate);
+    if (train.sample_rate == 0)
+      reader.Fail("train.sample_rate", "must be above 0");
+    train.public_size = Required(reader, "train.public_size", size);
+  }
+  Take(train.physical_batch,
+       reader.Integer("train.physical_batch", 1, 1 << 20));
+  const auto kind = reader.Word("train.optimizer", {"sgd", "adam"});
+  if (kind == "adam") train.optimizer.kind = model::OptimizerSpec::Kind::kAdam;
+  Take(train.optimizer.learning_rate,
+       reader.Number("train.learning_rate", 0, kHuge));
+  Take(train.optimizer.momentum, reader.Number("train.momentum", 0, 0.999999));
+  Take(train.seed, reader.Integer("train.seed", 0,
+                                  std::numeric_limits<std::int64_t>::max()));
+  Take(train.throttle, reader.Number("train.throttle", 1, 1e6));
+  Take(train.min_step_time, reader.Time("train.min_step_time"));
+}
+
+void ReadPrivacy(ConfigReader& reader, Config& config) {
+  auto& privacy = config.privacy;
+  Take(privacy.clip_norm, reader.Number("privacy.clip_norm", 1e-12, kHuge));
+  privacy.noise_multiplier = reader.Number("privacy.noise_multiplier", 0, 1e6);
+  privacy.target_epsilon = reader.Number("privacy.target_epsilon", 1e-6, 1e6);
+  Take(privacy.delta, reader.Number("privacy.delta", 1e-300, 0.999999));
+  Take(privacy.ledger, reader.Path("privacy.ledger"));
+  if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
+    privacy.on_exhausted = OnExhausted::kStop;
+  OnlyFor(reader, "privacy.noise", {"gaussian"});
+  if (!config.test.probe.empty()) return;
+  if (!privacy.noise_multiplier && !privacy.target_epsilon)
+    reader.Fail("privacy.noise_multiplier",
+                "set this, or privacy.target_epsilon alone to have it "
+                "calibrated, or both");
+  if (privacy.ledger.empty())
+    reader.Fail("privacy.ledger",
+                "this key is required: a folder for this data set's ledger, "
+                "which outlives the run");
+}
+
+void ReadMixing(ConfigReader& reader, Config& config) {
+  const auto rule = reader.Word("mixing.rule", {"pairwise", "one_way", "none"});
+  if (rule == "one_way") config.mixing.rule = Rule::kOneWay;
+  if (rule == "none") config.mixing.rule = Rule::kNone;
+  OnlyFor(reader, "mixing.topology", {"ring"});
+  OnlyFor(reader, "mixing.objective", {"gradients"});
+  OnlyFor(reader, "mixing.momentum", {"off"});
+  OnlyFor(reader, "mixing.wire", {"fp32"});
+  reader.Number("mixing.clip", 0, 0);
+  const auto interval = reader.String("mixing.interval");
+  if (interval && *interval != "auto") {
+    config.mixing.interval = reader.Time("mixing.interval");
+    if (config.mixing.interval->count() < 100)
+      reader.Fail("mixing.interval", "must be at least \"100us\", or \"auto\"");
+  }
+  // Resync comes with a later release: off is the only value.
+  reader.Integer("resync.every_steps", 0, 0);
+  OnlyFor(reader, "resync.mode", {"overlapped", "blocking", "adaptive"});
+  OnlyFor(reader, "resync.algorithm", {"ring", "halving_doubling"});
+}
+
+void ReadTest(ConfigReader& reader, Config& config) {
+  auto& test = config.test;
+  Take(test.probe, reader.Word("test.probe", {"quadratic", "shake"}));
+  Take(test.dimension, reader.Integer("test.dimension", 2, 1 << 28));
+  Take(test.index, reader.Integer("test.index", 0, test.dimension / 2 - 1));
+  Take(test.step_time, reader.Time("test.step_time"));
+  Take(test.exchange_delay, reader.Time("test.exchange_delay"));
+}
+
+void ReadRest(ConfigReader& reader, Config& config) {
+  Take(config.checkpoint.every_steps,
+       reader.Integer("checkpoint.every_steps", 1, kMaxSteps));
+  Take(config.checkpoint.keep, reader.Integer("checkpoint.keep", 1, 1000));
+  Take(config.admin.listen, reader.String("admin.listen"));
+  if (!config.admin.listen.empty())
+    CheckAddress(reader, "admin.listen", config.admin.listen);
+  if (!reader.String("admin.token_file").value_or("").empty())
+    reader.Fail("admin.token_file",
+                "tokens come with a later release; the unix socket needs none");
+  Take(config.log.level,
+       reader.Word("log.level", {"trace", "debug", "info", "warn", "error"}));
+  Take(config.log.format, reader.Word("log.format", {"text", "json"}));
+}
+
+}  // namespace
+
+Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
+  ConfigReader reader(file, flags);
+  Config config;
+  config.node.name = Name(reader, "node.name");
+  config.node.state_dir =
+      Required(reader, "node.state_dir", reader.Path("node.state_dir"));
+  OnlyFor(reader, "node.device", {"auto", "cpu"});
+  ReadTest(reader, config);
+  ReadCluster(reader, config);
+  for (const auto* key : {"tls.ca", "tls.cert", "tls.key"}) reader.String(key);
+  Take(config.data.eval, reader.Path("data.eval"));
+  const auto train = reader.Path("data.train");
+  if (config.test.probe.empty())
+    config.data.train = Required(reader, "data.train", train);
+  ReadModel(reader, config);
+  ReadTrain(reader, config);
+  ReadPrivacy(reader, config);
+  ReadMixing(reader, config);
+  ReadRest(reader, config);
+  reader.RefuseUnknown();
+  return config;
+}
+
+namespace {
+
+std::string Quote(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+const char* Word(Rule rule) {
+  switch (rule) {
+    case Rule::kPairwise:
+      return "pairwise";
+    case Rule::kOneWay:
+      return "one_way";
+    case Rule::kNone:
+      return "none";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string PrintConfig(const Config& c) {
+  std::string text;
+  const auto section = [&](const char* name) {
+    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", name);
+  };
+  const auto key = [&](const char* name, const auto& value) {
+    text += fmt::format("{} = {}\n", name, value);
+  };
+  section("node");
+  key("name", Quote(c.node.name));
+  key("state_dir", Quote(c.node.state_dir.string()));
+  section("cluster");
+  key("name", Quote(c.cluster.name));
+  key("listen", Quote(c.cluster.listen));
+  key("advertise", Quote(c.cluster.advertise));
+  std::string peers;
+  for (const auto& peer : c.cluster.peers)
+    peers += (peers.empty() ? "" : ", ") + Quote(peer);
+  key("peers", "[" + peers + "]");
+  key("profile", Quote(c.cluster.profile));
+  key("expect", c.cluster.expect);
+  key("expect_timeout", Quote(FormatDuration(c.cluster.expect_timeout)));
+  section("tls");
+  key("mode", Quote("off"));
+  section("data");
+  key("train", Quote(c.data.train.string()));
+  key("eval", Quote(c.data.eval.string()));
+  section("model");
+  key("loss", Quote(model::Word(c.model.loss)));
+  for (const auto& layer : c.model.layers) {
+    text += "[[model.layer]]\n";
+    key("type", Quote("dense"));
+    key("units", layer.units);
+    key("activation", Quote(model::Word(layer.activation)));
+  }
+  section("train");
+  const auto& optimizer = c.train.optimizer;
+  key("steps", c.train.steps);
+  key("sample_rate", c.train.sample_rate);
+  key("public_size", c.train.public_size);
+  key("physical_batch", c.train.physical_batch);
+  key("optimizer",
+      Quote(optimizer.kind == model::OptimizerSpec::Kind::kAdam ? "adam"
+                                                                : "sgd"));
+  key("learning_rate", optimizer.learning_rate);
+  key("momentum", optimizer.momentum);
+  key("seed", c.train.seed);
+  key("throttle", c.train.throttle);
+  key("min_step_time", Quote(FormatDuration(c.train.min_step_time)));
+  section("privacy");
+  key("clip_norm", c.privacy.clip_norm);
+  if (c.privacy.noise_multiplier)
+    key("noise_multiplier", *c.privacy.noise_multiplier);
+  if (c.privacy.target_epsilon)
+    key("target_epsilon", *c.privacy.target_epsilon);
+  key("delta", c.privacy.delta);
+  key("ledger", Quote(c.privacy.ledger.string()));
+  key("on_exhausted",
+      Quote(c.privacy.on_exhausted == OnExhausted::kStop ? "stop" : "gossip"));
+  section("mixing");
+  key("rule", Quote(Word(c.mixing.rule)));
+  key("interval",
+      Quote(c.mixing.interval ? FormatDuration(*c.mixing.interval) : "auto"));
+  section("checkpoint");
+  key("every_steps", c.checkpoint.every_steps);
+  key("keep", c.checkpoint.keep);
+  section("admin");
+  key("listen", Quote(c.admin.listen));
+  section("log");
+  key("level", Quote(c.log.level));
+  key("format", Quote(c.log.format));
+  return text;
+}
+
+}  // namespace hearsay::daemon

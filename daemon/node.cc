@@ -1,0 +1,407 @@
+#include "daemon/node.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "daemon/admin_api.h"
+#include "daemon/mixing/ring.h"
+#include "model/arena.h"
+
+namespace hearsay::daemon {
+
+using transport::MemberState;
+
+namespace {
+
+// Between exchanges when nobody trains: there is little left to mix.
+constexpr Duration kIdleInterval = std::chrono::milliseconds(100);
+
+std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
+  switch (rule) {
+    case Rule::kPairwise:
+      return mixing::MakePairwise();
+    case Rule::kOneWay:
+      return mixing::MakeOneWay();
+    case Rule::kNone:
+      return mixing::MakeNone();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void PrepareStateFolder(const Config& config) {
+  const auto& folder = config.node.state_dir;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const auto probe = folder / ".writable";
+  if (!error) {
+    std::ofstream(probe) << "x";
+    if (!std::ifstream(probe))
+      error = std::make_error_code(std::errc::permission_denied);
+    std::error_code ignored;
+    std::filesystem::remove(probe, ignored);
+  }
+  if (error)
+    throw CheckpointError(
+        fmt::format("{}: cannot write to the state folder (node.state_dir): {}",
+                    folder.string(), error.message()));
+}
+
+Node::Node(boost::asio::io_context& io, const Config& config)
+    : io_(io),
+      config_(config),
+      profile_(ProfileOf(config.cluster.profile)),
+      run_((PrepareStateFolder(config), PrepareRun(config, events_))),
+      rule_(MakeRule(config.mixing.rule)),
+      tick_(io),
+      expect_(io),
+      born_(std::chrono::steady_clock::now()) {
+  checkpoints_ = std::make_unique<CheckpointWriter>(
+      config_.node.state_dir / "checkpoints", run_.identity,
+      config_.checkpoint.keep,
+      [this](const std::string& path, const std::string& error) {
+        boost::asio::post(io_, [=, this] { OnCheckpoint(path, error); });
+      });
+  transport_ =
+      transport::Transport::Make(io_, TransportOptions(), TransportCallbacks());
+  exchange_ = std::make_unique<ExchangeLoop>(
+      io_, *transport_, *rule_, *run_.weights,
+      ExchangeOptions{config_.mixing.interval, profile_.exchange_deadline},
+      [this] {
+        return mixing::RingSuccessor(config_.node.name, AliveMembers());
+      },
+      [this] { return trainer_->step(); });
+  const bool probe = !config_.test.probe.empty();
+  trainer_ = std::make_unique<Trainer>(
+      TrainerOptions{
+          config_.train.steps, run_.first_step,
+          probe ? config_.test.step_time : config_.train.min_step_time,
+          config_.train.throttle, config_.checkpoint.every_steps},
+      *run_.source, *run_.optimizer, *run_.weights,
+      [this](TrainerSnapshot snapshot) { OnBoundary(std::move(snapshot)); },
+      [this](TrainingState state) {
+        boost::asio::post(io_, [this, state] { OnTrainingState(state); });
+      });
+  BindAdmin();
+}
+
+// Threads end before what they use: the trainer, then passes over the weights,
+// then the transport.
+Node::~Node() {
+  trainer_->Stop();
+  exchange_->Stop();
+  sketcher_.join();
+}
+
+transport::Options Node::TransportOptions() const {
+  transport::Options options;
+  options.cluster = config_.cluster.name;
+  options.node = config_.node.name;
+  options.model_fingerprint = run_.identity.fingerprint;
+  options.listen = config_.cluster.listen;
+  options.advertise = config_.cluster.advertise;
+  options.peers = config_.cluster.peers;
+  options.array_bytes = run_.weights->size() * sizeof(float);
+  options.timing = profile_.timing;
+  options.added_delay = std::chrono::duration_cast<transport::Milliseconds>(
+      config_.test.exchange_delay);
+  return options;
+}
+
+transport::Callbacks Node::TransportCallbacks() {
+  transport::Callbacks callbacks;
+  callbacks.on_member = [this](const auto& member) { OnMember(member); };
+  callbacks.on_report = [this](const auto& member) { OnReport(member); };
+  callbacks.on_request = [this](const std::string& from,
+                                transport::Message request,
+                                transport::Respond respond) {
+    exchange_->OnRequest(from, std::move(request), std::move(respond));
+  };
+  callbacks.on_answer_lost = [this](const std::string& to,
+                                    const transport::Error& /*why*/) {
+    exchange_->OnAnswerLost(to);
+  };
+  callbacks.on_refused = [this](const std::string& reason,
+                                transport::RefusalKind kind) {
+    events_.Add(Level::kError, "member", "refused: " + reason);
+    // Two nodes of one name cannot both be right, and the older one stays.
+    if (kind == transport::RefusalKind::kDuplicateName) {
+      refusal_ = reason;
+      Stop();
+    }
+  };
+  return callbacks;
+}
+
+void Node::BindAdmin() {
+  AdminOptions options;
+  options.listen = config_.admin.listen;
+  options.unix_socket = config_.node.state_dir / "admin.sock";
+  admin_ = std::make_unique<AdminServer>(io_, options,
+                                         [this](const AdminRequest& request) {
+                                           return ServeAdmin(*this, request);
+                                         });
+}
+
+// So that `hearsay` finds a node whose ports the system chose.
+void Node::WriteAdminFile() const {
+  const auto path = config_.node.state_dir / "admin.json";
+  const nlohmann::ordered_json file = {
+      {"schema", 1},
+      {"node", config_.node.name},
+      {"pid", getpid()},
+      {"unix", (config_.node.state_dir / "admin.sock").string()},
+      {"http", admin_->address()},
+      {"listen", transport_->address()}};
+  const auto aside = path.string() + ".new";
+  std::ofstream(aside) << file.dump(2) << "\n";
+  std::error_code error;
+  std::filesystem::rename(aside, path, error);
+  if (error)
+    throw CheckpointError(fmt::format("{}: cannot write this file: {}",
+                                      path.string(), error.message()));
+}
+
+void Node::Start() {
+  WriteAdminFile();
+  events_.Add(Level::kInfo, "node",
+              fmt::format("{} of cluster {} listens on {}, admin on {}; model "
+                          "{}, {} parameters, rule {}",
+                          config_.node.name, config_.cluster.name,
+                          transport_->address(), admin_->address(),
+                          run_.identity.fingerprint, run_.weights->size(),
+                          rule_->name()));
+  transport_->Start();
+  exchange_->Start();
+  Tick();
+  if (config_.cluster.expect > 1 && run_.first_step == 0) {
+    expect_.expires_after(config_.cluster.expect_timeout);
+    expect_.async_wait([this](const boost::system::error_code& error) {
+      if (error || begun_ || stopping_) return;
+      events_.Add(
+          Level::kWarning, "training",
+          fmt::format("begins with {} of {} expected members, after "
+                      "cluster.expect_timeout",
+                      AliveMembers().size() + 1, config_.cluster.expect));
+      Begin();
+    });
+    BeginWhenExpected();
+  } else {
+    Begin();
+  }
+}
+
+void Node::BeginWhenExpected() {
+  if (begun_ || stopping_) return;
+  if (static_cast<int>(AliveMembers().size()) + 1 >= config_.cluster.expect)
+    Begin();
+}
+
+void Node::Begin() {
+  if (begun_ || stopping_) return;
+  begun_ = true;
+  expect_.cancel();
+  trainer_->Begin();
+}
+
+bool Node::joining() const { return !begun_; }
+
+void Node::Stop() {
+  if (std::exchange(stopping_, true)) return;
+  events_.Add(Level::kInfo, "node", "stopping");
+  tick_.cancel();
+  expect_.cancel();
+  trainer_->Stop();
+  exchange_->Stop();
+  WriteCheckpoint();
+  // Posted, so that answers which the last pass made are sent first.
+  boost::asio::post(io_, [this] {
+    transport_->Leave([this] {
+      checkpoints_.reset();  // Waits until the last checkpoint is on disk.
+      admin_->Stop();
+      io_.stop();
+    });
+  });
+}
+
+void Node::Drain() {
+  events_.Add(Level::kInfo, "training", "drained: trains no more, mixes on");
+  trainer_->Drain();
+}
+
+void Node::Reload(const Config& config) {
+  if (config.log.level != config_.log.level) {
+    spdlog::set_level(spdlog::level::from_str(config.log.level));
+    config_.log.level = config.log.level;
+  }
+  const auto& target = config.privacy.target_epsilon;
+  if (target && run_.budget && target != config_.privacy.target_epsilon) {
+    if (run_.budget->LowerTarget(*target)) {
+      config_.privacy.target_epsilon = target;
+      events_.Add(Level::kInfo, "privacy",
+                  fmt::format("target epsilon lowered to {}", *target));
+    } else {
+      events_.Add(Level::kWarning, "config",
+                  "privacy.target_epsilon can only be lowered while running");
+    }
+  }
+  if (PrintConfig(config) != PrintConfig(config_))
+    events_.Add(Level::kWarning, "config",
+                "reloaded log.level and a lower privacy.target_epsilon; other "
+                "changed keys need a restart");
+}
+
+void Node::OnMember(const transport::Member& member) {
+  const auto& name = member.node.empty() ? member.address : member.node;
+  const bool bad = member.state == MemberState::kFailed ||
+                   member.state == MemberState::kRefused;
+  events_.Add(
+      bad ? Level::kWarning : Level::kInfo, "member",
+      fmt::format(
+          "{} is {}{}", name, Word(member.state),
+          member.last_error.empty() ? "" : " (" + member.last_error + ")"));
+  const auto next =
+      mixing::RingSuccessor(config_.node.name, AliveMembers()).value_or("");
+  if (next != successor_) {
+    if (bad && member.node == successor_) ++ring_repairs_;
+    events_.Add(Level::kInfo, "member",
+                next.empty() ? "the ring: alone"
+                             : fmt::format("the ring: next is {}", next));
+    successor_ = next;
+  }
+  BeginWhenExpected();
+}
+
+void Node::OnReport(const transport::Member& member) {
+  if (auto report = DecodeReport(member.report)) {
+    reports_[member.node] = std::move(*report);
+  } else {
+    events_.Add(Level::kWarning, "member",
+                fmt::format("dropped a malformed report of {}", member.node));
+  }
+}
+
+void Node::OnTrainingState(TrainingState state) {
+  const auto step = trainer_->step();
+  switch (state) {
+    case TrainingState::kFailed:
+      events_.Add(Level::kError, "training", "stopped: " + trainer_->error());
+      break;
+    case TrainingState::kExhausted:
+      events_.Add(
+          Level::kWarning, "privacy",
+          fmt::format("budget exhausted at step {}: trains no more{}", step,
+                      config_.privacy.on_exhausted == OnExhausted::kStop
+                          ? ""
+                          : ", mixes on"));
+      if (config_.privacy.on_exhausted == OnExhausted::kStop) Stop();
+      break;
+    default:
+      events_.Add(Level::kInfo, "training",
+                  fmt::format("{} at step {}", Word(state), step));
+  }
+}
+
+void Node::OnBoundary(TrainerSnapshot snapshot) {
+  checkpoints_->Offer(std::move(snapshot), run_.budget
+                                               ? run_.budget->status().position
+                                               : dp::LedgerPosition{});
+}
+
+void Node::OnCheckpoint(const std::string& path, const std::string& error) {
+  if (error.empty()) {
+    last_checkpoint_ = std::chrono::system_clock::now();
+    if (!checkpoint_error_.empty())
+      events_.Add(Level::kInfo, "checkpoint", "written again: " + path);
+    spdlog::debug("checkpoint: {}", path);
+  } else if (error != checkpoint_error_) {
+    events_.Add(Level::kError, "checkpoint",
+                error + " (training goes on; tried again at the next one)");
+  }
+  checkpoint_error_ = error;
+}
+
+TrainerSnapshot Node::LiveSnapshot() const {
+  TrainerSnapshot snapshot;
+  snapshot.step = trainer_->step();
+  snapshot.weights.resize(run_.weights->size());
+  run_.weights->Snapshot(snapshot.weights);
+  return snapshot;
+}
+
+void Node::WriteCheckpoint() { trainer_->RequestBoundary(); }
+
+std::string Node::EncodeWeights() const {
+  return EncodeSnapshot(
+      LiveSnapshot(), run_.identity,
+      run_.budget ? run_.budget->status().position : dp::LedgerPosition{},
+      "weights");
+}
+
+std::vector<std::string> Node::AliveMembers() const {
+  std::vector<std::string> names;
+  for (const auto& member : transport_->members())
+    if (member.state == MemberState::kAlive) names.push_back(member.node);
+  return names;
+}
+
+void Node::Tick() {
+  if (stopping_) return;
+  rate_.Sample(std::chrono::steady_clock::now(), trainer_->step());
+  PaceExchanges();
+  // The sketch is a pass over all weights: not on this thread.
+  if (!std::exchange(sketching_, true))
+    boost::asio::post(sketcher_, [this] {
+      model::Arena copy(run_.weights->size());
+      run_.weights->Snapshot(copy.span());
+      const auto sketch = mixing::SketchOf(copy.span());
+      boost::asio::post(io_, [this, sketch] { PublishReport(sketch); });
+    });
+  tick_.expires_after(profile_.timing.heartbeat);
+  tick_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) Tick();
+  });
+}
+
+void Node::PublishReport(const mixing::Sketch& sketch) {
+  sketching_ = false;
+  if (stopping_) return;
+  sketch_ = sketch;
+  transport_->SetReport(EncodeReport(SelfReport()));
+}
+
+void Node::PaceExchanges() {
+  std::vector<double> step_times;
+  double largest =
+      std::chrono::duration<double>(exchange_->ProposedInterval()).count();
+  const auto add = [&](const std::string& state, double rate) {
+    if (state == "training" && rate > 0) step_times.push_back(1 / rate);
+  };
+  add(state(), rate_.PerSecond());
+  for (const auto& name : AliveMembers()) {
+    const auto found = reports_.find(name);
+    if (found == reports_.end()) continue;
+    add(found->second.state, found->second.steps_per_second);
+    largest = std::max(largest, found->second.proposed_interval);
+  }
+  auto median = kIdleInterval;
+  if (!step_times.empty()) {
+    const auto middle =
+        step_times.begin() + static_cast<std::ptrdiff_t>(step_times.size() / 2);
+    std::nth_element(step_times.begin(), middle, step_times.end());
+    median = Duration(std::llround(std::min(*middle, 1e3) * 1e6));
+  }
+  exchange_->SetClusterPace(
+      median, Duration(std::llround(std::min(largest, 1e3) * 1e6)));
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,137 @@
+// One node: owns its parts, wires them, and lives from Start to Stop.
+//
+//   run (what is trained) -- live weights --+-- trainer (own thread)
+//                                           +-- exchange -- transport
+//                                           +-- evaluator (own thread)
+//   reports, member list -> view -> admin API
+//
+// Threads: everything here runs on the thread that runs `io`, except where a
+// callback of the trainer or the checkpoint writer says so (it posts).
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/admin_server.h"
+#include "daemon/checkpoint.h"
+#include "daemon/cluster_view.h"
+#include "daemon/config.h"
+#include "daemon/events.h"
+#include "daemon/exchange_loop.h"
+#include "daemon/mixing/rule.h"
+#include "daemon/profile.h"
+#include "daemon/rate_meter.h"
+#include "daemon/run.h"
+#include "daemon/trainer.h"
+#include "transport/transport.h"
+
+namespace hearsay::daemon {
+
+// This node may not be here: the cluster has another of its name.
+class RefusedError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Node {
+ public:
+  // Opens and binds everything. Throws what PrepareRun throws, and
+  // std::system_error (addresses), CheckpointError (the state folder).
+  Node(boost::asio::io_context& io, const Config& config);
+  ~Node();
+
+  void Start();
+  // Ends in order: training, exchanges, final checkpoint, leave; then stops
+  // `io`. Idempotent.
+  void Stop();
+  void Drain();
+  // Takes over what a running node may change: log.level, a lower
+  // privacy.target_epsilon. Reports anything else as an event.
+  void Reload(const Config& config);
+
+  // Why the node stopped by itself, if it did not stop in order.
+  const std::optional<std::string>& refusal() const { return refusal_; }
+
+  // For the admin API.
+  ClusterView View() const;
+  NodeReport SelfReport() const;
+  Events& events() { return events_; }
+  const Config& config() const { return config_; }
+  const Profile& profile() const { return profile_; }
+  const Run& run() const { return run_; }
+  Trainer& trainer() { return *trainer_; }
+  const ExchangeLoop& exchange() const { return *exchange_; }
+  const transport::Transport& transport() const { return *transport_; }
+  std::string state() const;
+  bool joining() const;
+  // Seconds since the last whole checkpoint was written; nothing before.
+  std::optional<std::chrono::system_clock::time_point> last_checkpoint() const {
+    return last_checkpoint_;
+  }
+  std::uint64_t ring_repairs() const { return ring_repairs_; }
+  void WriteCheckpoint();
+  // Safetensors of the live weights.
+  std::string EncodeWeights() const;
+
+ private:
+  transport::Options TransportOptions() const;
+  transport::Callbacks TransportCallbacks();
+  void BindAdmin();
+  void WriteAdminFile() const;
+  void OnMember(const transport::Member& member);
+  void OnReport(const transport::Member& member);
+  void OnTrainingState(TrainingState state);
+  void OnBoundary(TrainerSnapshot snapshot);  // trainer's thread
+  void OnCheckpoint(const std::string& path, const std::string& error);
+  void BeginWhenExpected();
+  void Begin();
+  void Tick();
+  void PublishReport(const mixing::Sketch& sketch);
+  void PaceExchanges();
+  std::vector<std::string> AliveMembers() const;
+  std::vector<LinkReport> Links() const;
+  std::vector<std::string> Troubles() const;
+  TrainerSnapshot LiveSnapshot() const;
+
+  boost::asio::io_context& io_;
+  Config config_;
+  const Profile profile_;
+  Events events_;
+  Run run_;
+  const std::unique_ptr<mixing::Rule> rule_;
+
+  std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<CheckpointWriter> checkpoints_;
+  std::unique_ptr<transport::Transport> transport_;
+  std::unique_ptr<ExchangeLoop> exchange_;
+  std::unique_ptr<Trainer> trainer_;
+
+  boost::asio::steady_timer tick_;
+  boost::asio::steady_timer expect_;
+  RateMeter rate_;
+  std::map<std::string, NodeReport> reports_;
+  std::optional<mixing::Sketch> sketch_;
+  std::string successor_;
+  std::uint64_t ring_repairs_ = 0;
+  std::optional<std::chrono::system_clock::time_point> last_checkpoint_;
+  std::string checkpoint_error_;
+  std::optional<std::string> refusal_;
+  bool begun_ = false;
+  bool stopping_ = false;
+  bool sketching_ = false;
+  const std::chrono::steady_clock::time_point born_;
+  boost::asio::thread_pool sketcher_{1};
+};
+
+// What every start of a daemon does before anything else: makes the state
+// folder usable or says why it is not. Throws: CheckpointError.
+void PrepareStateFolder(const Config& config);
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,129 @@
+// What a node says of itself and of the cluster: the report that its heartbeats
+// carry and the view that its admin API shows. node.cc is how it lives.
+#include <algorithm>
+#include <cmath>
+
+#include "daemon/node.h"
+
+namespace hearsay::daemon {
+
+using transport::MemberState;
+
+namespace {
+
+// Three significant digits: enough to compare nodes, too few to read a batch
+// size out of a step's time.
+double Rounded(double value) {
+  if (value <= 0 || !std::isfinite(value)) return 0;
+  const double unit = std::pow(10.0, std::floor(std::log10(value)) - 2);
+  return std::round(value / unit) * unit;
+}
+
+}  // namespace
+
+std::string Node::state() const {
+  if (stopping_) return "left";
+  return Word(trainer_->state());
+}
+
+std::vector<LinkReport> Node::Links() const {
+  std::vector<LinkReport> links;
+  const double age =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - born_)
+          .count();
+  const auto members = transport_->members();
+  for (const auto& [peer, counters] : exchange_->counters()) {
+    const auto bytes = transport_->counters(peer);
+    std::string lane;
+    for (const auto& member : members)
+      if (member.node == peer) lane = member.lane;
+    if (counters.ok + counters.failed > 0)
+      links.push_back({peer, "out", lane, counters.ok, counters.failed, 0,
+                       counters.round_trip_seconds,
+                       static_cast<double>(bytes.bytes_out) / age});
+    if (counters.answered + counters.one_sided > 0)
+      links.push_back({peer, "in", lane, counters.answered, 0,
+                       counters.one_sided, 0,
+                       static_cast<double>(bytes.bytes_in) / age});
+  }
+  return links;
+}
+
+std::vector<std::string> Node::Troubles() const {
+  std::vector<std::string> reasons;
+  if (!run_.claim_void.empty()) reasons.push_back(run_.claim_void);
+  if (trainer_->state() == TrainingState::kFailed)
+    reasons.push_back("training stopped: " + trainer_->error());
+  if (!checkpoint_error_.empty()) reasons.push_back(checkpoint_error_);
+  return reasons;
+}
+
+NodeReport Node::SelfReport() const {
+  NodeReport report;
+  report.step = trainer_->step();
+  report.state = state();
+  report.steps_per_second =
+      report.state == "training" ? Rounded(rate_.PerSecond()) : 0;
+  report.sketch = sketch_;
+  if (run_.evaluator) {
+    if (const auto result = run_.evaluator->latest()) {
+      report.eval_loss = result->loss;
+      report.eval_accuracy = result->accuracy;
+    }
+  }
+  const bool failed = trainer_->state() == TrainingState::kFailed;
+  report.privacy_valid = run_.claim_void.empty() && !failed;
+  if (run_.budget) {
+    const auto budget = run_.budget->status();
+    report.epsilon = budget.epsilon;
+    report.target_epsilon = budget.terms.target_epsilon;
+    report.delta = budget.terms.delta;
+    report.steps_left =
+        begun_ ? budget.steps_left
+               : config_.train.steps -
+                     std::min(config_.train.steps, run_.first_step);
+  }
+  report.proposed_interval =
+      std::chrono::duration<double>(exchange_->ProposedInterval()).count();
+  report.links = Links();
+  report.reasons = Troubles();
+  if (!report.privacy_valid) {
+    report.health = "unhealthy";
+  } else if (!report.reasons.empty()) {
+    report.health = "degraded";
+  }
+  return report;
+}
+
+ClusterView Node::View() const {
+  using Seconds = std::chrono::duration<double>;
+  const auto now = transport::Clock::now();
+  ClusterView view;
+  view.cluster = config_.cluster.name;
+  view.rule = rule_->name();
+  view.self = config_.node.name;
+  KnownNode self;
+  self.name = config_.node.name;
+  self.address = transport_->address();
+  self.since_seconds = Seconds(now - born_).count();
+  self.report = SelfReport();
+  view.nodes.push_back(std::move(self));
+  for (const auto& member : transport_->members()) {
+    KnownNode known;
+    known.name = member.node;
+    known.address = member.address;
+    known.member = member.state;
+    known.incarnation = member.incarnation;
+    known.since_seconds = Seconds(now - member.since).count();
+    known.age_seconds = Seconds(now - member.heard).count();
+    if (member.state != MemberState::kAlive) known.error = member.last_error;
+    const auto report = reports_.find(member.node);
+    if (report != reports_.end()) known.report = report->second;
+    view.nodes.push_back(std::move(known));
+  }
+  std::sort(view.nodes.begin(), view.nodes.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return view;
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,119 @@
+#include "daemon/report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "daemon/report.pb.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+constexpr int kMostLinks = 64;
+constexpr int kMostReasons = 16;
+constexpr std::size_t kLongestText = 512;
+
+bool Fits(const std::string& text) { return text.size() <= kLongestText; }
+
+void EncodeLink(const LinkReport& link, pb::Link& out) {
+  out.set_peer(link.peer);
+  out.set_direction(link.direction);
+  out.set_transport(link.transport);
+  out.set_ok(link.ok);
+  out.set_failed(link.failed);
+  out.set_one_sided(link.one_sided);
+  out.set_round_trip_seconds(link.round_trip_seconds);
+  out.set_bytes_per_second(link.bytes_per_second);
+}
+
+std::optional<LinkReport> DecodeLink(const pb::Link& in) {
+  if (!Fits(in.peer()) || !Fits(in.direction()) || !Fits(in.transport()) ||
+      !std::isfinite(in.round_trip_seconds()) ||
+      !std::isfinite(in.bytes_per_second()))
+    return std::nullopt;
+  return LinkReport{in.peer(),
+                    in.direction(),
+                    in.transport(),
+                    in.ok(),
+                    in.failed(),
+                    in.one_sided(),
+                    in.round_trip_seconds(),
+                    in.bytes_per_second()};
+}
+
+bool WithinBounds(const pb::Report& in) {
+  // epsilon may be infinite (no noise), never NaN.
+  for (const double value : {in.epsilon(), in.target_epsilon()})
+    if (std::isnan(value) || value < 0) return false;
+  for (const double value :
+       {in.steps_per_second(), in.eval_loss(), in.eval_accuracy(), in.delta(),
+        in.proposed_interval()})
+    if (!std::isfinite(value)) return false;
+  const auto n = in.sketch_size();
+  return in.proposed_interval() >= 0 && in.steps_per_second() >= 0 &&
+         Fits(in.state()) && Fits(in.health()) &&
+         in.links_size() <= kMostLinks && in.reasons_size() <= kMostReasons &&
+         std::all_of(in.reasons().begin(), in.reasons().end(), Fits) &&
+         (n == 0 || n == static_cast<int>(mixing::kSketchBuckets)) &&
+         std::all_of(in.sketch().begin(), in.sketch().end(),
+                     [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+std::string EncodeReport(const NodeReport& report) {
+  pb::Report out;
+  out.set_step(report.step);
+  out.set_state(report.state);
+  out.set_steps_per_second(report.steps_per_second);
+  if (report.sketch)
+    out.mutable_sketch()->Add(report.sketch->begin(), report.sketch->end());
+  if (report.eval_loss) out.set_eval_loss(*report.eval_loss);
+  if (report.eval_accuracy) out.set_eval_accuracy(*report.eval_accuracy);
+  out.set_epsilon(report.epsilon);
+  if (report.target_epsilon) out.set_target_epsilon(*report.target_epsilon);
+  out.set_delta(report.delta);
+  out.set_steps_left(report.steps_left);
+  out.set_privacy_valid(report.privacy_valid);
+  out.set_proposed_interval(report.proposed_interval);
+  const auto links =
+      std::min(report.links.size(), static_cast<std::size_t>(kMostLinks));
+  for (std::size_t i = 0; i < links; ++i)
+    EncodeLink(report.links[i], *out.add_links());
+  out.set_health(report.health);
+  for (const auto& reason : report.reasons)
+    if (out.reasons_size() < kMostReasons)
+      out.add_reasons(reason.substr(0, kLongestText));
+  return out.SerializeAsString();
+}
+
+std::optional<NodeReport> DecodeReport(const std::string& bytes) {
+  pb::Report in;
+  if (!in.ParseFromString(bytes) || !WithinBounds(in)) return std::nullopt;
+  NodeReport report;
+  report.step = in.step();
+  report.state = in.state();
+  report.steps_per_second = in.steps_per_second();
+  if (in.sketch_size() > 0) {
+    report.sketch.emplace();
+    std::copy(in.sketch().begin(), in.sketch().end(), report.sketch->begin());
+  }
+  if (in.has_eval_loss()) report.eval_loss = in.eval_loss();
+  if (in.has_eval_accuracy()) report.eval_accuracy = in.eval_accuracy();
+  report.epsilon = in.epsilon();
+  if (in.has_target_epsilon()) report.target_epsilon = in.target_epsilon();
+  report.delta = in.delta();
+  report.steps_left = in.steps_left();
+  report.privacy_valid = in.privacy_valid();
+  report.proposed_interval = in.proposed_interval();
+  for (const auto& link : in.links()) {
+    auto decoded = DecodeLink(link);
+    if (!decoded) return std::nullopt;
+    report.links.push_back(std::move(*decoded));
+  }
+  report.health = in.health();
+  report.reasons = {in.reasons().begin(), in.reasons().end()};
+  return report;
+}
+
+}  // namespace hearsay::daemon

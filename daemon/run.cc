@@ -1,0 +1,228 @@
+#include "daemon/run.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <openssl/sha.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "daemon/probe.h"
+#include "dp/rdp.h"
+#include "dp/sampler.h"
+#include "model/initialise.h"
+#include "model/network.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+constexpr int kEvalBatch = 1024;
+
+std::array<std::uint8_t, 32> Sha256(const std::string& text) {
+  std::array<std::uint8_t, 32> digest{};
+  SHA256(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(),
+         digest.data());
+  return digest;
+}
+
+// The shard decides how many inputs and classes the model must have.
+model::ModelSpec SpecFor(const Config& config, const model::Shard& shard) {
+  model::ModelSpec spec;
+  spec.inputs = shard.features();
+  spec.layers = config.model.layers;
+  spec.loss = config.model.loss;
+  const auto fail = [&](const std::string& what) {
+    throw ConfigError(
+        fmt::format("{}: model.layer: {}", config.node.name, what));
+  };
+  try {
+    model::Validate(spec);
+  } catch (const std::invalid_argument& error) {
+    fail(error.what());
+  }
+  const int units = spec.layers.back().units;
+  const int classes = shard.classes();
+  switch (spec.loss) {
+    case model::Loss::kSoftmaxCrossEntropy:
+      if (units != classes)
+        fail(fmt::format("the last layer has {} units, but {} has {} classes",
+                         units, config.data.train.string(), classes));
+      break;
+    case model::Loss::kBinaryCrossEntropy:
+      if (classes != 2)
+        fail(fmt::format("binary_cross_entropy needs 2 classes, but {} has {}",
+                         config.data.train.string(), classes));
+      break;
+    case model::Loss::kMse:
+      if (units != 1)
+        fail("mse on a shard's single label needs one unit in the last layer");
+      break;
+  }
+  return spec;
+}
+
+std::optional<model::Shard> OpenEval(const Config& config,
+                                     const model::Shard& train) {
+  if (config.data.eval.empty()) return std::nullopt;
+  auto eval = model::Shard::Open(config.data.eval);
+  if (eval.schema_fingerprint() != train.schema_fingerprint())
+    throw model::FileError(fmt::format(
+        "{}: its columns are not those of {}; prepare both with one schema",
+        config.data.eval.string(), config.data.train.string()));
+  return eval;
+}
+
+// The noise multiplier as configured, or calibrated to the whole run.
+double NoiseMultiplier(const Config& config, double sample_rate) {
+  const auto& privacy = config.privacy;
+  if (privacy.noise_multiplier) return *privacy.noise_multiplier;
+  if (config.train.steps == 0) return 1.0;
+  return dp::CalibrateNoise(sample_rate, config.train.steps, privacy.delta,
+                            *privacy.target_epsilon);
+}
+
+void PreparePrivate(const Config& config, const model::ModelSpec& spec,
+                    const std::optional<LoadedCheckpoint>& checkpoint,
+                    Events& events, Run& run) {
+  const auto rate = dp::PoissonSampler(config.train.sample_rate).sample_rate();
+  const double sigma = NoiseMultiplier(config, rate);
+  if (sigma == 0) run.claim_void = "noise_multiplier is 0: nothing is claimed";
+
+  dp::Ledger ledger(
+      config.privacy.ledger, run.train->content_hash(),
+      fmt::format("{}@{:%Y-%m-%dT%H:%M:%SZ}", config.node.name,
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(
+                      std::chrono::system_clock::now()))));
+  if (checkpoint && !ledger.Contains(checkpoint->ledger))
+    throw dp::LedgerError(fmt::format(
+        "{}: does not contain record {} of {}: the ledger was lost, replaced "
+        "or rolled back; restore it (training on would undercount)",
+        config.privacy.ledger.string(), checkpoint->ledger.sequence,
+        checkpoint->path.string()));
+  run.budget = std::make_unique<Budget>(
+      std::move(ledger), BudgetTerms{rate, sigma, config.privacy.delta,
+                                     config.privacy.target_epsilon});
+  events.Add(
+      Level::kInfo, "privacy",
+      fmt::format("noise multiplier {:.4f}, sample rate {}, delta {}{}", sigma,
+                  config.train.sample_rate, config.privacy.delta,
+                  config.privacy.noise_multiplier ? "" : " (calibrated)"));
+  auto source = std::make_unique<PrivateGradient>(
+      PrivateStepTerms{rate, sigma, config.privacy.clip_norm,
+                       config.train.public_size, config.train.physical_batch},
+      model::MakeCpuNetwork(spec, config.train.physical_batch), *run.train,
+      *run.budget);
+  run.private_gradient = source.get();
+  run.source = std::move(source);
+}
+
+void RestoreOptimizer(const LoadedCheckpoint& checkpoint,
+                      model::Optimizer& optimizer) {
+  const auto states = optimizer.State();
+  for (const auto& state : states) {
+    bool found = false;
+    for (const auto& saved : checkpoint.snapshot.optimizer) {
+      if (saved.name != state.name ||
+          saved.values.size() != state.values.size())
+        continue;
+      std::copy(saved.values.begin(), saved.values.end(), state.values.begin());
+      found = true;
+    }
+    if (!found)
+      throw CheckpointError(fmt::format(
+          "{}: has no optimiser state \"{}\" of this model: train.optimizer or "
+          "train.momentum was changed; set it back, or move the checkpoints "
+          "aside to begin anew",
+          checkpoint.path.string(), state.name));
+  }
+  optimizer.set_steps(checkpoint.snapshot.step);
+}
+
+void PrepareIdentity(const Config& config, Run& run) {
+  run.identity.cluster = config.cluster.name;
+  run.identity.node = config.node.name;
+  if (!config.test.probe.empty()) {
+    run.claim_void = "a test probe trains on no data: nothing is claimed";
+    run.identity.fingerprint = ModelFingerprint(
+        fmt::format("probe {} {}", config.test.probe, config.test.dimension),
+        "");
+    return;
+  }
+  run.train = model::Shard::Open(config.data.train);
+  run.eval = OpenEval(config, *run.train);
+  run.identity.model = SpecFor(config, *run.train);
+  run.identity.fingerprint = ModelFingerprint(
+      model::Canonical(*run.identity.model), run.train->schema_fingerprint());
+}
+
+void PrepareWeights(const Config& config,
+                    const std::optional<LoadedCheckpoint>& checkpoint,
+                    std::size_t parameters, Run& run) {
+  run.weights = std::make_unique<LiveWeights>(parameters);
+  if (checkpoint) {
+    run.weights->Assign(checkpoint->snapshot.weights);
+    return;
+  }
+  model::Arena initial(parameters);
+  if (run.identity.model) {
+    // The same on every node of the cluster, from public words only.
+    model::Initialise(
+        *run.identity.model,
+        Sha256(fmt::format("hearsay-initial-weights-1\n{}\n{}\n{}",
+                           config.cluster.name, run.identity.fingerprint,
+                           config.train.seed)),
+        initial.span());
+  } else {
+    InitialiseProbe(initial.span());
+  }
+  run.weights->Assign(initial.span());
+}
+
+}  // namespace
+
+std::string ModelFingerprint(const std::string& canonical,
+                             const std::string& schema_fingerprint) {
+  constexpr std::size_t kBytes = 16;
+  const auto digest = Sha256(canonical + "\n" + schema_fingerprint);
+  std::string hex;
+  for (std::size_t i = 0; i < kBytes; ++i)
+    hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+Run PrepareRun(const Config& config, Events& events) {
+  Run run;
+  PrepareIdentity(config, run);
+  const std::size_t parameters =
+      run.identity.model ? model::ParameterCount(*run.identity.model)
+                         : static_cast<std::size_t>(config.test.dimension);
+  const auto checkpoint = LoadNewestCheckpoint(
+      config.node.state_dir / "checkpoints", run.identity, parameters);
+  if (checkpoint) {
+    for (const auto& why : checkpoint->skipped)
+      events.Add(Level::kWarning, "checkpoint", "skipped: " + why);
+    run.first_step = checkpoint->snapshot.step;
+    events.Add(Level::kInfo, "checkpoint",
+               fmt::format("resuming at step {} from {}", run.first_step,
+                           checkpoint->path.string()));
+  }
+  if (run.identity.model) {
+    PreparePrivate(config, *run.identity.model, checkpoint, events, run);
+  } else if (config.test.probe == "shake") {
+    run.source = MakeShakeProbe(config.test.index);
+  } else {
+    run.source = MakeQuadraticProbe(config.test.index);
+  }
+  run.optimizer = model::MakeOptimizer(config.train.optimizer, parameters);
+  if (checkpoint) RestoreOptimizer(*checkpoint, *run.optimizer);
+  PrepareWeights(config, checkpoint, parameters, run);
+  if (run.eval)
+    run.evaluator = std::make_unique<Evaluator>(
+        model::MakeCpuNetwork(*run.identity.model, kEvalBatch), kEvalBatch,
+        *run.eval, *run.weights);
+  return run;
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,265 @@
+#include "model/prep/expression.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace hearsay::model::prep {
+
+namespace {
+
+// Parentheses and "not"s inside each other; the parser is recursive.
+constexpr int kMaxDepth = 64;
+
+bool IsWordCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '+';
+}
+
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+
+bool IsKeyword(std::string_view word) {
+  return word == "and" || word == "or" || word == "not" || word == "in" ||
+         word == "is" || word == "missing";
+}
+
+}  // namespace
+
+std::optional<double> ParseNumber(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() ||
+      !std::isfinite(number))
+    return std::nullopt;
+  return number;
+}
+
+class ExpressionParser {
+ public:
+  explicit ExpressionParser(std::string_view text) : text_(text) {
+    result_.text_ = text;
+  }
+
+  Expression Parse() {
+    Advance();
+    result_.root_ = Or();
+    if (!token_.empty()) Fail("'and', 'or' or the end");
+    return std::move(result_);
+  }
+
+ private:
+  using Kind = Expression::Kind;
+  using Node = Expression::Node;
+
+  [[noreturn]] void Fail(const std::string& expected) const {
+    throw std::invalid_argument(
+        "\"" + result_.text_ + "\": at character " +
+        std::to_string(token_begin_ + 1) + ": expected " + expected +
+        (token_.empty() ? ", found the end"
+                        : ", found " + std::string(token_)));
+  }
+
+  void Advance() {
+    while (at_ < text_.size() && IsBlank(text_[at_])) ++at_;
+    token_begin_ = at_;
+    quoted_ = false;
+    if (at_ == text_.size()) {
+      token_ = {};
+    } else if (text_[at_] == '\'') {
+      const std::size_t end = text_.find('\'', at_ + 1);
+      if (end == std::string_view::npos) {
+        token_ = text_.substr(at_);
+        Fail("a closing quote");
+      }
+      quoted_ = true;
+      token_ = text_.substr(at_, end + 1 - at_);
+    } else if (IsWordCharacter(text_[at_])) {
+      std::size_t end = at_;
+      while (end < text_.size() && IsWordCharacter(text_[end])) ++end;
+      token_ = text_.substr(at_, end - at_);
+    } else {
+      const std::string_view two = text_.substr(at_, 2);
+      const bool pair = two == "<=" || two == ">=" || two == "!=";
+      token_ = text_.substr(at_, pair ? 2 : 1);
+    }
+    at_ += token_.size();
+  }
+
+  bool Take(std::string_view token) {
+    if (quoted_ || token_ != token) return false;
+    Advance();
+    return true;
+  }
+
+  void Expect(std::string_view token) {
+    if (!Take(token)) Fail("'" + std::string(token) + "'");
+  }
+
+  // A column or a value.
+  std::string Text(const char* what) {
+    if (token_.empty() || (!quoted_ && !IsWordCharacter(token_[0])) ||
+        (!quoted_ && IsKeyword(token_)))
+      Fail(what);
+    const std::string text(quoted_ ? token_.substr(1, token_.size() - 2)
+                                   : token_);
+    Advance();
+    return text;
+  }
+
+  Expression::Literal Value() {
+    Expression::Literal value;
+    const bool quoted = quoted_;
+    value.text = Text("a value");
+    if (!quoted) value.number = ParseNumber(value.text);
+    return value;
+  }
+
+  Expression::Literal Number() {
+    const std::size_t begin = token_begin_;
+    Expression::Literal value = Value();
+    if (!value.number) {
+      token_begin_ = begin;
+      token_ = value.text;
+      Fail("a number to compare with");
+    }
+    return value;
+  }
+
+  std::size_t Add(Node node) {
+    result_.nodes_.push_back(std::move(node));
+    return result_.nodes_.size() - 1;
+  }
+
+  std::size_t Or() {
+    std::size_t left = And();
+    while (Take("or")) {
+      const std::size_t right = And();
+      left = Add({.kind = Kind::kOr, .left = left, .right = right});
+    }
+    return left;
+  }
+
+  std::size_t And() {
+    std::size_t left = Term();
+    while (Take("and")) {
+      const std::size_t right = Term();
+      left = Add({.kind = Kind::kAnd, .left = left, .right = right});
+    }
+    return left;
+  }
+
+  std::size_t Term() {
+    if (++depth_ > kMaxDepth) Fail("fewer parentheses inside each other");
+    std::size_t node = 0;
+    if (Take("not")) {
+      node = Not(Term());
+    } else if (Take("(")) {
+      node = Or();
+      Expect(")");
+    } else {
+      node = Test();
+    }
+    --depth_;
+    return node;
+  }
+
+  std::size_t Not(std::size_t child) {
+    return Add({.kind = Kind::kNot, .left = child});
+  }
+
+  std::size_t Column(const std::string& name) {
+    auto& columns = result_.columns_;
+    const auto found = std::find(columns.begin(), columns.end(), name);
+    if (found != columns.end())
+      return static_cast<std::size_t>(found - columns.begin());
+    columns.push_back(name);
+    return columns.size() - 1;
+  }
+
+  std::size_t Test() {
+    const std::size_t column = Column(Text("a column"));
+    const auto test = [&](Kind kind, std::vector<Expression::Literal> values) {
+      return Add({.kind = kind, .column = column, .values = std::move(values)});
+    };
+    if (Take("=")) return test(Kind::kEqual, {Value()});
+    if (Take("!=")) return Not(test(Kind::kEqual, {Value()}));
+    if (Take("<")) return test(Kind::kLess, {Number()});
+    if (Take("<=")) return test(Kind::kLessOrEqual, {Number()});
+    if (Take(">")) return Not(test(Kind::kLessOrEqual, {Number()}));
+    if (Take(">=")) return Not(test(Kind::kLess, {Number()}));
+    if (Take("is")) {
+      const bool negated = Take("not");
+      Expect("missing");
+      const std::size_t node = test(Kind::kMissing, {});
+      return negated ? Not(node) : node;
+    }
+    const bool negated = Take("not");
+    if (!Take("in")) Fail("one of = != < <= > >= in is");
+    Expect("{");
+    std::vector<Expression::Literal> values = {Value()};
+    while (Take(",")) values.push_back(Value());
+    Expect("}");
+    const std::size_t node = test(Kind::kEqual, std::move(values));
+    return negated ? Not(node) : node;
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::string_view token_;  // Empty: the end.
+  std::size_t token_begin_ = 0;
+  bool quoted_ = false;
+  int depth_ = 0;
+  Expression result_;
+};
+
+Expression Expression::Parse(std::string_view text) {
+  return ExpressionParser(text).Parse();
+}
+
+bool Expression::Evaluate(
+    std::span<const std::optional<std::string_view>> values) const {
+  return Evaluate(root_, values);
+}
+
+bool Expression::Evaluate(
+    std::size_t node,
+    std::span<const std::optional<std::string_view>> values) const {
+  const Node& here = nodes_[node];
+  switch (here.kind) {
+    case Kind::kAnd:
+      return Evaluate(here.left, values) && Evaluate(here.right, values);
+    case Kind::kOr:
+      return Evaluate(here.left, values) || Evaluate(here.right, values);
+    case Kind::kNot:
+      return !Evaluate(here.left, values);
+    default:
+      return Test(here, values[here.column]);
+  }
+}
+
+bool Expression::Test(const Node& node,
+                      std::optional<std::string_view> value) const {
+  if (node.kind == Kind::kMissing) return !value;
+  if (!value)
+    throw RowError("column " + columns_[node.column] +
+                   " is missing here, but \"" + text_ + "\" needs it");
+  const std::optional<double> number = ParseNumber(*value);
+  if (node.kind == Kind::kEqual)
+    return std::any_of(
+        node.values.begin(), node.values.end(), [&](const Literal& literal) {
+          return literal.text == *value ||
+                 (literal.number && number && *literal.number == *number);
+        });
+  if (!number)
+    throw RowError("column " + columns_[node.column] + ": \"" +
+                   std::string(*value) + "\" is not a number, but \"" + text_ +
+                   "\" needs one");
+  const double bound = *node.values.front().number;
+  return node.kind == Kind::kLess ? *number < bound : *number <= bound;
+}
+
+}  // namespace hearsay::model::prep

@@ -1,0 +1,81 @@
+// What a data set's columns mean, as its owner wrote it down in TOML: which
+// rows to keep, how each column becomes network input, what the label is.
+// ops/schemas/*.toml are the manual of the format.
+//
+// All that a schema says is public, bounds included; nothing is ever computed
+// from the private rows.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/prep/csv.h"
+#include "model/prep/expression.h"
+#include "model/shard.h"
+
+namespace hearsay::model::prep {
+
+struct Category {
+  std::string name;
+  std::vector<std::string> values;  // Raw spellings that mean it.
+};
+
+struct InputColumn {
+  enum class Kind {
+    kCategorical,  // one input a category
+    kBinned,       // a number; one input a bin, the end bins are open
+    kNumeric,      // a number, clamped to its bounds and scaled to [-1, 1]
+  };
+  std::string name;
+  std::string from;  // The CSV's column.
+  Kind kind = Kind::kCategorical;
+
+  std::vector<Category> categories;
+  bool other = false;             // Categorical: a bucket for all else.
+  bool missing_category = false;  // Categorical, binned.
+
+  std::vector<double> edges;  // Binned: bin i is [edges[i], edges[i + 1]).
+
+  double minimum = 0;  // Numeric.
+  double maximum = 0;
+  std::optional<double> fill;      // Stands for a missing value.
+  bool missing_indicator = false;  // One more input: was it missing?
+};
+
+struct LabelClass {
+  std::string name;
+  std::optional<Expression> when;  // Nothing: all other rows. Last only.
+};
+
+struct LabelRule {
+  std::string name;
+  std::string description;
+  std::vector<LabelClass> classes;  // The first that holds; empty: regression.
+  std::string column;               // Regression: scaled as kNumeric is.
+  double minimum = 0;
+  double maximum = 0;
+};
+
+struct Schema {
+  std::string name;
+  std::string description;
+  CsvFormat csv;
+  std::optional<Expression> keep;
+  std::vector<InputColumn> columns;
+  LabelRule label;
+  std::optional<std::int64_t> public_size;  // Of a shard; else prep rounds.
+};
+
+// Throws: FileError "FILE:LINE: what is wrong, what is allowed".
+Schema LoadSchema(const std::filesystem::path& path);
+// `path` is only for the messages.
+Schema ParseSchema(std::string_view text, const std::filesystem::path& path);
+
+// The columns and the label that shards of this schema have.
+std::vector<ShardColumn> ShardColumns(const Schema& schema);
+ShardLabel MakeShardLabel(const Schema& schema);
+
+}  // namespace hearsay::model::prep

@@ -1,0 +1,406 @@
+#include <toml++/toml.h>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <numeric>
+#include <set>
+
+#include "model/prep/schema.h"
+
+namespace hearsay::model::prep {
+
+namespace {
+
+constexpr std::size_t kMaxColumns = 10'000;
+
+// Levenshtein 1966: insertions, deletions and substitutions.
+std::size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// One table of the file, with typed look-ups whose errors know the line.
+class Section {
+ public:
+  Section(const toml::table& table, const std::filesystem::path& path,
+          std::string title)
+      : table_(table), path_(path), title_(std::move(title)) {}
+
+  [[noreturn]] void Fail(const toml::source_region& where,
+                         const std::string& what) const {
+    throw FileError(path_.string() + ":" + std::to_string(where.begin.line) +
+                    ": " + title_ + what);
+  }
+  [[noreturn]] void Fail(const std::string& what) const {
+    Fail(table_.source(), what);
+  }
+  [[noreturn]] void FailAt(const char* key, const std::string& what) const {
+    Fail(table_.get(key)->source(), std::string(key) + ": " + what);
+  }
+
+  void Allow(std::initializer_list<std::string_view> known) const {
+    for (const auto& [key, value] : table_) {
+      if (std::find(known.begin(), known.end(), key.str()) != known.end())
+        continue;
+      const auto* nearest = std::min_element(
+          known.begin(), known.end(),
+          [&](std::string_view a, std::string_view b) {
+            return EditDistance(key.str(), a) < EditDistance(key.str(), b);
+          });
+      Fail(key.source(), "unknown key \"" + std::string(key.str()) +
+                             "\"; the nearest known key is \"" +
+                             std::string(*nearest) + "\"");
+    }
+  }
+
+  bool Has(const char* key) const { return table_.contains(key); }
+
+  std::string String(const char* key) const {
+    const auto* node = table_.get(key);
+    if (node == nullptr) Fail(std::string("needs the key \"") + key + "\"");
+    if (!node->is_string()) FailAt(key, "must be text in quotes");
+    return node->as_string()->get();
+  }
+  std::string String(const char* key, const std::string& absent) const {
+    return Has(key) ? String(key) : absent;
+  }
+  std::string Name(const char* key) const {
+    std::string name = String(key);
+    if (name.empty()) FailAt(key, "must not be empty");
+    return name;
+  }
+  bool Bool(const char* key, bool absent) const {
+    if (!Has(key)) return absent;
+    if (!table_.get(key)->is_boolean()) FailAt(key, "must be true or false");
+    return table_.get(key)->as_boolean()->get();
+  }
+  double Number(const char* key) const {
+    const auto* node = table_.get(key);
+    if (node == nullptr) Fail(std::string("needs the key \"") + key + "\"");
+    const auto number = node->value<double>();
+    if (!node->is_number() || !number || !std::isfinite(*number))
+      FailAt(key, "must be a finite number");
+    return *number;
+  }
+  const toml::array& Array(const char* key) const {
+    const auto* node = table_.get(key);
+    if (node == nullptr) Fail(std::string("needs the key \"") + key + "\"");
+    if (!node->is_array()) FailAt(key, "must be an array: [...]");
+    return *node->as_array();
+  }
+
+  // A raw value: text, or a whole number written without quotes.
+  std::string Raw(const char* key, const toml::node& node) const {
+    if (const auto* text = node.as_string()) return text->get();
+    if (const auto* number = node.as_integer())
+      return std::to_string(number->get());
+    Fail(node.source(),
+         std::string(key) + ": needs text in quotes or whole numbers");
+  }
+  std::vector<std::string> Raws(const char* key) const {
+    std::vector<std::string> values;
+    for (const toml::node& node : Array(key)) values.push_back(Raw(key, node));
+    return values;
+  }
+
+  Expression Condition(const char* key) const {
+    try {
+      return Expression::Parse(String(key));
+    } catch (const std::invalid_argument& error) {
+      FailAt(key, error.what());
+    }
+  }
+
+  // A table inside an array of this one.
+  Section Inner(const toml::node& node, const std::string& title) const {
+    if (!node.is_table())
+      Fail(node.source(), title + "must be a table: { ... }");
+    return {*node.as_table(), path_, title};
+  }
+
+ private:
+  const toml::table& table_;
+  const std::filesystem::path& path_;
+  std::string title_;  // "column AGEP: ", or nothing.
+};
+
+CsvFormat ReadCsv(const Section& section) {
+  section.Allow(
+      {"header", "columns", "separator", "comment", "trim", "missing"});
+  CsvFormat csv;
+  csv.header = section.Bool("header", csv.header);
+  if (section.Has("columns")) csv.columns = section.Raws("columns");
+  if (csv.header && section.Has("columns"))
+    section.FailAt("columns", "only for files without a header line");
+  if (!csv.header && csv.columns.empty())
+    section.Fail("header = false needs columns = [names in order]");
+  std::set<std::string> names;
+  for (const std::string& name : csv.columns)
+    if (!names.insert(name).second)
+      section.FailAt("columns", "\"" + name + "\" is there twice");
+  const std::string separator = section.String("separator", ",");
+  if (separator.size() != 1 || separator == "\"" || separator == "\n")
+    section.FailAt("separator", "must be one character, and no quote");
+  csv.separator = separator[0];
+  csv.comment = section.String("comment", "");
+  csv.trim = section.Bool("trim", csv.trim);
+  if (section.Has("missing")) csv.missing = section.Raws("missing");
+  return csv;
+}
+
+bool ReadMissing(const Section& section) {
+  const std::string word = section.String("missing", "error");
+  if (word != "error" && word != "category")
+    section.FailAt("missing", "must be \"error\" or \"category\"");
+  return word == "category";
+}
+
+void ReadBounds(const Section& section, double& minimum, double& maximum) {
+  minimum = section.Number("min");
+  maximum = section.Number("max");
+  if (!(minimum < maximum)) section.FailAt("min", "must be below max");
+  if (!std::isfinite(maximum - minimum))
+    section.FailAt("min", "is too far from max");
+}
+
+// "x" | 3 | ["x", "X"] | { name = "x", values = ["x", "X"] }
+Category ReadCategory(const Section& section, const toml::node& node) {
+  if (const auto* list = node.as_array()) {
+    Category category;
+    for (const toml::node& value : *list)
+      category.values.push_back(section.Raw("categories", value));
+    if (category.values.empty())
+      section.Fail(node.source(), "categories: an empty list");
+    category.name = category.values.front();
+    return category;
+  }
+  if (node.is_table()) {
+    const Section inner = section.Inner(node, "categories: ");
+    inner.Allow({"name", "values"});
+    return {inner.Name("name"), inner.Raws("values")};
+  }
+  const std::string value = section.Raw("categories", node);
+  return {value, {value}};
+}
+
+void ReadCategorical(const Section& section, InputColumn& column) {
+  section.Allow({"name", "from", "kind", "categories", "other", "missing"});
+  std::set<std::string> names;
+  std::set<std::string> values;
+  for (const toml::node& node : section.Array("categories")) {
+    Category category = ReadCategory(section, node);
+    if (!names.insert(category.name).second)
+      section.Fail(node.source(),
+                   "categories: \"" + category.name + "\" is there twice");
+    for (const std::string& value : category.values)
+      if (!values.insert(value).second)
+        section.Fail(node.source(),
+                     "categories: the value \"" + value + "\" is there twice");
+    column.categories.push_back(std::move(category));
+  }
+  column.other = section.Bool("other", false);
+  column.missing_category = ReadMissing(section);
+  if (column.categories.empty())
+    section.FailAt("categories", "needs at least one");
+  if ((column.other && names.contains("other")) ||
+      (column.missing_category && names.contains("missing")))
+    section.FailAt("categories",
+                   "\"other\" and \"missing\" are the names of the buckets "
+                   "that other = true and missing = \"category\" add");
+}
+
+void ReadBinned(const Section& section, InputColumn& column) {
+  section.Allow(
+      {"name", "from", "kind", "min", "max", "width", "edges", "missing"});
+  column.missing_category = ReadMissing(section);
+  if (section.Has("edges")) {
+    if (section.Has("min") || section.Has("max") || section.Has("width"))
+      section.FailAt("edges", "stands instead of min, max and width");
+    for (const toml::node& node : section.Array("edges")) {
+      const auto edge = node.value<double>();
+      if (!node.is_number() || !std::isfinite(*edge) ||
+          (!column.edges.empty() && *edge <= column.edges.back()))
+        section.FailAt("edges", "must be increasing numbers");
+      column.edges.push_back(*edge);
+    }
+    if (column.edges.size() < 2) section.FailAt("edges", "needs two or more");
+    return;
+  }
+  double minimum = 0;
+  double maximum = 0;
+  ReadBounds(section, minimum, maximum);
+  const double width = section.Number("width");
+  if (width <= 0) section.FailAt("width", "must be positive");
+  const double bins = std::ceil((maximum - minimum) / width);
+  // Beyond this the check against 255 categories fails anyway.
+  if (bins > 10'000) section.FailAt("width", "makes too many bins");
+  for (int i = 0; i < static_cast<int>(bins); ++i)
+    column.edges.push_back(minimum + i * width);
+  column.edges.push_back(maximum);
+}
+
+void ReadNumeric(const Section& section, InputColumn& column) {
+  section.Allow({"name", "from", "kind", "min", "max", "fill", "indicator"});
+  ReadBounds(section, column.minimum, column.maximum);
+  if (section.Has("fill")) column.fill = section.Number("fill");
+  if (column.fill &&
+      (*column.fill < column.minimum || *column.fill > column.maximum))
+    section.FailAt("fill", "must lie between min and max");
+  column.missing_indicator = section.Bool("indicator", false);
+  if (column.missing_indicator && !column.fill)
+    section.FailAt("indicator",
+                   "needs fill, the value instead of a missing one");
+}
+
+InputColumn ReadColumn(const Section& plain, const toml::node& node) {
+  const Section anonymous = plain.Inner(node, "[[column]]: ");
+  InputColumn column;
+  column.name = anonymous.Name("name");
+  const Section section = plain.Inner(node, "column " + column.name + ": ");
+  column.from = section.String("from", column.name);
+  const std::string kind = section.String("kind");
+  if (kind == "categorical") {
+    column.kind = InputColumn::Kind::kCategorical;
+    ReadCategorical(section, column);
+  } else if (kind == "binned") {
+    column.kind = InputColumn::Kind::kBinned;
+    ReadBinned(section, column);
+  } else if (kind == "numeric") {
+    column.kind = InputColumn::Kind::kNumeric;
+    ReadNumeric(section, column);
+  } else {
+    section.FailAt(
+        "kind", "must be \"categorical\", \"binned\" or \"numeric\", not \"" +
+                    kind + "\"");
+  }
+  const std::size_t categories =
+      column.categories.size() + column.other + column.missing_category +
+      (column.edges.empty() ? 0 : column.edges.size() - 1);
+  if (categories > kMaxCategories)
+    section.Fail("has " + std::to_string(categories) +
+                 " categories, and at most 255 fit: merge rare ones into "
+                 "one category of several values, use other = true, or wider "
+                 "bins");
+  return column;
+}
+
+LabelRule ReadLabel(const Section& section) {
+  section.Allow({"name", "description", "classes", "column", "min", "max"});
+  LabelRule label;
+  label.name = section.Name("name");
+  label.description = section.String("description", "");
+  if (section.Has("classes") == section.Has("column"))
+    section.Fail(
+        "needs either classes = [{ name, when }, ...] or column, min "
+        "and max (regression)");
+  if (section.Has("column")) {
+    label.column = section.Name("column");
+    ReadBounds(section, label.minimum, label.maximum);
+    return label;
+  }
+  if (section.Has("min") || section.Has("max"))
+    section.Fail("min and max belong to column, not to classes");
+  std::set<std::string> names;
+  for (const toml::node& node : section.Array("classes")) {
+    const Section inner = section.Inner(node, "label: classes: ");
+    inner.Allow({"name", "when"});
+    if (!label.classes.empty() && !label.classes.back().when)
+      inner.Fail(
+          "a class without when takes all other rows, so it must be "
+          "the last");
+    LabelClass entry{inner.Name("name"), std::nullopt};
+    if (inner.Has("when")) entry.when = inner.Condition("when");
+    if (!names.insert(entry.name).second)
+      inner.FailAt("name", "\"" + entry.name + "\" is there twice");
+    label.classes.push_back(std::move(entry));
+  }
+  if (label.classes.size() < 2) section.FailAt("classes", "needs two or more");
+  return label;
+}
+
+const toml::node* Find(const toml::table& root, const char* key) {
+  return root.get(key);
+}
+
+std::vector<InputColumn> ReadColumns(const toml::table& root,
+                                     const Section& top) {
+  const toml::node* node = Find(root, "column");
+  if (node == nullptr || !node->is_array_of_tables())
+    top.Fail("needs at least one [[column]]");
+  std::vector<InputColumn> columns;
+  std::set<std::string> names;
+  for (const toml::node& entry : *node->as_array()) {
+    columns.push_back(ReadColumn(top, entry));
+    const InputColumn& column = columns.back();
+    if (!names.insert(column.name).second ||
+        (column.missing_indicator &&
+         !names.insert(column.name + " missing").second))
+      top.Fail(entry.source(),
+               "two columns are called \"" + column.name + "\"");
+  }
+  if (columns.size() > kMaxColumns) top.Fail("has too many columns");
+  return columns;
+}
+
+Schema Read(const toml::table& root, const std::filesystem::path& path) {
+  const Section top(root, path, "");
+  top.Allow(
+      {"name", "description", "public_size", "csv", "keep", "label", "column"});
+  Schema schema;
+  schema.name = top.Name("name");
+  schema.description = top.String("description", "");
+  if (top.Has("public_size")) {
+    const double size = top.Number("public_size");
+    if (size < 1 || size != std::floor(size) || size > 1e15)
+      top.FailAt("public_size", "must be a positive whole number");
+    schema.public_size = static_cast<std::int64_t>(size);
+  }
+  if (const auto* csv = Find(root, "csv"))
+    schema.csv = ReadCsv(top.Inner(*csv, "csv: "));
+  if (top.Has("keep")) schema.keep = top.Condition("keep");
+  schema.columns = ReadColumns(root, top);
+  const auto* label = Find(root, "label");
+  if (label == nullptr) top.Fail("needs a [label]");
+  schema.label = ReadLabel(top.Inner(*label, "label: "));
+  return schema;
+}
+
+}  // namespace
+
+Schema ParseSchema(std::string_view text, const std::filesystem::path& path) {
+  toml::table root;
+  try {
+    root = toml::parse(text, path.string());
+  } catch (const toml::parse_error& error) {
+    throw FileError(path.string() + ":" +
+                    std::to_string(error.source().begin.line) + ": " +
+                    std::string(error.description()));
+  }
+  return Read(root, path);
+}
+
+Schema LoadSchema(const std::filesystem::path& path) {
+  ByteSource source(path);
+  std::string text;
+  char block[4096];
+  while (const std::size_t count = source.Read(block, sizeof block)) {
+    text.append(block, count);
+    // Also keeps a CSV given by mistake from being read whole.
+    if (text.size() > (std::size_t{4} << 20))
+      throw FileError(path.string() + ": is too large for a schema");
+  }
+  return ParseSchema(text, path);
+}
+
+}  // namespace hearsay::model::prep

@@ -1,0 +1,198 @@
+#include "transport/control_messages.h"
+
+#include <algorithm>
+#include <cassert>
+#include <span>
+#include <utility>
+
+#include "control.pb.h"
+#include "transport/address.h"
+#include "transport/chunk.h"
+
+namespace hearsay::transport {
+namespace {
+
+bool IsPrintable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+std::uint64_t ChecksumOf(const std::string& text) {
+  return Checksum(std::as_bytes(std::span(text)));
+}
+
+void Put(const Hello& from, proto::Hello& to) {
+  to.set_protocol(from.protocol);
+  to.set_cluster(from.cluster);
+  to.set_node(from.node);
+  to.set_incarnation(from.incarnation);
+  to.set_model(from.model);
+  to.set_address(from.address);
+  to.set_age_ms(from.age_ms);
+  to.set_array_bytes(from.array_bytes);
+  to.set_chunk_bytes(from.chunk_bytes);
+  to.set_attempt(from.attempt);
+}
+
+void Put(const Grant& from, proto::Grant& to) {
+  to.set_data_token(from.data_token);
+  to.set_worker_address(from.worker_address);
+  to.set_worker_address_checksum(ChecksumOf(from.worker_address));
+}
+
+struct PutBody {
+  proto::Control& to;
+
+  void operator()(const Hello& from) const { Put(from, *to.mutable_hello()); }
+  void operator()(const Welcome& from) const {
+    Put(from.hello, *to.mutable_welcome()->mutable_hello());
+    Put(from.grant, *to.mutable_welcome()->mutable_grant());
+  }
+  void operator()(const Ready& from) const {
+    Put(from.grant, *to.mutable_ready()->mutable_grant());
+  }
+  void operator()(const Refuse& from) const {
+    auto& refuse = *to.mutable_refuse();
+    refuse.set_kind(
+        static_cast<proto::Refuse::Kind>(static_cast<int>(from.kind)));
+    Put(from.hello, *refuse.mutable_hello());
+    refuse.set_other_address(from.other_address);
+    refuse.set_newcomer(from.newcomer);
+  }
+  void operator()(const Heartbeat& from) const {
+    auto& heartbeat = *to.mutable_heartbeat();
+    heartbeat.set_report(from.report);
+    for (const auto& member : from.known) {
+      auto& known = *heartbeat.add_known();
+      known.set_node(member.node);
+      known.set_address(member.address);
+    }
+  }
+  void operator()(const Leave&) const { to.mutable_leave(); }
+};
+
+bool IsAddress(const std::string& text) {
+  const auto address = ParseHostPort(text);
+  return address && address->port != 0;
+}
+
+// Of another protocol version nothing is promised but that it can be printed.
+bool IsGood(const Hello& hello) {
+  const auto short_and_printable = [](const std::string& text) {
+    return text.size() <= kMaxAddressBytes && IsPrintable(text);
+  };
+  if (hello.protocol != kProtocolVersion)
+    return short_and_printable(hello.node) &&
+           short_and_printable(hello.cluster) &&
+           short_and_printable(hello.model) &&
+           short_and_printable(hello.address);
+  return IsName(hello.cluster) && IsName(hello.node) && IsName(hello.model) &&
+         IsAddress(hello.address) && hello.array_bytes > 0 &&
+         hello.chunk_bytes > 0 && hello.chunk_bytes <= kMaxChunkBytes &&
+         hello.array_bytes / hello.chunk_bytes < kMaxChunks;
+}
+
+std::optional<Hello> Take(const proto::Hello& from) {
+  Hello hello{.protocol = from.protocol(),
+              .cluster = from.cluster(),
+              .node = from.node(),
+              .incarnation = from.incarnation(),
+              .model = from.model(),
+              .address = from.address(),
+              .age_ms = from.age_ms(),
+              .array_bytes = from.array_bytes(),
+              .chunk_bytes = from.chunk_bytes(),
+              .attempt = from.attempt()};
+  if (!IsGood(hello)) return std::nullopt;
+  return hello;
+}
+
+// The checksum because UCX trusts the address it is given.
+std::optional<Grant> Take(const proto::Grant& from) {
+  if (from.worker_address().empty() ||
+      from.worker_address().size() > kMaxWorkerAddressBytes ||
+      from.worker_address_checksum() != ChecksumOf(from.worker_address()))
+    return std::nullopt;
+  return Grant{.data_token = from.data_token(),
+               .worker_address = from.worker_address()};
+}
+
+std::optional<ControlMessage> Take(const proto::Welcome& from) {
+  auto hello = Take(from.hello());
+  auto grant = Take(from.grant());
+  if (!hello || !grant) return std::nullopt;
+  return Welcome{.hello = std::move(*hello), .grant = std::move(*grant)};
+}
+
+std::optional<ControlMessage> Take(const proto::Ready& from) {
+  auto grant = Take(from.grant());
+  if (!grant) return std::nullopt;
+  return Ready{.grant = std::move(*grant)};
+}
+
+std::optional<ControlMessage> Take(const proto::Refuse& from) {
+  auto hello = Take(from.hello());
+  if (!hello || !proto::Refuse::Kind_IsValid(from.kind()) ||
+      from.kind() == proto::Refuse::UNSPECIFIED ||
+      from.other_address().size() > kMaxAddressBytes ||
+      !IsPrintable(from.other_address()))
+    return std::nullopt;
+  return Refuse{.kind = static_cast<Refuse::Kind>(from.kind()),
+                .hello = std::move(*hello),
+                .other_address = from.other_address(),
+                .newcomer = from.newcomer()};
+}
+
+std::optional<ControlMessage> Take(const proto::Heartbeat& from) {
+  if (from.report().size() > kMaxReportBytes ||
+      from.known_size() > static_cast<int>(kMaxKnown))
+    return std::nullopt;
+  Heartbeat heartbeat{.report = from.report(), .known = {}};
+  for (const auto& known : from.known()) {
+    if (!IsName(known.node()) || !IsAddress(known.address()))
+      return std::nullopt;
+    heartbeat.known.push_back(
+        {.node = known.node(), .address = known.address()});
+  }
+  return heartbeat;
+}
+
+}  // namespace
+
+bool IsName(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxNameBytes && IsPrintable(text);
+}
+
+std::string EncodeControl(const ControlMessage& message) {
+  proto::Control control;
+  std::visit(PutBody{control}, message);
+  return control.SerializeAsString();
+}
+
+std::optional<ControlMessage> DecodeControl(std::string_view bytes) {
+  proto::Control control;
+  if (!control.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return std::nullopt;
+  switch (control.body_case()) {
+    case proto::Control::kHello: {
+      auto hello = Take(control.hello());
+      if (!hello) return std::nullopt;
+      return std::move(*hello);
+    }
+    case proto::Control::kWelcome:
+      return Take(control.welcome());
+    case proto::Control::kReady:
+      return Take(control.ready());
+    case proto::Control::kRefuse:
+      return Take(control.refuse());
+    case proto::Control::kHeartbeat:
+      return Take(control.heartbeat());
+    case proto::Control::kLeave:
+      return Leave{};
+    case proto::Control::BODY_NOT_SET:
+      break;
+  }
+  return std::nullopt;
+}
+
+}  // namespace hearsay::transport

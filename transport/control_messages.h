@@ -1,0 +1,101 @@
+// The control messages as values of ours, checked: what comes out of Decode is
+// within bounds and safe to print. Pure, so that it can be fuzzed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace hearsay::transport {
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::size_t kMaxNameBytes = 128;  // cluster, node, model
+inline constexpr std::size_t kMaxReportBytes = std::size_t{32} << 10;
+inline constexpr std::size_t kMaxWorkerAddressBytes = 4096;
+// Of one heartbeat; longer lists go round, some at a time.
+inline constexpr std::size_t kMaxKnown = 64;
+
+struct Hello {
+  std::uint32_t protocol = kProtocolVersion;
+  std::string cluster;
+  std::string node;
+  std::uint64_t incarnation = 0;
+  std::string model;
+  std::string address;
+  std::uint64_t age_ms = 0;
+  std::uint64_t array_bytes = 0;
+  std::uint64_t chunk_bytes = 0;
+  std::uint64_t attempt = 0;
+
+  bool operator==(const Hello&) const = default;
+};
+
+struct Grant {
+  std::uint64_t data_token = 0;
+  std::string worker_address;
+
+  bool operator==(const Grant&) const = default;
+};
+
+struct Welcome {
+  Hello hello;
+  Grant grant;
+  bool operator==(const Welcome&) const = default;
+};
+
+struct Ready {
+  Grant grant;
+  bool operator==(const Ready&) const = default;
+};
+
+struct Refuse {
+  enum class Kind {
+    kProtocol = 1,
+    kCluster,
+    kModel,
+    kDuplicateName,
+    kSelf,
+    kSuperseded
+  };
+  Kind kind = Kind::kProtocol;
+  Hello hello;
+  std::string other_address;
+  bool newcomer = false;
+  bool operator==(const Refuse&) const = default;
+};
+
+struct Known {
+  std::string node;
+  std::string address;
+  bool operator==(const Known&) const = default;
+};
+
+struct Heartbeat {
+  std::string report;
+  std::vector<Known> known;
+  bool operator==(const Heartbeat&) const = default;
+};
+
+struct Leave {
+  bool operator==(const Leave&) const = default;
+};
+
+using ControlMessage =
+    std::variant<Hello, Welcome, Ready, Refuse, Heartbeat, Leave>;
+
+// 1 to kMaxNameBytes printable ASCII characters, no space.
+bool IsName(std::string_view text);
+
+// Requires: every field within the bounds above.
+std::string EncodeControl(const ControlMessage& message);
+
+// Nothing if it is not one whole message with every field within bounds. A
+// Hello (alone or within a Refuse) of another protocol version passes with
+// whatever names it has that are printable, so that it can be answered.
+std::optional<ControlMessage> DecodeControl(std::string_view bytes);
+
+}  // namespace hearsay::transport

@@ -1,0 +1,504 @@
+#include "transport/control_plane.h"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "transport/handshake.h"
+
+namespace hearsay::transport {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// Strangers that have not said who they are, and dials on the way.
+constexpr std::size_t kMaxHandshakes = 64;
+constexpr std::size_t kMaxDialling = 32;
+constexpr std::size_t kMaxTold = 64;
+constexpr Milliseconds kAcceptPause{100};
+constexpr Milliseconds kTickMin{5};
+constexpr Milliseconds kTickMax{50};
+// A member that left is not dialled again on the word of one who has not
+// heard of it yet.
+constexpr Milliseconds kLeftMemory{10000};
+
+std::uint64_t RandomBits() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+RefusalKind PublicKind(Refuse::Kind kind) {
+  switch (kind) {
+    case Refuse::Kind::kCluster:
+      return RefusalKind::kCluster;
+    case Refuse::Kind::kModel:
+      return RefusalKind::kModel;
+    case Refuse::Kind::kDuplicateName:
+      return RefusalKind::kDuplicateName;
+    default:
+      return RefusalKind::kProtocol;
+  }
+}
+
+}  // namespace
+
+ControlPlane::ControlPlane(asio::io_context& io, const Options& options,
+                           const Callbacks& callbacks, DataLanes& lanes)
+    : io_(io),
+      options_(options),
+      callbacks_(callbacks),
+      lanes_(lanes),
+      incarnation_(RandomBits()),
+      started_(Clock::now()),
+      acceptor_(io),
+      accept_pause_(io),
+      ticker_(io),
+      members_(options.timing, callbacks.on_member),
+      targets_(options.timing.retry_min, options.timing.retry_max,
+               incarnation_) {
+  Bind();
+  for (const auto& peer : options_.peers)
+    if (peer != advertised_) targets_.AddConfigured(peer);
+}
+
+ControlPlane::~ControlPlane() {
+  for (const auto& session : all_) session->Abandon();
+}
+
+void ControlPlane::Bind() {
+  const auto listen = ParseHostPort(options_.listen);
+  if (!listen)
+    throw std::invalid_argument("cluster.listen '" + options_.listen +
+                                "' is not HOST:PORT");
+  const auto fail = [this](const error_code& error) {
+    throw std::system_error(error.value(), std::generic_category(),
+                            "cannot listen on " + options_.listen);
+  };
+  error_code error;
+  tcp::resolver resolver(io_);
+  const auto found = resolver.resolve(
+      listen->host, std::to_string(listen->port),
+      tcp::resolver::numeric_service | tcp::resolver::passive, error);
+  if (error)
+    throw std::system_error(
+        std::make_error_code(std::errc::address_not_available),
+        "cannot listen on " + options_.listen + ": " + error.message());
+  const tcp::endpoint endpoint = found.begin()->endpoint();
+  acceptor_.open(endpoint.protocol());
+  acceptor_.set_option(tcp::acceptor::reuse_address(true));
+  acceptor_.bind(endpoint, error);
+  if (error) fail(error);
+  acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (error) fail(error);
+
+  const std::uint16_t port = acceptor_.local_endpoint().port();
+  bound_ = ToString({listen->host, port});
+  advertised_ = bound_;
+  if (!options_.advertise.empty()) {
+    auto advertise = ParseHostPort(options_.advertise);
+    if (!advertise)
+      throw std::invalid_argument("cluster.advertise '" + options_.advertise +
+                                  "' is not HOST:PORT");
+    if (advertise->port == 0) advertise->port = port;
+    advertised_ = ToString(*advertise);
+  } else if (endpoint.address().is_unspecified()) {
+    throw std::invalid_argument(
+        "cluster.listen is " + options_.listen +
+        ", which others cannot dial: set cluster.advertise to an address of "
+        "this machine");
+  }
+}
+
+std::string ControlPlane::bound_ip() const {
+  return acceptor_.local_endpoint().address().to_string();
+}
+
+void ControlPlane::Start(std::string worker_address) {
+  worker_address_ = std::move(worker_address);
+  last_tick_ = resumed_ = next_heartbeat_ = Clock::now();
+  AcceptNext();
+  Tick();
+}
+
+void ControlPlane::AcceptNext() {
+  acceptor_.async_accept(
+      [weak = weak_from_this()](const error_code& error, tcp::socket socket) {
+        const auto self = weak.lock();
+        if (!self || self->stopped_) return;
+        if (!error) {
+          self->OnAccepted(std::move(socket));
+          return self->AcceptNext();
+        }
+        // Such as too many open files: later may be better.
+        self->accept_pause_.expires_after(kAcceptPause);
+        self->accept_pause_.async_wait([weak](const error_code& cancelled) {
+          const auto again = weak.lock();
+          if (again && !cancelled && !again->stopped_) again->AcceptNext();
+        });
+      });
+}
+
+void ControlPlane::OnAccepted(tcp::socket socket) {
+  const auto strangers =
+      std::count_if(all_.begin(), all_.end(), [](const auto& session) {
+        return session->role() == Session::Role::kAcceptor &&
+               !session->established();
+      });
+  if (static_cast<std::size_t>(strangers) >= kMaxHandshakes) return;
+  all_.insert(Session::Accept(io_, *this, std::move(socket),
+                              options_.timing.handshake));
+}
+
+void ControlPlane::ScheduleTick() {
+  ticker_.expires_after(
+      std::clamp(options_.timing.heartbeat / 4, kTickMin, kTickMax));
+  ticker_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (self && !error && !self->stopped_) self->Tick();
+  });
+}
+
+void ControlPlane::Tick() {
+  const auto now = Clock::now();
+  // After a pause of this very process (SIGSTOP, a laptop's sleep) everyone
+  // looks silent; their heartbeats are waiting to be read.
+  if (now - last_tick_ > options_.timing.suspect_after / 2) resumed_ = now;
+  last_tick_ = now;
+  if (now >= next_heartbeat_) {
+    next_heartbeat_ = now + options_.timing.heartbeat;
+    SendHeartbeats();
+  }
+  for (const auto& node : members_.Silent(now, resumed_)) {
+    Lose(node, "no heartbeat for " +
+                   std::to_string(options_.timing.failed_after.count()) +
+                   " ms");
+    if (stopped_) return;
+  }
+  Dial(now);
+  ScheduleTick();
+}
+
+void ControlPlane::SendHeartbeats() {
+  if (sessions_.empty()) return;
+  Heartbeat heartbeat{.report = report_, .known = {}};
+  std::vector<Known> present;
+  for (const auto& [node, session] : sessions_)
+    present.push_back({.node = node, .address = session->theirs().address});
+  for (std::size_t i = 0; i < std::min(present.size(), kMaxKnown); ++i)
+    heartbeat.known.push_back(present[next_known_++ % present.size()]);
+  for (const auto& [node, session] : sessions_) session->Send(heartbeat);
+}
+
+void ControlPlane::Dial(Clock::time_point now) {
+  auto dialling = static_cast<std::size_t>(
+      std::count_if(all_.begin(), all_.end(), [](const auto& session) {
+        return session->role() == Session::Role::kDialler &&
+               !session->established();
+      }));
+  for (const auto& address : targets_.Due(now)) {
+    if (dialling >= kMaxDialling) return;
+    if (sessions_.contains(targets_.all().at(address).node)) continue;
+    targets_.OnDialling(address);
+    all_.insert(Session::Dial(io_, *this, address, options_.timing.handshake));
+    ++dialling;
+  }
+}
+
+void ControlPlane::Learn(const Heartbeat& heartbeat) {
+  const auto now = Clock::now();
+  for (const auto& known : heartbeat.known) {
+    if (known.node == options_.node || known.address == advertised_ ||
+        own_addresses_.contains(known.address) ||
+        sessions_.contains(known.node))
+      continue;
+    const Member* member = members_.Find(known.node);
+    if (member != nullptr && member->state == MemberState::kLeft &&
+        now - member->since < kLeftMemory)
+      continue;
+    targets_.AddLearned(known.address, known.node);
+  }
+}
+
+void ControlPlane::Lose(const std::string& node, const std::string& reason) {
+  const auto found = sessions_.find(node);
+  if (found == sessions_.end()) return;
+  const auto session = found->second;
+  sessions_.erase(found);
+  all_.erase(session);
+  session->Abandon();
+  tokens_.erase(node);
+  const auto now = Clock::now();
+  if (!session->dialled().empty()) targets_.OnConnected(session->dialled());
+  targets_.OnLost(node, now);
+  lanes_.Close(node, reason);
+  members_.OnFailed(node, reason, now);
+}
+
+void ControlPlane::OnLaneBroken(const std::string& node,
+                                const std::string& reason) {
+  Lose(node, "its data connection failed: " + reason);
+}
+
+void ControlPlane::OnProof(const std::string& node) {
+  if (sessions_.contains(node)) return;
+  const auto found =
+      std::find_if(all_.begin(), all_.end(), [&node](const auto& session) {
+        return session->knows_peer() && session->theirs().node == node;
+      });
+  if (found != all_.end()) std::shared_ptr<Session>(*found)->Establish();
+}
+
+bool ControlPlane::IsPreferred(const Session& session,
+                               const Session& over) const {
+  const bool we_are_smaller = options_.node < session.theirs().node;
+  const auto by_smaller = [we_are_smaller](const Session& one) {
+    return (one.role() == Session::Role::kDialler) == we_are_smaller;
+  };
+  if (by_smaller(session) != by_smaller(over)) return by_smaller(session);
+  return session.attempt() > over.attempt();
+}
+
+bool ControlPlane::IsDuplicate(const Hello& theirs) const {
+  const auto found = sessions_.find(theirs.node);
+  return found != sessions_.end() &&
+         found->second->theirs().incarnation != theirs.incarnation &&
+         members_.IsFresh(theirs.node, Clock::now());
+}
+
+Hello ControlPlane::HelloNow() const {
+  const auto age =
+      std::chrono::duration_cast<Milliseconds>(Clock::now() - started_);
+  return {.protocol = kProtocolVersion,
+          .cluster = options_.cluster,
+          .node = options_.node,
+          .incarnation = incarnation_,
+          .model = options_.model_fingerprint,
+          .address = advertised_,
+          .age_ms = static_cast<std::uint64_t>(age.count()),
+          .array_bytes = options_.array_bytes,
+          .chunk_bytes = options_.chunk_bytes,
+          .attempt = attempts_};
+}
+
+Hello ControlPlane::OurHello() {
+  ++attempts_;
+  return HelloNow();
+}
+
+Refuse ControlPlane::MakeRefuse(Refuse::Kind kind, const Hello& theirs) {
+  Refuse refuse{
+      .kind = kind, .hello = HelloNow(), .other_address = {}, .newcomer = true};
+  if (kind != Refuse::Kind::kDuplicateName) return refuse;
+  if (theirs.node == options_.node) {
+    refuse.other_address = advertised_;
+    refuse.newcomer = theirs.age_ms <= refuse.hello.age_ms;
+  } else {
+    refuse.other_address = members_.Find(theirs.node)->address;
+  }
+  return refuse;
+}
+
+std::optional<Refuse> ControlPlane::Examine(Session& session,
+                                            const Hello& theirs) {
+  const std::string& dialled = session.dialled();
+  if (!dialled.empty()) targets_.OnIdentified(dialled, theirs.node);
+  auto kind = Judge(HelloNow(), theirs);
+  if (!kind && IsDuplicate(theirs)) kind = Refuse::Kind::kDuplicateName;
+  if (!kind) return std::nullopt;
+  const Refuse refuse = MakeRefuse(*kind, theirs);
+  if (*kind == Refuse::Kind::kSelf) return refuse;
+  const std::string text =
+      RefusingText(*kind, refuse.hello, theirs, refuse.other_address);
+  NoteRefusal(theirs, dialled, *kind, text);
+  if (!refuse.newcomer) TellOwner(*kind, text);
+  return refuse;
+}
+
+void ControlPlane::NoteRefusal(const Hello& theirs, const std::string& dialled,
+                               Refuse::Kind kind, const std::string& text) {
+  const auto now = Clock::now();
+  if (!dialled.empty()) targets_.OnRefused(dialled, text, now);
+  const bool same_member = kind == Refuse::Kind::kModel;
+  members_.OnRefused(theirs.node, theirs.address, text, same_member, now);
+}
+
+void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
+  if (told_.size() >= kMaxTold) told_.clear();
+  if (told_.insert(text).second && callbacks_.on_refused)
+    callbacks_.on_refused(text, PublicKind(kind));
+}
+
+void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
+  if (refuse.kind == Refuse::Kind::kSuperseded) return;
+  if (refuse.kind == Refuse::Kind::kSelf) {
+    own_addresses_.insert(session.dialled());
+    targets_.Forget(session.dialled());
+    return;
+  }
+  const std::string text =
+      RefusedText(refuse.kind, HelloNow(), refuse.hello, refuse.other_address);
+  NoteRefusal(refuse.hello, session.dialled(), refuse.kind, text);
+  if (refuse.kind != Refuse::Kind::kDuplicateName || refuse.newcomer)
+    TellOwner(refuse.kind, text);
+}
+
+Grant ControlPlane::GrantTo(const Hello& theirs) {
+  auto& token = tokens_[theirs.node];
+  if (token.value == 0 || token.incarnation != theirs.incarnation)
+    token = {.incarnation = theirs.incarnation, .value = RandomBits() | 1};
+  return {.data_token = token.value, .worker_address = worker_address_};
+}
+
+void ControlPlane::OnGranted(Session& session) {
+  const auto token = tokens_.find(session.theirs().node);
+  // The lane was closed while this handshake was on its way.
+  if (token == tokens_.end() ||
+      token->second.value != session.given().data_token)
+    return;
+  lanes_.Open(session.theirs().node, token->second.value, session.grant(),
+              session.theirs().chunk_bytes);
+}
+
+void ControlPlane::OnEstablished(Session& session) {
+  const auto self = session.shared_from_this();
+  const Hello& theirs = session.theirs();
+  const auto token = tokens_.find(theirs.node);
+  if (token == tokens_.end() ||
+      token->second.value != session.given().data_token) {
+    session.Abandon();
+    return OnEnd(session, "its grant was withdrawn");
+  }
+  const auto found = sessions_.find(theirs.node);
+  if (found == sessions_.end()) return Install(session);
+  const auto other = found->second;
+  if (IsDuplicate(theirs)) {
+    session.Dismiss(MakeRefuse(Refuse::Kind::kDuplicateName, theirs));
+    return OnEnd(session, "another node has its name");
+  }
+  const bool same = other->theirs().incarnation == theirs.incarnation;
+  if (same && !IsPreferred(session, *other)) {
+    session.Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
+    all_.erase(self);
+    if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+    return;
+  }
+  other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
+  all_.erase(other);
+  if (!other->dialled().empty()) targets_.OnConnected(other->dialled());
+  Install(session);
+}
+
+void ControlPlane::Install(Session& session) {
+  const Hello& theirs = session.theirs();
+  sessions_[theirs.node] = session.shared_from_this();
+  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnMoved(theirs.node, theirs.address);
+  targets_.AddLearned(theirs.address, theirs.node);
+  const std::string lane = lanes_.Open(theirs.node, session.given().data_token,
+                                       session.grant(), theirs.chunk_bytes);
+  SendHeartbeats();  // Establishes the dialler, and tells all about it.
+  members_.OnAlive(theirs.node, theirs.address, theirs.incarnation, lane,
+                   Clock::now());
+}
+
+void ControlPlane::OnHeartbeat(Session& session, Heartbeat heartbeat) {
+  const std::string node = session.theirs().node;
+  const auto found = sessions_.find(node);
+  if (found == sessions_.end() || found->second.get() != &session) return;
+  Learn(heartbeat);
+  members_.OnHeartbeat(node, std::move(heartbeat.report), Clock::now());
+  const Member* member = members_.Find(node);
+  if (callbacks_.on_report && member != nullptr)
+    callbacks_.on_report(Member(*member));
+}
+
+void ControlPlane::OnLeave(Session& session) {
+  const std::string node = session.theirs().node;
+  const auto found = sessions_.find(node);
+  if (found == sessions_.end() || found->second.get() != &session) return;
+  sessions_.erase(found);
+  tokens_.erase(node);
+  const auto now = Clock::now();
+  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnLeft(node, now);
+  lanes_.Close(node, "it has left");
+  members_.OnLeft(node, now);
+}
+
+void ControlPlane::OnEnd(Session& session, const std::string& reason) {
+  const auto self = session.shared_from_this();
+  all_.erase(self);
+  const std::string node = session.knows_peer() ? session.theirs().node : "";
+  const auto found = sessions_.find(node);
+  if (found != sessions_.end() && found->second == self)
+    return Lose(node, reason);
+  const std::string& dialled = session.dialled();
+  const auto target = targets_.all().find(dialled);
+  if (target != targets_.all().end() && target->second.dialling) {
+    const std::string& name = target->second.node;
+    targets_.OnFailed(dialled, "dialling " + dialled + ": " + reason,
+                      Clock::now());
+    if (!name.empty() && !sessions_.contains(name))
+      members_.NoteError(name, target->second.last_error);
+  }
+  // A lane that was opened for a session which then failed.
+  const bool wanted =
+      node.empty() || sessions_.contains(node) ||
+      std::any_of(all_.begin(), all_.end(), [&node](const auto& other) {
+        return other->knows_peer() && other->theirs().node == node;
+      });
+  if (wanted) return;
+  tokens_.erase(node);
+  lanes_.Close(node, reason);
+}
+
+void ControlPlane::Leave(std::function<void()> done) {
+  stopped_ = true;
+  // Posted when the last session lets go of it.
+  const std::shared_ptr<void> all_heard(
+      nullptr,
+      [&io = io_, done = std::move(done)](void*) { asio::post(io, done); });
+  error_code ignored;
+  acceptor_.close(ignored);
+  accept_pause_.cancel();
+  ticker_.cancel();
+  for (const auto& session : all_) {
+    if (session->established())
+      session->Dismiss(hearsay::transport::Leave{}, all_heard);
+    else
+      session->Abandon();
+  }
+  all_.clear();
+  sessions_.clear();
+}
+
+std::vector<Member> ControlPlane::members() const {
+  std::vector<Member> list = members_.named();
+  for (const auto& [address, member] : members_.refused())
+    list.push_back(member);
+  for (const auto& [address, target] : targets_.all()) {
+    if (members_.Find(target.node) != nullptr) continue;
+    if (std::any_of(list.begin(), list.end(), [&](const Member& member) {
+          return member.address == address;
+        }))
+      continue;
+    Member member;
+    member.node = target.node;
+    member.address = address;
+    member.state =
+        target.refused ? MemberState::kRefused : MemberState::kFailed;
+    member.last_error = target.last_error;
+    member.since = target.since;
+    list.push_back(std::move(member));
+  }
+  std::stable_sort(
+      list.begin(), list.end(),
+      [](const Member& a, const Member& b) { return a.node < b.node; });
+  return list;
+}
+
+}  // namespace hearsay::transport

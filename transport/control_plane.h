@@ -1,0 +1,117 @@
+// Who is there: listens, dials, keeps one session a pair, detects failure,
+// and passes on whom it knows, so that a seed suffices to meet everyone.
+//
+// Threads: all on the thread that runs `io`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "transport/data_lanes.h"
+#include "transport/dial_targets.h"
+#include "transport/member_table.h"
+#include "transport/session.h"
+#include "transport/transport.h"
+
+namespace hearsay::transport {
+
+class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
+                           private Session::Owner {
+ public:
+  // Binds. Throws: std::system_error that names the address,
+  // std::invalid_argument for options that cannot work.
+  ControlPlane(boost::asio::io_context& io, const Options& options,
+               const Callbacks& callbacks, DataLanes& lanes);
+  ~ControlPlane();
+  ControlPlane(const ControlPlane&) = delete;
+  ControlPlane& operator=(const ControlPlane&) = delete;
+
+  // Listens and dials. `worker_address` goes into every grant.
+  void Start(std::string worker_address);
+  // Says goodbye to all and stops. `done` when all have heard it; bounded.
+  void Leave(std::function<void()> done);
+  void SetReport(std::string report) { report_ = std::move(report); }
+  // The data lane failed although the session lives: both begin anew.
+  void OnLaneBroken(const std::string& node, const std::string& reason);
+  // Its data came, with our token: it has accepted this node.
+  void OnProof(const std::string& node);
+
+  std::vector<Member> members() const;
+  std::size_t known_members() const { return members_.named().size(); }
+  const std::string& address() const { return bound_; }
+  // The numeric address listened on.
+  std::string bound_ip() const;
+
+ private:
+  struct Token {
+    std::uint64_t incarnation;
+    std::uint64_t value;
+  };
+
+  void Bind();
+  void AcceptNext();
+  void OnAccepted(boost::asio::ip::tcp::socket socket);
+  void ScheduleTick();
+  void Tick();
+  void SendHeartbeats();
+  void Dial(Clock::time_point now);
+  void Learn(const Heartbeat& heartbeat);
+  void Lose(const std::string& node, const std::string& reason);
+  // Of two sessions of one pair, the one that both ends keep.
+  bool IsPreferred(const Session& session, const Session& over) const;
+  bool IsDuplicate(const Hello& theirs) const;
+  Refuse MakeRefuse(Refuse::Kind kind, const Hello& theirs);
+  void NoteRefusal(const Hello& theirs, const std::string& dialled,
+                   Refuse::Kind kind, const std::string& text);
+  void TellOwner(Refuse::Kind kind, const std::string& text);
+  void Install(Session& session);
+  Hello HelloNow() const;
+
+  // Session::Owner
+  Hello OurHello() override;
+  std::optional<Refuse> Examine(Session& session, const Hello& theirs) override;
+  Grant GrantTo(const Hello& theirs) override;
+  void OnGranted(Session& session) override;
+  void OnEstablished(Session& session) override;
+  void OnHeartbeat(Session& session, Heartbeat heartbeat) override;
+  void OnLeave(Session& session) override;
+  void OnRefuse(Session& session, const Refuse& refuse) override;
+  void OnEnd(Session& session, const std::string& reason) override;
+
+  boost::asio::io_context& io_;
+  const Options options_;
+  const Callbacks callbacks_;
+  DataLanes& lanes_;
+  const std::uint64_t incarnation_;
+  const Clock::time_point started_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer accept_pause_;
+  boost::asio::steady_timer ticker_;
+  std::string bound_;
+  std::string advertised_;
+  std::string worker_address_;
+  std::string report_;
+  MemberTable members_;
+  DialTargets targets_;
+  std::set<std::string> own_addresses_;  // Dialled, and found to be this node.
+  std::map<std::string, Token> tokens_;  // By node: what it may send with.
+  std::map<std::string, std::shared_ptr<Session>> sessions_;  // Established.
+  std::set<std::shared_ptr<Session>> all_;  // These and those on the way.
+  std::set<std::string> told_;              // Reasons given to on_refused.
+  std::uint64_t attempts_ = 0;
+  std::size_t next_known_ = 0;  // Where the next heartbeat's list begins.
+  Clock::time_point next_heartbeat_;
+  Clock::time_point last_tick_;
+  Clock::time_point resumed_;
+  bool stopped_ = false;
+};
+
+}  // namespace hearsay::transport

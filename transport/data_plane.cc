@@ -1,0 +1,498 @@
+#include "transport/data_plane.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace hearsay::transport {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+// Pieces of one lane that UCX holds at once: enough to fill the pipe, few
+// enough to stop soon when the deadline has passed.
+constexpr std::size_t kWindow = 4;
+// Messages waiting for one lane.
+constexpr std::size_t kMaxQueued = 16;
+constexpr std::size_t kMaxCounted = 4096;  // members
+constexpr Milliseconds kMaxDeadline{std::chrono::hours{1}};
+constexpr Milliseconds kSweep{100};
+constexpr Milliseconds kShutdownLimit{1000};
+
+std::uint32_t LeftOf(Clock::time_point expires) {
+  const auto left =
+      std::chrono::duration_cast<Milliseconds>(expires - Clock::now());
+  return static_cast<std::uint32_t>(
+      std::clamp(left, Milliseconds(0), kMaxDeadline).count());
+}
+
+}  // namespace
+
+struct DataPlane::Outgoing {
+  ChunkKind kind = ChunkKind::kRequest;
+  std::uint64_t exchange = 0;
+  Message message;
+  Clock::time_point expires;
+  std::function<void(std::optional<Error>)> on_end;  // nothing = all sent
+  std::size_t offset = 0;                            // of the next piece
+  std::size_t in_flight = 0;
+  bool posted = false;  // every piece
+};
+
+struct DataPlane::Incoming {
+  Incoming(const ChunkHeader& first, std::size_t chunk_bytes, Buffer payload)
+      : assembly(first, chunk_bytes, std::move(payload)), kind(first.kind) {}
+  Assembly assembly;
+  ChunkKind kind;
+  Clock::time_point expires;
+  bool broken = false;  // a piece was bad
+};
+
+struct DataPlane::Lane {
+  std::string node;
+  std::uint64_t token = 0;      // in what it sends to us
+  Grant grant;                  // for what we send to it
+  std::size_t chunk_bytes = 0;  // that it cuts with
+  UcxWorker::EndpointId endpoint = 0;
+  std::deque<std::shared_ptr<Outgoing>> queue;
+  std::shared_ptr<Incoming> request;  // being put together
+  std::uint64_t last_request = 0;
+  LinkCounters* counters = nullptr;
+  bool closed = false;
+};
+
+struct DataPlane::Pending {
+  Pending(asio::io_context& io, std::shared_ptr<Lane> to, Done callback)
+      : lane(std::move(to)), done(std::move(callback)), timer(io) {}
+  std::shared_ptr<Lane> lane;
+  Done done;
+  asio::steady_timer timer;
+  Clock::time_point expires;
+  std::shared_ptr<Incoming> answer;
+  std::weak_ptr<Outgoing> request;  // while it is being sent
+};
+
+DataPlane::DataPlane(asio::io_context& io, const Options& options,
+                     const std::string& network_interface,
+                     std::shared_ptr<BufferPool> pool, Events events)
+    : io_(io),
+      options_(options),
+      pool_(std::move(pool)),
+      events_(std::move(events)),
+      next_exchange_(1),
+      sweeper_(io),
+      worker_(std::make_unique<UcxWorker>(
+          io, network_interface,
+          [this](std::span<const std::byte> header, std::size_t received) {
+            return OnChunk(header, received);
+          })) {}
+
+DataPlane::~DataPlane() { closed_ = true; }
+
+std::string DataPlane::Open(const std::string& node, std::uint64_t token,
+                            const Grant& grant, std::size_t chunk_bytes) {
+  if (closed_) return {};
+  const auto found = lanes_.find(node);
+  if (found != lanes_.end()) {
+    const Lane& lane = *found->second;
+    if (lane.token == token && lane.grant == grant &&
+        lane.chunk_bytes == chunk_bytes)
+      return worker_->lane(lane.endpoint);
+    Close(node, "it has begun a new connection");
+  }
+  const auto lane = std::make_shared<Lane>();
+  const auto endpoint = worker_->Connect(
+      grant.worker_address,
+      [weak = weak_from_this(), node, token](const std::string& reason) {
+        const auto self = weak.lock();
+        if (!self || !self->by_token_.contains(token)) return;
+        if (self->events_.on_broken) self->events_.on_broken(node, reason);
+      });
+  if (!endpoint) {
+    asio::post(io_, [weak = weak_from_this(), node] {
+      const auto self = weak.lock();
+      if (self && !self->closed_ && self->events_.on_broken)
+        self->events_.on_broken(node, "UCX cannot reach its address");
+    });
+    return {};
+  }
+  lane->node = node;
+  lane->token = token;
+  lane->grant = grant;
+  lane->chunk_bytes = chunk_bytes;
+  lane->endpoint = *endpoint;
+  lane->counters = &counters_[node];
+  lanes_[node] = lane;
+  by_token_[token] = lane;
+  return worker_->lane(*endpoint);
+}
+
+void DataPlane::Close(const std::string& node, const std::string& reason) {
+  FailAll(node, {ErrorCode::kPeerGone, node + ": " + reason});
+}
+
+void DataPlane::FailAll(const std::string& node, const Error& error) {
+  const auto found = lanes_.find(node);
+  if (found == lanes_.end()) return;
+  const auto lane = found->second;
+  lane->closed = true;
+  lanes_.erase(found);
+  by_token_.erase(lane->token);
+  if (worker_) worker_->Close(lane->endpoint);
+  lane->request.reset();
+  auto queue = std::move(lane->queue);
+  lane->queue.clear();
+  for (const auto& message : queue) Drop(message, error);
+  std::vector<std::uint64_t> lost;
+  for (const auto& [exchange, pending] : pending_)
+    if (pending->lane == lane) lost.push_back(exchange);
+  for (const auto exchange : lost) Finish(exchange, error);
+}
+
+void DataPlane::CheckPayload(const Message& message) const {
+  if (message.payload && message.payload->size() != options_.array_bytes)
+    throw std::invalid_argument(
+        "transport: payload of " + std::to_string(message.payload->size()) +
+        " bytes where arrays have " + std::to_string(options_.array_bytes));
+}
+
+void DataPlane::Exchange(const std::string& to, Message request,
+                         Milliseconds deadline, Done done) {
+  CheckPayload(request);
+  deadline = std::clamp(deadline, Milliseconds(0), kMaxDeadline);
+  const auto found = lanes_.find(to);
+  std::optional<Error> error;
+  if (closed_)
+    error = Error{ErrorCode::kClosed, "this node is leaving"};
+  else if (found == lanes_.end())
+    error = Error{ErrorCode::kPeerGone, to + ": not connected"};
+  else if (found->second->queue.size() >= kMaxQueued)
+    error = Error{ErrorCode::kTimeout, to + ": too many exchanges at once"};
+  if (error) {
+    asio::post(io_, [done = std::move(done), error] { done(*error); });
+    return;
+  }
+  const auto lane = found->second;
+  const std::uint64_t exchange = next_exchange_++;
+  auto pending = std::make_unique<Pending>(io_, lane, std::move(done));
+  pending->expires = Clock::now() + deadline;
+  pending->timer.expires_at(pending->expires);
+  pending->timer.async_wait(
+      [weak = weak_from_this(), exchange, to](const error_code& cancelled) {
+        const auto self = weak.lock();
+        if (!self || cancelled || !self->pending_.contains(exchange)) return;
+        ++self->counters_[to].timeouts;
+        self->Finish(exchange,
+                     Error{ErrorCode::kTimeout, to + ": no answer in time"});
+      });
+  ++lane->counters->requests_out;
+  const auto expires = pending->expires;
+  auto outgoing = std::make_shared<Outgoing>();
+  outgoing->kind = ChunkKind::kRequest;
+  outgoing->exchange = exchange;
+  outgoing->message = std::move(request);
+  outgoing->expires = expires;
+  pending->request = outgoing;
+  pending_.emplace(exchange, std::move(pending));
+  Enqueue(lane, std::move(outgoing));
+}
+
+void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
+  const auto found = pending_.find(exchange);
+  if (found == pending_.end()) return;
+  const auto pending = std::move(found->second);
+  pending_.erase(found);
+  pending->timer.cancel();
+  pending->answer.reset();
+  if (const auto request = pending->request.lock()) {
+    // Nobody waits for an answer any more: what is unsent stays unsent, and its
+    // buffer is free at once unless UCX holds it.
+    request->expires = Clock::time_point::min();
+    if (request->in_flight == 0) request->message.payload.reset();
+  }
+  if (pending->done) pending->done(std::move(result));
+}
+
+void DataPlane::Enqueue(const std::shared_ptr<Lane>& lane,
+                        std::shared_ptr<Outgoing> held) {
+  const auto add = [this](const std::shared_ptr<Lane>& to,
+                          std::shared_ptr<Outgoing> outgoing) {
+    if (to->closed)
+      return Drop(outgoing, {ErrorCode::kPeerGone, to->node + ": gone"});
+    if (to->queue.size() >= kMaxQueued)
+      return Drop(outgoing,
+                  {ErrorCode::kTimeout, to->node + ": too many messages"});
+    to->queue.push_back(std::move(outgoing));
+    Pump(to);
+  };
+  if (options_.added_delay.count() <= 0) return add(lane, std::move(held));
+  const auto timer =
+      std::make_shared<asio::steady_timer>(io_, options_.added_delay);
+  timer->async_wait([weak = weak_from_this(), add, timer, lane,
+                     held](const error_code& error) {
+    const auto self = weak.lock();
+    if (self && !error && !self->closed_) add(lane, held);
+  });
+}
+
+// Sends until the window is full. One message after the other: the next begins
+// when UCX has finished with all of this one, so that a receiver sees the
+// messages of a lane one at a time.
+void DataPlane::Pump(const std::shared_ptr<Lane>& lane) {
+  while (!lane->queue.empty() && !lane->closed) {
+    const auto message = lane->queue.front();
+    const bool expired = Clock::now() >= message->expires;
+    while (!expired && !message->posted && message->in_flight < kWindow)
+      SendPiece(lane);
+    if (message->in_flight > 0) return;
+    lane->queue.pop_front();
+    if (!message->posted) {
+      Drop(message, {ErrorCode::kTimeout,
+                     lane->node + ": not sent within the deadline"});
+    } else if (message->on_end) {
+      message->on_end(std::nullopt);
+    }
+  }
+}
+
+void DataPlane::SendPiece(const std::shared_ptr<Lane>& lane) {
+  const auto message = lane->queue.front();
+  const Buffer& payload = message->message.payload;
+  const std::size_t total = payload ? payload->size() : 0;
+  const std::size_t length =
+      std::min(options_.chunk_bytes, total - message->offset);
+  const std::span<const std::byte> piece =
+      payload ? payload->subspan(message->offset, length)
+              : std::span<std::byte>();
+  const ChunkHeader header{.kind = message->kind,
+                           .token = lane->grant.data_token,
+                           .exchange = message->exchange,
+                           .version = message->message.version,
+                           .total = total,
+                           .offset = message->offset,
+                           .length = static_cast<std::uint32_t>(length),
+                           .deadline_ms = LeftOf(message->expires),
+                           .checksum = Checksum(piece)};
+  message->offset += length;
+  message->posted = message->offset == total;
+  ++message->in_flight;
+  lane->counters->bytes_out += length;
+  worker_->Send(lane->endpoint, EncodeChunk(header), piece, payload,
+                [weak = weak_from_this(), lane, message](bool) {
+                  // A failed send breaks the lane, which tells by itself.
+                  --message->in_flight;
+                  const auto self = weak.lock();
+                  if (self && !lane->closed) self->Pump(lane);
+                });
+}
+
+void DataPlane::Drop(const std::shared_ptr<Outgoing>& message,
+                     const Error& error) {
+  message->message.payload.reset();
+  if (message->on_end) std::exchange(message->on_end, nullptr)(error);
+}
+
+std::optional<UcxWorker::Receive> DataPlane::OnChunk(
+    std::span<const std::byte> bytes, std::size_t received) {
+  const auto header = DecodeChunk(bytes);
+  if (!header) {
+    ++counters_[""].dropped_checksum;
+    return std::nullopt;
+  }
+  const auto found = by_token_.find(header->token);
+  if (found == by_token_.end()) {
+    ++counters_[""].dropped_stranger;
+    return std::nullopt;
+  }
+  const auto lane = found->second;
+  if (!CheckBounds(*header, options_.array_bytes, lane->chunk_bytes,
+                   received)) {
+    ++lane->counters->dropped_size;
+    return std::nullopt;
+  }
+  lane->counters->bytes_in += received;
+  return header->kind == ChunkKind::kRequest ? OnRequestChunk(lane, *header)
+                                             : OnAnswerChunk(lane, *header);
+}
+
+std::optional<UcxWorker::Receive> DataPlane::OnRequestChunk(
+    const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
+  if (header.exchange < lane->last_request ||
+      (header.exchange == lane->last_request && !lane->request)) {
+    ++lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  if (header.exchange > lane->last_request) {
+    lane->last_request = header.exchange;
+    lane->request.reset();  // Its asker has given it up.
+    Buffer payload;
+    if (header.total > 0 && !(payload = pool_->Take())) {
+      ++lane->counters->dropped_full;
+      return std::nullopt;
+    }
+    lane->request = std::make_shared<Incoming>(header, lane->chunk_bytes,
+                                               std::move(payload));
+    lane->request->expires =
+        Clock::now() + std::min(Milliseconds(header.deadline_ms), kMaxDeadline);
+    Sweep();
+  }
+  return Place(lane, lane->request, header);
+}
+
+std::optional<UcxWorker::Receive> DataPlane::OnAnswerChunk(
+    const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
+  const auto found = pending_.find(header.exchange);
+  if (found == pending_.end() || found->second->lane != lane) {
+    ++lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  Pending& pending = *found->second;
+  if (!pending.answer) {
+    Buffer payload;
+    if (header.total > 0 && !(payload = pool_->Take())) {
+      ++lane->counters->dropped_full;
+      return std::nullopt;
+    }
+    pending.answer = std::make_shared<Incoming>(header, lane->chunk_bytes,
+                                                std::move(payload));
+  }
+  return Place(lane, pending.answer, header);
+}
+
+std::optional<UcxWorker::Receive> DataPlane::Place(
+    const std::shared_ptr<Lane>& lane, const std::shared_ptr<Incoming>& into,
+    const ChunkHeader& header) {
+  const auto place = into->assembly.Claim(header);
+  if (!place || into->broken) {
+    ++lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  return UcxWorker::Receive{
+      .into = *place,
+      .keep = into,
+      .done = [weak = weak_from_this(), lane, into, header](bool arrived) {
+        if (const auto self = weak.lock())
+          self->OnPlaced(lane, into, header, arrived);
+      }};
+}
+
+void DataPlane::OnPlaced(const std::shared_ptr<Lane>& lane,
+                         const std::shared_ptr<Incoming>& into,
+                         const ChunkHeader& header, bool arrived) {
+  if (lane->closed || into->broken) return;
+  const bool request = into->kind == ChunkKind::kRequest;
+  const auto found = request ? pending_.end() : pending_.find(header.exchange);
+  const bool wanted =
+      request ? lane->request == into
+              : found != pending_.end() && found->second->answer == into;
+  if (!wanted) {
+    ++lane->counters->dropped_late;
+    return;
+  }
+  if (!arrived || !into->assembly.Verify(header)) {
+    ++lane->counters->dropped_checksum;
+    into->broken = true;
+    if (request)
+      lane->request.reset();
+    else
+      Finish(header.exchange,
+             Error{ErrorCode::kMalformed,
+                   lane->node + ": its answer arrived damaged"});
+    return;
+  }
+  if (!into->assembly.complete()) return;
+  if (request) return OnRequestWhole(lane, into);
+  ++lane->counters->answers_in;
+  Finish(header.exchange, Message{.version = into->assembly.version(),
+                                  .payload = into->assembly.payload()});
+}
+
+void DataPlane::OnRequestWhole(const std::shared_ptr<Lane>& lane,
+                               const std::shared_ptr<Incoming>& request) {
+  lane->request.reset();
+  ++lane->counters->requests_in;
+  if (!events_.on_request) return;
+  const auto answered = std::make_shared<bool>(false);
+  events_.on_request(
+      lane->node,
+      Message{.version = request->assembly.version(),
+              .payload = request->assembly.payload()},
+      [weak = weak_from_this(), node = lane->node,
+       to = std::weak_ptr<Lane>(lane), exchange = request->assembly.exchange(),
+       expires = request->expires, answered](Message answer) {
+        const auto self = weak.lock();
+        if (!self || self->closed_ || std::exchange(*answered, true)) return;
+        self->Answer(node, to, exchange, expires, std::move(answer));
+      });
+}
+
+void DataPlane::Answer(const std::string& to, const std::weak_ptr<Lane>& weak,
+                       std::uint64_t exchange, Clock::time_point expires,
+                       Message answer) {
+  CheckPayload(answer);
+  const auto on_end = [self = weak_from_this(), weak,
+                       to](const std::optional<Error>& error) {
+    const auto plane = self.lock();
+    if (!plane) return;
+    if (error && plane->events_.on_answer_lost)
+      plane->events_.on_answer_lost(to, *error);
+    const auto lane = weak.lock();
+    if (!error && lane) ++lane->counters->answers_out;
+  };
+  const auto lane = weak.lock();
+  if (!lane || lane->closed)
+    return on_end(Error{ErrorCode::kPeerGone, to + ": gone"});
+  if (Clock::now() >= expires)
+    return on_end(
+        Error{ErrorCode::kTimeout, to + ": answer after its deadline"});
+  auto outgoing = std::make_shared<Outgoing>();
+  outgoing->kind = ChunkKind::kAnswer;
+  outgoing->exchange = exchange;
+  outgoing->message = std::move(answer);
+  outgoing->expires = expires;
+  outgoing->on_end = on_end;
+  Enqueue(lane, std::move(outgoing));
+}
+
+void DataPlane::Sweep() {
+  sweeper_.expires_after(kSweep);
+  sweeper_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (!self || error || self->closed_) return;
+    const auto now = Clock::now();
+    bool again = false;
+    for (const auto& [node, lane] : self->lanes_) {
+      if (!lane->request) continue;
+      if (lane->request->expires <= now)
+        lane->request.reset();
+      else
+        again = true;
+    }
+    if (again) self->Sweep();
+  });
+}
+
+void DataPlane::Shutdown(std::function<void()> done) {
+  closed_ = true;
+  sweeper_.cancel();
+  while (!lanes_.empty())
+    FailAll(lanes_.begin()->first,
+            {ErrorCode::kClosed, "this node is leaving"});
+  worker_->WhenIdle(kShutdownLimit,
+                    [weak = weak_from_this(), done = std::move(done)] {
+                      // What UCX has not let go of, its end takes from it.
+                      if (const auto self = weak.lock()) self->worker_.reset();
+                      done();
+                    });
+}
+
+LinkCounters DataPlane::counters(const std::string& node) const {
+  const auto found = counters_.find(node);
+  return found == counters_.end() ? LinkCounters{} : found->second;
+}
+
+}  // namespace hearsay::transport

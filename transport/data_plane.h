@@ -1,0 +1,107 @@
+// Arrays between members: cuts, sends, puts together, and matches answers with
+// requests. See chunk.h for the pieces and ucx_worker.h for the wire.
+//
+// Threads: all on the thread that runs `io`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "transport/assembly.h"
+#include "transport/data_lanes.h"
+#include "transport/transport.h"
+#include "transport/ucx_worker.h"
+
+namespace hearsay::transport {
+
+class DataPlane final : public DataLanes,
+                        public std::enable_shared_from_this<DataPlane> {
+ public:
+  struct Events {
+    std::function<void(const std::string& from, Message, Respond)> on_request;
+    std::function<void(const std::string& to, const Error&)> on_answer_lost;
+    // UCX reported that the lane is gone. It is closed by its owner.
+    std::function<void(const std::string& node, const std::string& reason)>
+        on_broken;
+  };
+
+  // Throws: std::runtime_error (UCX).
+  DataPlane(boost::asio::io_context& io, const Options& options,
+            const std::string& network_interface,
+            std::shared_ptr<BufferPool> pool, Events events);
+  // Exchanges under way are forgotten: their `done` is not called.
+  ~DataPlane();
+  DataPlane(const DataPlane&) = delete;
+  DataPlane& operator=(const DataPlane&) = delete;
+
+  std::string worker_address() const { return worker_->address(); }
+
+  std::string Open(const std::string& node, std::uint64_t token,
+                   const Grant& grant, std::size_t chunk_bytes) override;
+  void Close(const std::string& node, const std::string& reason) override;
+
+  void Exchange(const std::string& to, Message request, Milliseconds deadline,
+                std::function<void(Result<Message>)> done);
+  // Closes every lane, with kClosed, and stops UCX. `done`: no buffer is
+  // referred to any more. Bounded.
+  void Shutdown(std::function<void()> done);
+
+  LinkCounters counters(const std::string& node) const;
+
+ private:
+  struct Outgoing;
+  struct Incoming;
+  struct Lane;
+  struct Pending;
+  using Done = std::function<void(Result<Message>)>;
+
+  std::optional<UcxWorker::Receive> OnChunk(std::span<const std::byte> bytes,
+                                            std::size_t received);
+  std::optional<UcxWorker::Receive> OnRequestChunk(
+      const std::shared_ptr<Lane>& lane, const ChunkHeader& header);
+  std::optional<UcxWorker::Receive> OnAnswerChunk(
+      const std::shared_ptr<Lane>& lane, const ChunkHeader& header);
+  std::optional<UcxWorker::Receive> Place(const std::shared_ptr<Lane>& lane,
+                                          const std::shared_ptr<Incoming>& into,
+                                          const ChunkHeader& header);
+  void OnPlaced(const std::shared_ptr<Lane>& lane,
+                const std::shared_ptr<Incoming>& into,
+                const ChunkHeader& header, bool arrived);
+  void OnRequestWhole(const std::shared_ptr<Lane>& lane,
+                      const std::shared_ptr<Incoming>& request);
+  void Answer(const std::string& to, const std::weak_ptr<Lane>& lane,
+              std::uint64_t exchange, Clock::time_point expires,
+              Message answer);
+  void Enqueue(const std::shared_ptr<Lane>& lane,
+               std::shared_ptr<Outgoing> held);
+  void Pump(const std::shared_ptr<Lane>& lane);
+  void SendPiece(const std::shared_ptr<Lane>& lane);
+  void Drop(const std::shared_ptr<Outgoing>& message, const Error& error);
+  void Finish(std::uint64_t exchange, Result<Message> result);
+  void FailAll(const std::string& node, const Error& error);
+  // Incoming buffers of requests whose asker has given up.
+  void Sweep();
+  void CheckPayload(const Message& message) const;
+
+  boost::asio::io_context& io_;
+  const Options options_;
+  const std::shared_ptr<BufferPool> pool_;
+  Events events_;
+  std::map<std::string, std::shared_ptr<Lane>> lanes_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Lane>> by_token_;
+  std::map<std::uint64_t, std::unique_ptr<Pending>> pending_;  // By exchange.
+  mutable std::map<std::string, LinkCounters> counters_;
+  std::uint64_t next_exchange_;
+  boost::asio::steady_timer sweeper_;
+  bool closed_ = false;
+  std::unique_ptr<UcxWorker> worker_;  // Last: its end may call the above.
+};
+
+}  // namespace hearsay::transport

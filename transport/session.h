@@ -1,0 +1,124 @@
+// The life of one control connection: dial or accept, handshake, messages, end.
+//
+//   dialler            acceptor
+//   Hello      ---->            judges; knows who asks
+//              <----   Welcome  (or Refuse)
+//   Ready      ---->            established; opens its data lane
+//              <----   Heartbeat, established
+//
+// A Welcome and a Ready carry the grants that data needs. Until it is
+// established a session may last no longer than Timing.handshake.
+//
+// Threads: all on the thread that runs `io`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "transport/address.h"
+#include "transport/connection.h"
+#include "transport/control_messages.h"
+
+namespace hearsay::transport {
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  enum class Role { kDialler, kAcceptor };
+
+  // Who decides and hears. It must outlive the session or call Abandon on it.
+  class Owner {
+   public:
+    virtual Hello OurHello() = 0;
+    // Nothing: accepted. A Refuse is sent by the session.
+    virtual std::optional<Refuse> Examine(Session& session,
+                                          const Hello& theirs) = 0;
+    virtual Grant GrantTo(const Hello& theirs) = 0;
+    // Both grants are known: data may come before OnEstablished.
+    virtual void OnGranted(Session& session) = 0;
+    virtual void OnEstablished(Session& session) = 0;
+    virtual void OnHeartbeat(Session& session, Heartbeat heartbeat) = 0;
+    virtual void OnLeave(Session& session) = 0;
+    // The peer has refused this node.
+    virtual void OnRefuse(Session& session, const Refuse& refuse) = 0;
+    // Once, last; not after Abandon. Also after OnLeave and OnRefuse.
+    virtual void OnEnd(Session& session, const std::string& reason) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  static std::shared_ptr<Session> Dial(boost::asio::io_context& io,
+                                       Owner& owner, const std::string& address,
+                                       std::chrono::milliseconds limit);
+  static std::shared_ptr<Session> Accept(boost::asio::io_context& io,
+                                         Owner& owner,
+                                         boost::asio::ip::tcp::socket socket,
+                                         std::chrono::milliseconds limit);
+
+  // False if it could not be queued: the peer does not read, or it is closing.
+  bool Send(const ControlMessage& message);
+  // The peer has proved otherwise that it is established (its data came).
+  void Establish();
+  // Ends with last words; OnEnd is not called. `until_closed` is let go of when
+  // they have been read, or could not be.
+  void Dismiss(const ControlMessage& last_words,
+               std::shared_ptr<void> until_closed = nullptr);
+  // Ends at once; OnEnd is not called.
+  void Abandon();
+
+  Role role() const { return role_; }
+  // As dialled; "" for an acceptor.
+  const std::string& dialled() const { return dialled_; }
+  bool established() const { return state_ == State::kEstablished; }
+  bool ended() const { return state_ == State::kEnded; }
+  // Requires: OnGranted has been called (theirs: Examine).
+  const Hello& theirs() const { return *theirs_; }
+  const Grant& grant() const { return *grant_; }
+  // Requires: the same. What GrantTo gave for this session.
+  const Grant& given() const { return *given_; }
+  // The dialler's count: of two connections dialled by one node both ends keep
+  // the one dialled later.
+  std::uint64_t attempt() const {
+    return role_ == Role::kDialler ? attempt_ : theirs_->attempt;
+  }
+  bool knows_peer() const { return theirs_.has_value(); }
+
+ private:
+  enum class State { kConnecting, kHello, kReady, kEstablished, kEnded };
+
+  Session(boost::asio::io_context& io, Owner& owner, Role role,
+          std::string dialled);
+  void StartTimer(std::chrono::milliseconds limit);
+  void Resolve(const std::string& address);
+  void Connect(const boost::asio::ip::tcp::resolver::results_type& endpoints);
+  void Begin(boost::asio::ip::tcp::socket socket);
+  void OnFrame(const std::string& body);
+  void Handle(Hello hello);
+  void Handle(Welcome welcome);
+  void Handle(Ready ready);
+  void Handle(const Refuse& refuse);
+  void Handle(Heartbeat heartbeat);
+  void Handle(const Leave& leave);
+  // False if the peer was refused.
+  bool Admit(const Hello& theirs);
+  void End(const std::string& reason);
+
+  Owner& owner_;
+  const Role role_;
+  const std::string dialled_;
+  boost::asio::ip::tcp::resolver resolver_;
+  boost::asio::ip::tcp::socket socket_;  // Until connected.
+  boost::asio::steady_timer timer_;
+  std::shared_ptr<Connection> connection_;
+  State state_ = State::kConnecting;
+  std::optional<Hello> theirs_;
+  std::optional<Grant> grant_;  // from the peer, to us
+  std::optional<Grant> given_;  // from us, to the peer
+  std::uint64_t attempt_ = 0;
+};
+
+}  // namespace hearsay::transport

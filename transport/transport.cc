@@ -1,0 +1,142 @@
+#include "transport/transport.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "transport/control_plane.h"
+#include "transport/data_plane.h"
+
+namespace hearsay::transport {
+namespace {
+
+// Arrays that the pool may hold: one arriving and one leaving for each member,
+// and some for the owner's own use.
+constexpr std::size_t kArraysPerMember = 2;
+constexpr std::size_t kSpareArrays = 4;
+
+void CheckName(const std::string& value, const std::string& what) {
+  if (!IsName(value))
+    throw std::invalid_argument("transport: " + what + " '" + value +
+                                "' must be 1 to " +
+                                std::to_string(kMaxNameBytes) +
+                                " printable ASCII characters without spaces");
+}
+
+void CheckOptions(const Options& options) {
+  CheckName(options.cluster, "cluster name");
+  CheckName(options.node, "node name");
+  CheckName(options.model_fingerprint, "model fingerprint");
+  if (options.array_bytes == 0)
+    throw std::invalid_argument("transport: array_bytes is 0");
+  if (options.chunk_bytes == 0 || options.chunk_bytes > kMaxChunkBytes ||
+      options.array_bytes / options.chunk_bytes >= kMaxChunks)
+    throw std::invalid_argument(
+        "transport: chunk_bytes " + std::to_string(options.chunk_bytes) +
+        " must be 1 to " + std::to_string(kMaxChunkBytes) +
+        " and cut an array into fewer than " + std::to_string(kMaxChunks));
+}
+
+class TransportOverUcx final : public Transport {
+ public:
+  TransportOverUcx(boost::asio::io_context& io, const Options& options,
+                   Callbacks callbacks)
+      : callbacks_(std::make_shared<Callbacks>(std::move(callbacks))),
+        pool_(BufferPool::Make(
+            options.array_bytes,
+            kArraysPerMember * options.peers.size() + kSpareArrays)) {
+    // The control plane first: it knows the address, and so the network
+    // interface, that the data plane binds to.
+    control_ = std::make_shared<ControlPlane>(io, options, Wrapped(), proxy_);
+    data_ = std::make_shared<DataPlane>(
+        io, options, InterfaceOf(control_->bound_ip()), pool_, DataEvents());
+    proxy_.to = data_.get();
+  }
+
+  void Start() override { control_->Start(data_->worker_address()); }
+
+  void Leave(std::function<void()> done) override {
+    // Both planes: the goodbyes are heard, and no buffer is referred to.
+    const std::shared_ptr<void> both(nullptr, [done = std::move(done)](void*) {
+      if (done) done();
+    });
+    control_->Leave([both] {});
+    data_->Shutdown([both] {});
+  }
+
+  void SetReport(std::string report) override {
+    if (report.size() > kMaxReportBytes)
+      throw std::invalid_argument(
+          "transport: report of " + std::to_string(report.size()) +
+          " bytes, allowed are " + std::to_string(kMaxReportBytes));
+    control_->SetReport(std::move(report));
+  }
+
+  void Exchange(const std::string& to, Message request, Milliseconds deadline,
+                std::function<void(Result<Message>)> done) override {
+    data_->Exchange(to, std::move(request), deadline, std::move(done));
+  }
+
+  std::vector<Member> members() const override { return control_->members(); }
+  LinkCounters counters(const std::string& member) const override {
+    return data_->counters(member);
+  }
+  std::string address() const override { return control_->address(); }
+  const std::shared_ptr<BufferPool>& buffers() const override { return pool_; }
+
+ private:
+  // The control plane is made before the data plane that it commands.
+  struct Proxy final : DataLanes {
+    std::string Open(const std::string& node, std::uint64_t token,
+                     const Grant& grant, std::size_t chunk_bytes) override {
+      return to->Open(node, token, grant, chunk_bytes);
+    }
+    void Close(const std::string& node, const std::string& reason) override {
+      to->Close(node, reason);
+    }
+    DataLanes* to = nullptr;
+  };
+
+  Callbacks Wrapped() {
+    Callbacks wrapped = *callbacks_;
+    wrapped.on_member = [this](const Member& member) {
+      if (member.state == MemberState::kAlive)
+        pool_->RaiseLimit(kArraysPerMember * control_->known_members() +
+                          kSpareArrays);
+      if (callbacks_->on_member) callbacks_->on_member(member);
+    };
+    return wrapped;
+  }
+
+  DataPlane::Events DataEvents() {
+    return {
+        .on_request =
+            [this](const std::string& from, Message request, Respond respond) {
+              control_->OnProof(from);
+              if (callbacks_->on_request)
+                callbacks_->on_request(from, std::move(request),
+                                       std::move(respond));
+            },
+        .on_answer_lost = callbacks_->on_answer_lost,
+        .on_broken =
+            [this](const std::string& node, const std::string& reason) {
+              control_->OnLaneBroken(node, reason);
+            }};
+  }
+
+  std::shared_ptr<Callbacks> callbacks_;
+  std::shared_ptr<BufferPool> pool_;
+  Proxy proxy_;
+  std::shared_ptr<ControlPlane> control_;
+  std::shared_ptr<DataPlane> data_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> Transport::Make(boost::asio::io_context& io,
+                                           const Options& options,
+                                           Callbacks callbacks) {
+  CheckOptions(options);
+  return std::make_unique<TransportOverUcx>(io, options, std::move(callbacks));
+}
+
+}  // namespace hearsay::transport

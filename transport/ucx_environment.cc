@@ -1,0 +1,35 @@
+#include "transport/ucx_environment.h"
+
+#include <ucs/config/global_opts.h>
+#include <ucs/debug/debug.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+namespace hearsay::transport {
+namespace {
+
+constexpr int kKeepTheUsers = 0;  // setenv's "do not overwrite"
+constexpr std::array kCrashSignals = {SIGILL, SIGBUS, SIGFPE, SIGSEGV};
+
+}  // namespace
+
+void PrepareUcxEnvironment() {
+  // Setting variables alone is too late for this process, measured with UCX
+  // 1.13: the library's constructor has already read them and installed its
+  // handlers. Its own calls put the previous ones back.
+  if (std::getenv("UCX_DEBUG_SIGNO") == nullptr)
+    ucs_debug_disable_signal(SIGHUP);
+  if (std::getenv("UCX_HANDLE_ERRORS") == nullptr)
+    for (const int signal : kCrashSignals) ucs_debug_disable_signal(signal);
+  if (std::getenv("UCX_WARN_UNUSED_ENV_VARS") == nullptr)
+    static_cast<void>(ucs_global_opts_set_value("WARN_UNUSED_ENV_VARS", "n"));
+
+  // For programs that this one starts.
+  setenv("UCX_DEBUG_SIGNO", "0", kKeepTheUsers);
+  setenv("UCX_HANDLE_ERRORS", "none", kKeepTheUsers);
+  setenv("UCX_WARN_UNUSED_ENV_VARS", "n", kKeepTheUsers);
+}
+
+}  // namespace hearsay::transport

@@ -1,0 +1,467 @@
+#include "transport/ucx_worker.h"
+
+#include <ucp/api/ucp.h>
+
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <set>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace hearsay::transport {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+constexpr unsigned kMessageId = 1;
+constexpr std::size_t kMaxHeaderBytes = 128;
+// Payloads from here on wait at the sender until the receiver has said where
+// they go, so a fast sender cannot fill the receiver's memory.
+constexpr std::size_t kRendezvousBytes = std::size_t{64} << 10;
+// Turns of UCX's progress before other work of the io_context gets its own.
+constexpr int kProgressTurns = 64;
+// UCX's event descriptor is known to miss wake-ups: look anyway, this often.
+constexpr milliseconds kSafetyInterval{100};
+constexpr milliseconds kDestroyLimit{500};
+
+void Check(ucs_status_t status, const char* call) {
+  if (status != UCS_OK)
+    throw std::runtime_error(std::string("UCX: ") + call + ": " +
+                             ucs_status_string(status));
+}
+
+ucp_context_h MakeContext(const std::string& network_interface) {
+  ucp_config_t* config = nullptr;
+  Check(ucp_config_read(nullptr, nullptr, &config), "ucp_config_read");
+  const std::unique_ptr<ucp_config_t, decltype(&ucp_config_release)> owner(
+      config, &ucp_config_release);
+  if (std::getenv("UCX_TLS") == nullptr)
+    Check(ucp_config_modify(config, "TLS", "tcp,self"), "TLS=tcp,self");
+  if (std::getenv("UCX_NET_DEVICES") == nullptr && !network_interface.empty())
+    Check(ucp_config_modify(config, "NET_DEVICES", network_interface.c_str()),
+          "NET_DEVICES");
+
+  ucp_params_t params{};
+  params.field_mask = UCP_PARAM_FIELD_FEATURES;
+  params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
+  ucp_context_h context = nullptr;
+  Check(ucp_init(&params, config, &context),
+        network_interface.empty()
+            ? "ucp_init"
+            : ("ucp_init on interface " + network_interface).c_str());
+  return context;
+}
+
+ucp_worker_h MakeWorker(ucp_context_h context) {
+  ucp_worker_params_t params{};
+  params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
+  params.thread_mode = UCS_THREAD_MODE_SINGLE;
+  ucp_worker_h worker = nullptr;
+  Check(ucp_worker_create(context, &params, &worker), "ucp_worker_create");
+  return worker;
+}
+
+// UCX 1.13 says which transports an endpoint uses only in a text for humans:
+// "#                 lane[0]:  2:tcp/lo.0 md[1] ...".
+std::string Lanes(ucp_ep_h endpoint) {
+  char* text = nullptr;
+  std::size_t bytes = 0;
+  FILE* stream = open_memstream(&text, &bytes);
+  if (stream == nullptr) return {};
+  ucp_ep_print_info(endpoint, stream);
+  static_cast<void>(std::fclose(stream));
+  const std::string info(text, bytes);
+  std::free(text);
+
+  std::set<std::string> names;
+  for (std::size_t at = info.find("lane["); at != std::string::npos;
+       at = info.find("lane[", at + 1)) {
+    const std::size_t label = info.find("]:", at);
+    const std::size_t colon =
+        label == std::string::npos ? label : info.find(':', label + 2);
+    const std::size_t slash =
+        colon == std::string::npos ? colon : info.find('/', colon);
+    if (slash == std::string::npos || slash - colon > 32) continue;
+    names.insert(info.substr(colon + 1, slash - colon - 1));
+  }
+  std::string joined;
+  for (const auto& name : names) joined += (joined.empty() ? "" : "+") + name;
+  return joined;
+}
+
+}  // namespace
+
+struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
+  struct Endpoint {
+    ucp_ep_h handle = nullptr;
+    std::function<void(std::string)> on_broken;
+    bool broken = false;
+  };
+  // One send or receive that UCX has not finished.
+  struct Operation {
+    Impl* owner;
+    std::array<std::byte, kMaxHeaderBytes> header;
+    std::shared_ptr<void> keep;
+    std::function<void(bool)> done;
+  };
+  struct Completion {
+    std::shared_ptr<void> keep;
+    std::function<void(bool)> done;
+    bool ok;
+  };
+
+  Impl(asio::io_context& context, const std::string& network_interface,
+       OnMessage message)
+      : io(context),
+        descriptor(context),
+        safety(context),
+        on_message(std::move(message)),
+        ucx(MakeContext(network_interface), &ucp_cleanup),
+        worker(MakeWorker(ucx.get()), &ucp_worker_destroy) {
+    ucp_am_handler_param_t handler{};
+    handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID |
+                         UCP_AM_HANDLER_PARAM_FIELD_CB |
+                         UCP_AM_HANDLER_PARAM_FIELD_ARG;
+    handler.id = kMessageId;
+    handler.cb = &Impl::OnActiveMessage;
+    handler.arg = this;
+    Check(ucp_worker_set_am_recv_handler(worker.get(), &handler),
+          "ucp_worker_set_am_recv_handler");
+    int events = -1;
+    Check(ucp_worker_get_efd(worker.get(), &events), "ucp_worker_get_efd");
+    descriptor.assign(events);
+  }
+
+  // What UCX calls. Each only notes what happened.
+  static ucs_status_t OnActiveMessage(void* arg, const void* header,
+                                      std::size_t header_bytes, void* data,
+                                      std::size_t bytes,
+                                      const ucp_am_recv_param_t* param);
+  static void OnSent(void* request, ucs_status_t status, void* arg) {
+    Finish(request, status, arg);
+  }
+  static void OnReceived(void* request, ucs_status_t status, std::size_t,
+                         void* arg) {
+    Finish(request, status, arg);
+  }
+  static void Finish(void* request, ucs_status_t status, void* arg);
+  static void OnClosed(void* request, ucs_status_t, void* arg);
+  static void OnError(void* arg, ucp_ep_h handle, ucs_status_t status);
+
+  ucs_status_t StartReceive(Receive receive, void* descriptor);
+  void Complete(std::unique_ptr<Operation> operation, bool ok);
+  void CloseHandle(ucp_ep_h handle);
+
+  void Kick();
+  void Progress();
+  void RunCompletions();
+  void AwaitEvent();
+  void StartSafetyTimer();
+  void Shutdown();
+
+  asio::io_context& io;
+  asio::posix::stream_descriptor descriptor;
+  asio::steady_timer safety;
+  OnMessage on_message;
+  std::unique_ptr<ucp_context, decltype(&ucp_cleanup)> ucx;
+  std::unique_ptr<ucp_worker, decltype(&ucp_worker_destroy)> worker;
+  std::unordered_map<EndpointId, Endpoint> endpoints;
+  std::deque<Completion> completions;
+  std::vector<std::function<void()>> idle_waiters;
+  EndpointId next_endpoint = 1;
+  std::size_t in_flight = 0;
+  bool kicked = false;
+  bool awaiting = false;
+  bool closed = false;
+};
+
+ucs_status_t UcxWorker::Impl::OnActiveMessage(
+    void* arg, const void* header, std::size_t header_bytes, void* data,
+    std::size_t bytes, const ucp_am_recv_param_t* param) {
+  auto* self = static_cast<Impl*>(arg);
+  if (self->closed) return UCS_OK;
+  auto receive = self->on_message(
+      {static_cast<const std::byte*>(header), header_bytes}, bytes);
+  if (!receive) return UCS_OK;
+  assert(receive->into.size() == bytes);
+  if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0)
+    return self->StartReceive(std::move(*receive), data);
+  if (bytes > 0) std::memcpy(receive->into.data(), data, bytes);
+  self->completions.push_back(
+      {std::move(receive->keep), std::move(receive->done), true});
+  return UCS_OK;
+}
+
+ucs_status_t UcxWorker::Impl::StartReceive(Receive receive,
+                                           void* message_descriptor) {
+  auto operation = std::make_unique<Operation>();
+  operation->owner = this;
+  operation->keep = std::move(receive.keep);
+  operation->done = std::move(receive.done);
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.recv_am = &Impl::OnReceived;
+  param.user_data = operation.get();
+  ++in_flight;
+  void* request =
+      ucp_am_recv_data_nbx(worker.get(), message_descriptor,
+                           receive.into.data(), receive.into.size(), &param);
+  if (request == nullptr) {
+    Complete(std::move(operation), true);
+  } else if (UCS_PTR_IS_ERR(request)) {
+    Complete(std::move(operation), false);
+  } else {
+    static_cast<void>(operation.release());  // Finish() takes it back.
+  }
+  return UCS_INPROGRESS;  // UCX owns the descriptor now.
+}
+
+void UcxWorker::Impl::Complete(std::unique_ptr<Operation> operation, bool ok) {
+  --in_flight;
+  completions.push_back(
+      {std::move(operation->keep), std::move(operation->done), ok});
+}
+
+void UcxWorker::Impl::Finish(void* request, ucs_status_t status, void* arg) {
+  std::unique_ptr<Operation> operation(static_cast<Operation*>(arg));
+  Impl* self = operation->owner;
+  ucp_request_free(request);
+  self->Complete(std::move(operation), status == UCS_OK);
+}
+
+void UcxWorker::Impl::OnClosed(void* request, ucs_status_t, void* arg) {
+  ucp_request_free(request);
+  --static_cast<Impl*>(arg)->in_flight;
+}
+
+void UcxWorker::Impl::OnError(void* arg, ucp_ep_h handle, ucs_status_t status) {
+  auto* self = static_cast<Impl*>(arg);
+  for (auto& [id, endpoint] : self->endpoints) {
+    if (endpoint.handle != handle || endpoint.broken) continue;
+    endpoint.broken = true;
+    self->completions.push_back(
+        {nullptr,
+         [callback = std::move(endpoint.on_broken),
+          text = std::string(ucs_status_string(status))](bool) {
+           if (callback) callback(text);
+         },
+         false});
+    return;
+  }
+}
+
+// The forced kind: the peer may be dead or frozen. UCX may return before it
+// has let go of the buffers in flight, so their operations live on.
+void UcxWorker::Impl::CloseHandle(ucp_ep_h handle) {
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FIELD_CALLBACK |
+                       UCP_OP_ATTR_FIELD_USER_DATA;
+  param.flags = UCP_EP_CLOSE_FLAG_FORCE;
+  param.cb.send = &Impl::OnClosed;
+  param.user_data = this;
+  void* request = ucp_ep_close_nbx(handle, &param);
+  if (request != nullptr && !UCS_PTR_IS_ERR(request)) ++in_flight;
+}
+
+// Work was posted outside the loop: UCX must be progressed before the next
+// wait, or the wait may never end.
+void UcxWorker::Impl::Kick() {
+  if (kicked || closed) return;
+  kicked = true;
+  asio::post(io, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      self->kicked = false;
+      self->Progress();
+    }
+  });
+}
+
+void UcxWorker::Impl::Progress() {
+  if (closed) return;
+  int turns = 0;
+  while (turns < kProgressTurns && ucp_worker_progress(worker.get()) != 0)
+    ++turns;
+  RunCompletions();
+  if (closed) return;
+  if (turns == kProgressTurns) return Kick();
+  // Never wait without a successful arm: an event may have come in between.
+  if (ucp_worker_arm(worker.get()) == UCS_ERR_BUSY) return Kick();
+  AwaitEvent();
+}
+
+void UcxWorker::Impl::RunCompletions() {
+  // What a completion starts may complete at once: that is for the next turn.
+  std::deque<Completion> now;
+  now.swap(completions);
+  for (auto& completion : now) {
+    if (closed) return;
+    if (completion.done) completion.done(completion.ok);
+    completion = {};  // Gives the buffer back before the next one runs.
+  }
+  if (closed) return;
+  if (!completions.empty()) Kick();
+  if (in_flight != 0 || !completions.empty()) return;
+  std::vector<std::function<void()>> waiters;
+  waiters.swap(idle_waiters);
+  for (const auto& waiter : waiters) waiter();
+}
+
+void UcxWorker::Impl::AwaitEvent() {
+  if (awaiting) return;
+  awaiting = true;
+  descriptor.async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [weak = weak_from_this()](const boost::system::error_code& error) {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->awaiting = false;
+        if (!error) self->Progress();
+      });
+}
+
+void UcxWorker::Impl::StartSafetyTimer() {
+  safety.expires_after(kSafetyInterval);
+  safety.async_wait(
+      [weak = weak_from_this()](const boost::system::error_code& error) {
+        const auto self = weak.lock();
+        if (!self || error || self->closed) return;
+        self->Progress();
+        if (!self->closed) self->StartSafetyTimer();
+      });
+}
+
+void UcxWorker::Impl::Shutdown() {
+  closed = true;
+  for (auto& [id, endpoint] : endpoints) CloseHandle(endpoint.handle);
+  endpoints.clear();
+  const auto limit = std::chrono::steady_clock::now() + kDestroyLimit;
+  while (in_flight > 0 && std::chrono::steady_clock::now() < limit)
+    ucp_worker_progress(worker.get());
+  safety.cancel();
+  descriptor.release();  // UCX owns the descriptor, and closes it here:
+  worker.reset();
+  ucx.reset();
+  completions.clear();
+  idle_waiters.clear();
+}
+
+UcxWorker::UcxWorker(asio::io_context& io, const std::string& network_interface,
+                     OnMessage on_message)
+    : impl_(std::make_shared<Impl>(io, network_interface,
+                                   std::move(on_message))) {
+  impl_->Kick();
+  impl_->StartSafetyTimer();
+}
+
+UcxWorker::~UcxWorker() { impl_->Shutdown(); }
+
+std::string UcxWorker::address() const {
+  ucp_address_t* address = nullptr;
+  std::size_t bytes = 0;
+  Check(ucp_worker_get_address(impl_->worker.get(), &address, &bytes),
+        "ucp_worker_get_address");
+  std::string copy(reinterpret_cast<const char*>(address), bytes);
+  ucp_worker_release_address(impl_->worker.get(), address);
+  return copy;
+}
+
+std::optional<UcxWorker::EndpointId> UcxWorker::Connect(
+    const std::string& peer_address,
+    std::function<void(std::string)> on_broken) {
+  ucp_ep_params_t params{};
+  params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS |
+                      UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
+                      UCP_EP_PARAM_FIELD_ERR_HANDLER;
+  params.address = reinterpret_cast<const ucp_address_t*>(peer_address.data());
+  params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+  params.err_handler.cb = &Impl::OnError;
+  params.err_handler.arg = impl_.get();
+  Impl::Endpoint endpoint;
+  endpoint.on_broken = std::move(on_broken);
+  if (ucp_ep_create(impl_->worker.get(), &params, &endpoint.handle) != UCS_OK)
+    return std::nullopt;
+  const EndpointId id = impl_->next_endpoint++;
+  impl_->endpoints.emplace(id, std::move(endpoint));
+  impl_->Kick();
+  return id;
+}
+
+void UcxWorker::Close(EndpointId endpoint) {
+  const auto found = impl_->endpoints.find(endpoint);
+  if (found == impl_->endpoints.end()) return;
+  const ucp_ep_h handle = found->second.handle;
+  impl_->endpoints.erase(found);
+  impl_->CloseHandle(handle);
+  impl_->Kick();
+}
+
+std::string UcxWorker::lane(EndpointId endpoint) const {
+  const auto found = impl_->endpoints.find(endpoint);
+  if (found == impl_->endpoints.end() || found->second.broken) return {};
+  return Lanes(found->second.handle);
+}
+
+void UcxWorker::Send(EndpointId endpoint, std::span<const std::byte> header,
+                     std::span<const std::byte> payload,
+                     std::shared_ptr<void> keep,
+                     std::function<void(bool)> done) {
+  assert(header.size() <= kMaxHeaderBytes);
+  auto operation = std::make_unique<Impl::Operation>();
+  operation->owner = impl_.get();
+  operation->keep = std::move(keep);
+  operation->done = std::move(done);
+  std::memcpy(operation->header.data(), header.data(), header.size());
+  ++impl_->in_flight;
+  impl_->Kick();
+  const auto found = impl_->endpoints.find(endpoint);
+  if (found == impl_->endpoints.end() || found->second.broken)
+    return impl_->Complete(std::move(operation), false);
+
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK |
+                       UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  param.flags = payload.size() >= kRendezvousBytes ? UCP_AM_SEND_FLAG_RNDV
+                                                   : UCP_AM_SEND_FLAG_EAGER;
+  param.cb.send = &Impl::OnSent;
+  param.user_data = operation.get();
+  void* request = ucp_am_send_nbx(found->second.handle, kMessageId,
+                                  operation->header.data(), header.size(),
+                                  payload.data(), payload.size(), &param);
+  if (request == nullptr) {
+    impl_->Complete(std::move(operation), true);
+  } else if (UCS_PTR_IS_ERR(request)) {
+    impl_->Complete(std::move(operation), false);
+  } else {
+    static_cast<void>(operation.release());  // Finish() takes it back.
+  }
+}
+
+std::size_t UcxWorker::in_flight() const {
+  return impl_->in_flight + impl_->completions.size();
+}
+
+void UcxWorker::WhenIdle(milliseconds limit, std::function<void()> done) {
+  const auto timer = std::make_shared<asio::steady_timer>(impl_->io, limit);
+  const auto once = std::make_shared<std::function<void()>>(std::move(done));
+  const auto finish = [once, timer] {
+    timer->cancel();
+    if (const auto callback = std::exchange(*once, nullptr)) callback();
+  };
+  timer->async_wait([finish](const boost::system::error_code& error) {
+    if (!error) finish();
+  });
+  impl_->idle_waiters.push_back(finish);
+  impl_->Kick();
+}
+
+}  // namespace hearsay::transport
