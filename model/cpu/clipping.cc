@@ -34,7 +34,9 @@ void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
     }
     const bool usable =  // Written so that NaN is not.
         a_squared <= kLongestSquared && g_squared <= kLongestSquared;
-    squared_norms[b] += usable ? g_squared * (a_squared + 1) : kInfinity;
+    double squared = g_squared * (a_squared + 1);
+    if (!usable) squared = kInfinity;
+    squared_norms[b] += squared;
   }
 }
 
