@@ -158,15 +158,16 @@ void ControlPlane::Learn(const Heartbeat& heartbeat) {
 }
 
 void ControlPlane::Lose(const std::string& node, const std::string& reason) {
-  const auto found = sessions_.find(node);
-  if (found == sessions_.end()) return;
-  const auto session = found->second;
-  sessions_.erase(found);
-  all_.erase(session);
-  session->Abandon();
-  tokens_.erase(node);
   const auto now = Clock::now();
-  if (!session->dialled().empty()) targets_.OnConnected(session->dialled());
+  const auto found = sessions_.find(node);
+  if (found != sessions_.end()) {
+    const auto session = found->second;
+    sessions_.erase(found);
+    all_.erase(session);
+    session->Abandon();
+    targets_.OnConnected(session->dialled());
+  }
+  tokens_.erase(node);
   targets_.OnLost(node, now);
   lanes_.Close(node, reason);
   members_.OnFailed(node, reason, now);
@@ -267,7 +268,16 @@ void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
 }
 
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
-  if (refuse.kind == Refuse::Kind::kSuperseded) return;
+  if (refuse.kind == Refuse::Kind::kSuperseded) {
+    // Its other session is established there, and so will be here in a moment:
+    // the member stays, and silence decides if that does not come.
+    targets_.OnConnected(session.dialled());
+    targets_.OnLost(refuse.hello.node, Clock::now());
+    const auto found = sessions_.find(refuse.hello.node);
+    if (found != sessions_.end() && found->second.get() == &session)
+      sessions_.erase(found);
+    return;
+  }
   if (refuse.kind == Refuse::Kind::kSelf) {
     own_addresses_.insert(session.dialled());
     targets_.Forget(session.dialled());
@@ -317,19 +327,19 @@ void ControlPlane::OnEstablished(Session& session) {
   if (same && !IsPreferred(session, *other)) {
     session.Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
     all_.erase(self);
-    if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+    targets_.OnConnected(session.dialled());
     return;
   }
   other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
   all_.erase(other);
-  if (!other->dialled().empty()) targets_.OnConnected(other->dialled());
+  targets_.OnConnected(other->dialled());
   Install(session);
 }
 
 void ControlPlane::Install(Session& session) {
   const Hello& theirs = session.theirs();
   sessions_[theirs.node] = session.shared_from_this();
-  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnConnected(session.dialled());
   targets_.OnMoved(theirs.node, theirs.address);
   targets_.AddLearned(theirs.address, theirs.node);
   const std::string lane = lanes_.Open(theirs.node, session.given().data_token,
@@ -357,7 +367,7 @@ void ControlPlane::OnLeave(Session& session) {
   sessions_.erase(found);
   tokens_.erase(node);
   const auto now = Clock::now();
-  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnConnected(session.dialled());
   targets_.OnLeft(node, now);
   lanes_.Close(node, "it has left");
   members_.OnLeft(node, now);
