@@ -235,3 +235,37 @@ class Cluster:
 def mean(rows):
     """Element-wise mean of equally long lists."""
     return [sum(column) / len(column) for column in zip(*rows)]
+
+
+def prepared(folder, rows=8000, shards=4, schema="pums-employed", seed=7):
+    """Shards of synthetic people, made by the product's own verbs."""
+    folder = pathlib.Path(folder)
+    csv = folder / "people.csv"
+    run("synth", "pums", "--rows", rows, "--out", csv, "--seed", seed)
+    run("prep", "--schema", ROOT / f"ops/schemas/{schema}.toml", csv, "--out",
+        folder / "shards", "--shards", shards, "--eval-fraction", "0.2")
+    return folder / "shards"
+
+
+def run(*arguments, expect=0):
+    """Runs `hearsay ARGUMENTS`; the completed process, text captured."""
+    done = subprocess.run([BIN / "hearsay", *map(str, arguments)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == expect, (
+        f"hearsay {arguments}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def private(shards, index, rows, steps=100000, step_time="4ms", **privacy):
+    """Configuration sections of a node that trains on shard `index`."""
+    return {
+        "data": {"train": shards / f"part-{index}.safetensors",
+                 "eval": shards / "eval.safetensors"},
+        "model": {"loss": "softmax_cross_entropy"},
+        "model.layer": [{"type": "dense", "units": 8, "activation": "tanh"},
+                        {"type": "dense", "units": 2}],
+        "train": {"steps": steps, "sample_rate": 0.02, "public_size": rows,
+                  "learning_rate": 0.5, "min_step_time": step_time},
+        "privacy": {"noise_multiplier": 1.0, "ledger": "ledger", **privacy},
+        "checkpoint": {"every_steps": 50},
+    }
