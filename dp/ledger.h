@@ -1,13 +1,40 @@
 // The privacy ledger of one data set: what has been released, on disk before it
 // is released. It outlives runs and checkpoints.
 //
-// Append-only text, one record a line, each carrying its sequence number, the
-// hash of the line before it and a checksum of its own, so it can be read with
-// `cat` and verified offline. A block of steps is reserved, with fdatasync,
-// before the first noise of the block is drawn: a crash loses at most a block
-// of budget and never undercounts. A torn last line counts as a spent
-// reservation. Anything else that does not verify is refused: without a
-// trustworthy ledger nobody trains.
+// Append-only text, one record a line, so it can be read with `cat` and
+// verified offline. A block of steps is reserved, with fdatasync, before the
+// first noise of the block is drawn: a crash loses at most a block of budget
+// and never undercounts. The grammar (numbers are one space apart):
+//
+//   ledger = header record*
+//   header = "hearsay-ledger 1 id=" HEX32 " data_set=" TEXT hash
+//   record = SEQUENCE " " kind " q=" FLOAT " sigma=" FLOAT " steps=" COUNT
+//            " run=" TEXT " prev=" HEX64 hash
+//   kind   = "reserve" | "settle" | "torn"
+//   hash   = " hash=" HEX64 "\n"
+//
+// FLOAT is hexadecimal (0x1.47ae147ae147bp-7), so it says exactly what was
+// charged; TEXT is percent-escaped; `hash` is the SHA-256 of the line before
+// it, and `prev` that of the line above: a chain, begun by a random id. It
+// finds accidents and rollbacks; it is no signature. An example, hashes
+// shortened:
+//
+//   hearsay-ledger 1 id=9f..2c data_set=sha256:77..01 hash=5d..90
+//   1 reserve q=0x1.4p-7 sigma=0x1p+0 steps=64 run=a@1700000000 prev=5d..
+//   hash=.. 2 settle q=0x1.4p-7 sigma=0x1p+0 steps=20 run=a@1700000000
+//   prev=c1.. hash=..
+//
+// A `settle` gives back steps of the reservation right above it, of the same
+// run. A last line that was torn, by a crash or by the disk, is charged as a
+// whole reservation:
+//   * the line is whole but for its newline: what it says;
+//   * no newline, or zero bytes in it (the write never ended, so nothing was
+//     released): the most of what can be read of it and of all reservations
+//     before it;
+//   * a wrong hash alone (it may have been released): at least kMaxBlock steps,
+//     if its rate and noise are those of a reservation before it.
+// Anything else that does not verify is refused: without a trustworthy ledger
+// nobody trains.
 //
 // Single writer: an exclusive lock, held while open for writing.
 #pragma once
@@ -29,11 +56,14 @@ class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The most steps of one reservation, and so the least that a damaged one costs.
+inline constexpr std::uint64_t kMaxBlock = 1024;
+
 // Where a ledger stands. A checkpoint stores it: a ledger that is behind a
 // checkpoint's position, or has another hash there, was rolled back.
 struct LedgerPosition {
   std::uint64_t sequence = 0;  // Of the last record; 0 = only the header.
-  std::string hash;            // Of that record, hex.
+  std::string hash;            // Of that record (or of the header), hex.
 };
 
 struct LedgerRecord {
@@ -42,50 +72,64 @@ struct LedgerRecord {
   Kind kind = Kind::kReserve;
   Releases releases;  // kReserve, kTorn: charged; kSettle: steps given back
   std::string run;    // Who wrote it: node name and start time.
-  std::string hash;
+  std::string hash;   // Empty in the kTorn record of a tail not yet recorded.
 };
 
 struct LedgerContents {
   std::string data_set;  // Hash of the shard, as given at creation.
   std::vector<LedgerRecord> records;
-  LedgerPosition position;
+  LedgerPosition position;  // Of the last record that verifies.
   // Settled, merged by (q, sigma): what the accountant is given.
   std::vector<Releases> charged;
   std::uint64_t charged_steps = 0;
+  // The tail is torn: the last of `records` says what it costs. The next one
+  // to open the ledger for writing records it.
   bool torn = false;
 };
 
-// Reads and verifies without a lock. Throws: LedgerError.
+class LedgerIo;  // dp/ledger_io.h: the system calls, for tests to cut short.
+
+// Reads and verifies without a lock. While another process writes, a record
+// that is half there reads as torn. Throws: LedgerError.
 LedgerContents ReadLedger(const std::filesystem::path& file);
 
 // One open, locked ledger. Threads: one at a time.
 class Ledger {
  public:
   // Opens or creates `folder`/ledger for `data_set`. A torn tail is charged as
-  // a whole reservation (a kTorn record is appended that says so).
+  // a whole reservation (a kTorn record takes its place that says so).
+  // Requires: `data_set` not empty, both texts at most 1024 bytes.
   // Throws: LedgerError (locked by another process: its pid if known; corrupt;
-  // of another data set; unwritable; disk full).
+  // of another data set; unwritable; disk full); std::invalid_argument.
   Ledger(const std::filesystem::path& folder, const std::string& data_set,
          const std::string& run);
+  // The same through `io`, which must outlive it.
+  Ledger(const std::filesystem::path& folder, const std::string& data_set,
+         const std::string& run, LedgerIo& io);
   ~Ledger();
   Ledger(Ledger&&) noexcept;
   Ledger& operator=(Ledger&&) noexcept;
 
   // Charges `releases.steps` steps. When this returns, the record is on disk.
+  // Requires: 1 <= steps <= kMaxBlock, 0 <= q <= 1, 0 <= sigma < infinity.
   // Throws: LedgerError; then nothing may be released and the ledger is closed
-  // for writing.
+  // for writing. std::invalid_argument; then nothing has changed.
   void Reserve(const Releases& releases);
 
   // Gives back the unused rest of the last reservation of this process, when
   // training has ended in order: noise of those steps was never drawn.
   // Requires: unused_steps <= steps of that reservation; once a reservation.
+  // Throws: LedgerError, as Reserve; std::invalid_argument (also in another
+  // process or without a reservation: nobody gives back what is not theirs).
   void Settle(std::uint64_t unused_steps);
 
   const LedgerPosition& position() const;
   std::uint64_t charged_steps() const;
-  // Over all runs on this data set.
+  // Over all runs on this data set. Throws: std::invalid_argument (delta).
   EpsilonBound Epsilon(double delta) const;
-  // Largest block <= `wanted` whose reservation keeps epsilon <= target.
+  // Largest block <= `wanted` whose reservation keeps epsilon <= target. May be
+  // asked about more steps than one block has.
+  // Throws: std::invalid_argument (as RdpAccountant; a NaN target).
   std::uint64_t StepsThatFit(const Releases& wanted, double delta,
                              double target_epsilon) const;
   // True if `position` (from a checkpoint) is a record of this very ledger.

@@ -30,8 +30,10 @@ struct Batch {
 // What a private step saw. Egress class of every field: private.
 struct ClippedSumStatistics {
   double loss_sum = 0;
-  int clipped = 0;   // Examples whose gradient norm exceeded the clip norm.
-  int rejected = 0;  // Examples with a gradient that is not finite: left out.
+  int clipped = 0;  // Examples whose gradient norm exceeded the clip norm.
+  // Examples left out: their loss or gradient is not finite, or a layer's input
+  // or gradient is longer than 2^48, where float32 could break the bound.
+  int rejected = 0;
 };
 
 struct Evaluation {
@@ -47,18 +49,22 @@ class Network {
   // Adds to `sum` (P) the sum over the batch of
   //   grad_b * min(1, clip_norm / |grad_b|),
   // where grad_b is the gradient of example b's own loss. No example adds a
-  // vector longer than clip_norm, rounding included.
-  // Requires: clip_norm > 0, sizes as above, batch.count <= max_batch.
+  // vector longer than clip_norm, rounding included (that of adding it to a sum
+  // excepted: it can move the sum's own last bits).
+  // Requires: clip_norm > 0, sizes as above, batch.count <= max_batch, labels
+  // in range.
   virtual ClippedSumStatistics AddClippedSum(std::span<const float> weights,
                                              const Batch& batch,
                                              double clip_norm,
                                              std::span<float> sum) = 0;
 
-  // The same without clipping: plain SGD, for comparison and pooled baselines.
+  // The same without clipping or rejection, returning the sum of losses: plain
+  // SGD, for comparison and pooled baselines.
   virtual double AddSum(std::span<const float> weights, const Batch& batch,
                         std::span<float> sum) = 0;
 
-  // Per-example gradient norms (B), as AddClippedSum uses them.
+  // Per-example gradient norms (B), as AddClippedSum uses them; infinite for
+  // those that it would reject.
   virtual void GradientNorms(std::span<const float> weights, const Batch& batch,
                              std::span<float> norms) = 0;
 

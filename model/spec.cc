@@ -41,6 +41,7 @@ T Parse(const std::array<Words<T>, N>& words, const char* what,
                    [&](auto& pair) { return pair.second == word; });
   if (found != words.end()) return found->first;
   std::vector<std::string_view> allowed;
+  allowed.reserve(N);
   for (const auto& pair : words) allowed.push_back(pair.second);
   throw std::invalid_argument(fmt::format("unknown {} '{}' (allowed: {})", what,
                                           word, fmt::join(allowed, ", ")));

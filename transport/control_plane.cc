@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <random>
-#include <stdexcept>
-#include <system_error>
 #include <utility>
 
 #include "transport/handshake.h"
@@ -19,7 +17,6 @@ using boost::system::error_code;
 constexpr std::size_t kMaxHandshakes = 64;
 constexpr std::size_t kMaxDialling = 32;
 constexpr std::size_t kMaxTold = 64;
-constexpr Milliseconds kAcceptPause{100};
 constexpr Milliseconds kTickMin{5};
 constexpr Milliseconds kTickMax{50};
 // A member that left is not dialled again on the word of one who has not
@@ -54,92 +51,28 @@ ControlPlane::ControlPlane(asio::io_context& io, const Options& options,
       lanes_(lanes),
       incarnation_(RandomBits()),
       started_(Clock::now()),
-      acceptor_(io),
-      accept_pause_(io),
+      listener_(
+          std::make_shared<Listener>(io, options.listen, options.advertise)),
       ticker_(io),
       members_(options.timing, callbacks.on_member),
       targets_(options.timing.retry_min, options.timing.retry_max,
                incarnation_) {
-  Bind();
   for (const auto& peer : options_.peers)
-    if (peer != advertised_) targets_.AddConfigured(peer);
+    if (peer != listener_->advertised()) targets_.AddConfigured(peer);
 }
 
 ControlPlane::~ControlPlane() {
+  listener_->Close();
   for (const auto& session : all_) session->Abandon();
-}
-
-void ControlPlane::Bind() {
-  const auto listen = ParseHostPort(options_.listen);
-  if (!listen)
-    throw std::invalid_argument("cluster.listen '" + options_.listen +
-                                "' is not HOST:PORT");
-  const auto fail = [this](const error_code& error) {
-    throw std::system_error(error.value(), std::generic_category(),
-                            "cannot listen on " + options_.listen);
-  };
-  error_code error;
-  tcp::resolver resolver(io_);
-  const auto found = resolver.resolve(
-      listen->host, std::to_string(listen->port),
-      tcp::resolver::numeric_service | tcp::resolver::passive, error);
-  if (error)
-    throw std::system_error(
-        std::make_error_code(std::errc::address_not_available),
-        "cannot listen on " + options_.listen + ": " + error.message());
-  const tcp::endpoint endpoint = found.begin()->endpoint();
-  acceptor_.open(endpoint.protocol());
-  acceptor_.set_option(tcp::acceptor::reuse_address(true));
-  acceptor_.bind(endpoint, error);
-  if (error) fail(error);
-  acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) fail(error);
-
-  const std::uint16_t port = acceptor_.local_endpoint().port();
-  bound_ = ToString({listen->host, port});
-  advertised_ = bound_;
-  if (!options_.advertise.empty()) {
-    auto advertise = ParseHostPort(options_.advertise);
-    if (!advertise)
-      throw std::invalid_argument("cluster.advertise '" + options_.advertise +
-                                  "' is not HOST:PORT");
-    if (advertise->port == 0) advertise->port = port;
-    advertised_ = ToString(*advertise);
-  } else if (endpoint.address().is_unspecified()) {
-    throw std::invalid_argument(
-        "cluster.listen is " + options_.listen +
-        ", which others cannot dial: set cluster.advertise to an address of "
-        "this machine");
-  }
-}
-
-std::string ControlPlane::bound_ip() const {
-  return acceptor_.local_endpoint().address().to_string();
 }
 
 void ControlPlane::Start(std::string worker_address) {
   worker_address_ = std::move(worker_address);
   last_tick_ = resumed_ = next_heartbeat_ = Clock::now();
-  AcceptNext();
+  listener_->Start([weak = weak_from_this()](tcp::socket socket) {
+    if (const auto self = weak.lock()) self->OnAccepted(std::move(socket));
+  });
   Tick();
-}
-
-void ControlPlane::AcceptNext() {
-  acceptor_.async_accept(
-      [weak = weak_from_this()](const error_code& error, tcp::socket socket) {
-        const auto self = weak.lock();
-        if (!self || self->stopped_) return;
-        if (!error) {
-          self->OnAccepted(std::move(socket));
-          return self->AcceptNext();
-        }
-        // Such as too many open files: later may be better.
-        self->accept_pause_.expires_after(kAcceptPause);
-        self->accept_pause_.async_wait([weak](const error_code& cancelled) {
-          const auto again = weak.lock();
-          if (again && !cancelled && !again->stopped_) again->AcceptNext();
-        });
-      });
 }
 
 void ControlPlane::OnAccepted(tcp::socket socket) {
@@ -211,7 +144,8 @@ void ControlPlane::Dial(Clock::time_point now) {
 void ControlPlane::Learn(const Heartbeat& heartbeat) {
   const auto now = Clock::now();
   for (const auto& known : heartbeat.known) {
-    if (known.node == options_.node || known.address == advertised_ ||
+    if (known.node == options_.node ||
+        known.address == listener_->advertised() ||
         own_addresses_.contains(known.address) ||
         sessions_.contains(known.node))
       continue;
@@ -277,7 +211,7 @@ Hello ControlPlane::HelloNow() const {
           .node = options_.node,
           .incarnation = incarnation_,
           .model = options_.model_fingerprint,
-          .address = advertised_,
+          .address = listener_->advertised(),
           .age_ms = static_cast<std::uint64_t>(age.count()),
           .array_bytes = options_.array_bytes,
           .chunk_bytes = options_.chunk_bytes,
@@ -294,7 +228,7 @@ Refuse ControlPlane::MakeRefuse(Refuse::Kind kind, const Hello& theirs) {
       .kind = kind, .hello = HelloNow(), .other_address = {}, .newcomer = true};
   if (kind != Refuse::Kind::kDuplicateName) return refuse;
   if (theirs.node == options_.node) {
-    refuse.other_address = advertised_;
+    refuse.other_address = listener_->advertised();
     refuse.newcomer = theirs.age_ms <= refuse.hello.age_ms;
   } else {
     refuse.other_address = members_.Find(theirs.node)->address;
@@ -462,9 +396,7 @@ void ControlPlane::Leave(std::function<void()> done) {
   const std::shared_ptr<void> all_heard(
       nullptr,
       [&io = io_, done = std::move(done)](void*) { asio::post(io, done); });
-  error_code ignored;
-  acceptor_.close(ignored);
-  accept_pause_.cancel();
+  listener_->Close();
   ticker_.cancel();
   for (const auto& session : all_) {
     if (session->established())

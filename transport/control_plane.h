@@ -17,6 +17,7 @@
 
 #include "transport/data_lanes.h"
 #include "transport/dial_targets.h"
+#include "transport/listener.h"
 #include "transport/member_table.h"
 #include "transport/session.h"
 #include "transport/transport.h"
@@ -46,9 +47,7 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
 
   std::vector<Member> members() const;
   std::size_t known_members() const { return members_.named().size(); }
-  const std::string& address() const { return bound_; }
-  // The numeric address listened on.
-  std::string bound_ip() const;
+  const Listener& listener() const { return *listener_; }
 
  private:
   struct Token {
@@ -56,8 +55,6 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
     std::uint64_t value;
   };
 
-  void Bind();
-  void AcceptNext();
   void OnAccepted(boost::asio::ip::tcp::socket socket);
   void ScheduleTick();
   void Tick();
@@ -92,11 +89,8 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   DataLanes& lanes_;
   const std::uint64_t incarnation_;
   const Clock::time_point started_;
-  boost::asio::ip::tcp::acceptor acceptor_;
-  boost::asio::steady_timer accept_pause_;
+  const std::shared_ptr<Listener> listener_;
   boost::asio::steady_timer ticker_;
-  std::string bound_;
-  std::string advertised_;
   std::string worker_address_;
   std::string report_;
   MemberTable members_;

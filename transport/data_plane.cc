@@ -13,35 +13,11 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-// Pieces of one lane that UCX holds at once: enough to fill the pipe, few
-// enough to stop soon when the deadline has passed.
-constexpr std::size_t kWindow = 4;
-// Messages waiting for one lane.
-constexpr std::size_t kMaxQueued = 16;
-constexpr std::size_t kMaxCounted = 4096;  // members
 constexpr Milliseconds kMaxDeadline{std::chrono::hours{1}};
 constexpr Milliseconds kSweep{100};
 constexpr Milliseconds kShutdownLimit{1000};
 
-std::uint32_t LeftOf(Clock::time_point expires) {
-  const auto left =
-      std::chrono::duration_cast<Milliseconds>(expires - Clock::now());
-  return static_cast<std::uint32_t>(
-      std::clamp(left, Milliseconds(0), kMaxDeadline).count());
-}
-
 }  // namespace
-
-struct DataPlane::Outgoing {
-  ChunkKind kind = ChunkKind::kRequest;
-  std::uint64_t exchange = 0;
-  Message message;
-  Clock::time_point expires;
-  std::function<void(std::optional<Error>)> on_end;  // nothing = all sent
-  std::size_t offset = 0;                            // of the next piece
-  std::size_t in_flight = 0;
-  bool posted = false;  // every piece
-};
 
 struct DataPlane::Incoming {
   Incoming(const ChunkHeader& first, std::size_t chunk_bytes, Buffer payload)
@@ -58,7 +34,7 @@ struct DataPlane::Lane {
   Grant grant;                  // for what we send to it
   std::size_t chunk_bytes = 0;  // that it cuts with
   UcxWorker::EndpointId endpoint = 0;
-  std::deque<std::shared_ptr<Outgoing>> queue;
+  std::shared_ptr<SendQueue> queue;
   std::shared_ptr<Incoming> request;  // being put together
   std::uint64_t last_request = 0;
   LinkCounters* counters = nullptr;
@@ -126,6 +102,9 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
   lane->chunk_bytes = chunk_bytes;
   lane->endpoint = *endpoint;
   lane->counters = &counters_[node];
+  lane->queue =
+      std::make_shared<SendQueue>(*worker_, *endpoint, grant.data_token,
+                                  options_.chunk_bytes, *lane->counters);
   lanes_[node] = lane;
   by_token_[token] = lane;
   return worker_->lane(*endpoint);
@@ -144,9 +123,7 @@ void DataPlane::FailAll(const std::string& node, const Error& error) {
   by_token_.erase(lane->token);
   if (worker_) worker_->Close(lane->endpoint);
   lane->request.reset();
-  auto queue = std::move(lane->queue);
-  lane->queue.clear();
-  for (const auto& message : queue) Drop(message, error);
+  lane->queue->Close(error);
   std::vector<std::uint64_t> lost;
   for (const auto& [exchange, pending] : pending_)
     if (pending->lane == lane) lost.push_back(exchange);
@@ -170,7 +147,7 @@ void DataPlane::Exchange(const std::string& to, Message request,
     error = Error{ErrorCode::kClosed, "this node is leaving"};
   else if (found == lanes_.end())
     error = Error{ErrorCode::kPeerGone, to + ": not connected"};
-  else if (found->second->queue.size() >= kMaxQueued)
+  else if (found->second->queue->full())
     error = Error{ErrorCode::kTimeout, to + ": too many exchanges at once"};
   if (error) {
     asio::post(io_, [done = std::move(done), error] { done(*error); });
@@ -198,7 +175,7 @@ void DataPlane::Exchange(const std::string& to, Message request,
   outgoing->expires = expires;
   pending->request = outgoing;
   pending_.emplace(exchange, std::move(pending));
-  Enqueue(lane, std::move(outgoing));
+  Send(lane, std::move(outgoing));
 }
 
 void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
@@ -208,92 +185,21 @@ void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
   pending_.erase(found);
   pending->timer.cancel();
   pending->answer.reset();
-  if (const auto request = pending->request.lock()) {
-    // Nobody waits for an answer any more: what is unsent stays unsent, and its
-    // buffer is free at once unless UCX holds it.
-    request->expires = Clock::time_point::min();
-    if (request->in_flight == 0) request->message.payload.reset();
-  }
+  if (const auto request = pending->request.lock()) request->Cancel();
   if (pending->done) pending->done(std::move(result));
 }
 
-void DataPlane::Enqueue(const std::shared_ptr<Lane>& lane,
-                        std::shared_ptr<Outgoing> held) {
-  const auto add = [this](const std::shared_ptr<Lane>& to,
-                          std::shared_ptr<Outgoing> outgoing) {
-    if (to->closed)
-      return Drop(outgoing, {ErrorCode::kPeerGone, to->node + ": gone"});
-    if (to->queue.size() >= kMaxQueued)
-      return Drop(outgoing,
-                  {ErrorCode::kTimeout, to->node + ": too many messages"});
-    to->queue.push_back(std::move(outgoing));
-    Pump(to);
-  };
-  if (options_.added_delay.count() <= 0) return add(lane, std::move(held));
+void DataPlane::Send(const std::shared_ptr<Lane>& lane,
+                     std::shared_ptr<Outgoing> message) {
+  if (options_.added_delay.count() <= 0)
+    return lane->queue->Push(std::move(message));
   const auto timer =
       std::make_shared<asio::steady_timer>(io_, options_.added_delay);
-  timer->async_wait([weak = weak_from_this(), add, timer, lane,
-                     held](const error_code& error) {
+  timer->async_wait([weak = weak_from_this(), queue = lane->queue, timer,
+                     message](const error_code& error) {
     const auto self = weak.lock();
-    if (self && !error && !self->closed_) add(lane, held);
+    if (self && !error && !self->closed_) queue->Push(message);
   });
-}
-
-// Sends until the window is full. One message after the other: the next begins
-// when UCX has finished with all of this one, so that a receiver sees the
-// messages of a lane one at a time.
-void DataPlane::Pump(const std::shared_ptr<Lane>& lane) {
-  while (!lane->queue.empty() && !lane->closed) {
-    const auto message = lane->queue.front();
-    const bool expired = Clock::now() >= message->expires;
-    while (!expired && !message->posted && message->in_flight < kWindow)
-      SendPiece(lane);
-    if (message->in_flight > 0) return;
-    lane->queue.pop_front();
-    if (!message->posted) {
-      Drop(message, {ErrorCode::kTimeout,
-                     lane->node + ": not sent within the deadline"});
-    } else if (message->on_end) {
-      message->on_end(std::nullopt);
-    }
-  }
-}
-
-void DataPlane::SendPiece(const std::shared_ptr<Lane>& lane) {
-  const auto message = lane->queue.front();
-  const Buffer& payload = message->message.payload;
-  const std::size_t total = payload ? payload->size() : 0;
-  const std::size_t length =
-      std::min(options_.chunk_bytes, total - message->offset);
-  const std::span<const std::byte> piece =
-      payload ? payload->subspan(message->offset, length)
-              : std::span<std::byte>();
-  const ChunkHeader header{.kind = message->kind,
-                           .token = lane->grant.data_token,
-                           .exchange = message->exchange,
-                           .version = message->message.version,
-                           .total = total,
-                           .offset = message->offset,
-                           .length = static_cast<std::uint32_t>(length),
-                           .deadline_ms = LeftOf(message->expires),
-                           .checksum = Checksum(piece)};
-  message->offset += length;
-  message->posted = message->offset == total;
-  ++message->in_flight;
-  lane->counters->bytes_out += length;
-  worker_->Send(lane->endpoint, EncodeChunk(header), piece, payload,
-                [weak = weak_from_this(), lane, message](bool) {
-                  // A failed send breaks the lane, which tells by itself.
-                  --message->in_flight;
-                  const auto self = weak.lock();
-                  if (self && !lane->closed) self->Pump(lane);
-                });
-}
-
-void DataPlane::Drop(const std::shared_ptr<Outgoing>& message,
-                     const Error& error) {
-  message->message.payload.reset();
-  if (message->on_end) std::exchange(message->on_end, nullptr)(error);
 }
 
 std::optional<UcxWorker::Receive> DataPlane::OnChunk(
@@ -455,7 +361,7 @@ void DataPlane::Answer(const std::string& to, const std::weak_ptr<Lane>& weak,
   outgoing->message = std::move(answer);
   outgoing->expires = expires;
   outgoing->on_end = on_end;
-  Enqueue(lane, std::move(outgoing));
+  Send(lane, std::move(outgoing));
 }
 
 void DataPlane::Sweep() {

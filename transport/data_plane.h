@@ -6,7 +6,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +15,7 @@
 
 #include "transport/assembly.h"
 #include "transport/data_lanes.h"
+#include "transport/send_queue.h"
 #include "transport/transport.h"
 #include "transport/ucx_worker.h"
 
@@ -56,7 +56,6 @@ class DataPlane final : public DataLanes,
   LinkCounters counters(const std::string& node) const;
 
  private:
-  struct Outgoing;
   struct Incoming;
   struct Lane;
   struct Pending;
@@ -79,11 +78,8 @@ class DataPlane final : public DataLanes,
   void Answer(const std::string& to, const std::weak_ptr<Lane>& lane,
               std::uint64_t exchange, Clock::time_point expires,
               Message answer);
-  void Enqueue(const std::shared_ptr<Lane>& lane,
-               std::shared_ptr<Outgoing> held);
-  void Pump(const std::shared_ptr<Lane>& lane);
-  void SendPiece(const std::shared_ptr<Lane>& lane);
-  void Drop(const std::shared_ptr<Outgoing>& message, const Error& error);
+  void Send(const std::shared_ptr<Lane>& lane,
+            std::shared_ptr<Outgoing> message);
   void Finish(std::uint64_t exchange, Result<Message> result);
   void FailAll(const std::string& node, const Error& error);
   // Incoming buffers of requests whose asker has given up.

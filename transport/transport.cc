@@ -47,8 +47,9 @@ class TransportOverUcx final : public Transport {
     // The control plane first: it knows the address, and so the network
     // interface, that the data plane binds to.
     control_ = std::make_shared<ControlPlane>(io, options, Wrapped(), proxy_);
-    data_ = std::make_shared<DataPlane>(
-        io, options, InterfaceOf(control_->bound_ip()), pool_, DataEvents());
+    data_ = std::make_shared<DataPlane>(io, options,
+                                        InterfaceOf(control_->listener().ip()),
+                                        pool_, DataEvents());
     proxy_.to = data_.get();
   }
 
@@ -80,7 +81,7 @@ class TransportOverUcx final : public Transport {
   LinkCounters counters(const std::string& member) const override {
     return data_->counters(member);
   }
-  std::string address() const override { return control_->address(); }
+  std::string address() const override { return control_->listener().bound(); }
   const std::shared_ptr<BufferPool>& buffers() const override { return pool_; }
 
  private:

@@ -1,21 +1,17 @@
 #include "transport/ucx_worker.h"
 
-#include <ucp/api/ucp.h>
-
 #include <array>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cassert>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <set>
-#include <stdexcept>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "transport/ucx_context.h"
 
 namespace hearsay::transport {
 namespace {
@@ -33,71 +29,6 @@ constexpr int kProgressTurns = 64;
 // UCX's event descriptor is known to miss wake-ups: look anyway, this often.
 constexpr milliseconds kSafetyInterval{100};
 constexpr milliseconds kDestroyLimit{500};
-
-void Check(ucs_status_t status, const char* call) {
-  if (status != UCS_OK)
-    throw std::runtime_error(std::string("UCX: ") + call + ": " +
-                             ucs_status_string(status));
-}
-
-ucp_context_h MakeContext(const std::string& network_interface) {
-  ucp_config_t* config = nullptr;
-  Check(ucp_config_read(nullptr, nullptr, &config), "ucp_config_read");
-  const std::unique_ptr<ucp_config_t, decltype(&ucp_config_release)> owner(
-      config, &ucp_config_release);
-  if (std::getenv("UCX_TLS") == nullptr)
-    Check(ucp_config_modify(config, "TLS", "tcp,self"), "TLS=tcp,self");
-  if (std::getenv("UCX_NET_DEVICES") == nullptr && !network_interface.empty())
-    Check(ucp_config_modify(config, "NET_DEVICES", network_interface.c_str()),
-          "NET_DEVICES");
-
-  ucp_params_t params{};
-  params.field_mask = UCP_PARAM_FIELD_FEATURES;
-  params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
-  ucp_context_h context = nullptr;
-  Check(ucp_init(&params, config, &context),
-        network_interface.empty()
-            ? "ucp_init"
-            : ("ucp_init on interface " + network_interface).c_str());
-  return context;
-}
-
-ucp_worker_h MakeWorker(ucp_context_h context) {
-  ucp_worker_params_t params{};
-  params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
-  params.thread_mode = UCS_THREAD_MODE_SINGLE;
-  ucp_worker_h worker = nullptr;
-  Check(ucp_worker_create(context, &params, &worker), "ucp_worker_create");
-  return worker;
-}
-
-// UCX 1.13 says which transports an endpoint uses only in a text for humans:
-// "#                 lane[0]:  2:tcp/lo.0 md[1] ...".
-std::string Lanes(ucp_ep_h endpoint) {
-  char* text = nullptr;
-  std::size_t bytes = 0;
-  FILE* stream = open_memstream(&text, &bytes);
-  if (stream == nullptr) return {};
-  ucp_ep_print_info(endpoint, stream);
-  static_cast<void>(std::fclose(stream));
-  const std::string info(text, bytes);
-  std::free(text);
-
-  std::set<std::string> names;
-  for (std::size_t at = info.find("lane["); at != std::string::npos;
-       at = info.find("lane[", at + 1)) {
-    const std::size_t label = info.find("]:", at);
-    const std::size_t colon =
-        label == std::string::npos ? label : info.find(':', label + 2);
-    const std::size_t slash =
-        colon == std::string::npos ? colon : info.find('/', colon);
-    if (slash == std::string::npos || slash - colon > 32) continue;
-    names.insert(info.substr(colon + 1, slash - colon - 1));
-  }
-  std::string joined;
-  for (const auto& name : names) joined += (joined.empty() ? "" : "+") + name;
-  return joined;
-}
 
 }  // namespace
 
@@ -126,8 +57,8 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
         descriptor(context),
         safety(context),
         on_message(std::move(message)),
-        ucx(MakeContext(network_interface), &ucp_cleanup),
-        worker(MakeWorker(ucx.get()), &ucp_worker_destroy) {
+        ucx(MakeUcxContext(network_interface)),
+        worker(MakeUcxWorker(ucx.get())) {
     ucp_am_handler_param_t handler{};
     handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID |
                          UCP_AM_HANDLER_PARAM_FIELD_CB |
@@ -135,10 +66,10 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
     handler.id = kMessageId;
     handler.cb = &Impl::OnActiveMessage;
     handler.arg = this;
-    Check(ucp_worker_set_am_recv_handler(worker.get(), &handler),
-          "ucp_worker_set_am_recv_handler");
+    CheckUcx(ucp_worker_set_am_recv_handler(worker.get(), &handler),
+             "ucp_worker_set_am_recv_handler");
     int events = -1;
-    Check(ucp_worker_get_efd(worker.get(), &events), "ucp_worker_get_efd");
+    CheckUcx(ucp_worker_get_efd(worker.get(), &events), "ucp_worker_get_efd");
     descriptor.assign(events);
   }
 
@@ -173,8 +104,8 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
   asio::posix::stream_descriptor descriptor;
   asio::steady_timer safety;
   OnMessage on_message;
-  std::unique_ptr<ucp_context, decltype(&ucp_cleanup)> ucx;
-  std::unique_ptr<ucp_worker, decltype(&ucp_worker_destroy)> worker;
+  UcxContext ucx;
+  UcxWorkerHandle worker;
   std::unordered_map<EndpointId, Endpoint> endpoints;
   std::deque<Completion> completions;
   std::vector<std::function<void()>> idle_waiters;
@@ -368,8 +299,8 @@ UcxWorker::~UcxWorker() { impl_->Shutdown(); }
 std::string UcxWorker::address() const {
   ucp_address_t* address = nullptr;
   std::size_t bytes = 0;
-  Check(ucp_worker_get_address(impl_->worker.get(), &address, &bytes),
-        "ucp_worker_get_address");
+  CheckUcx(ucp_worker_get_address(impl_->worker.get(), &address, &bytes),
+           "ucp_worker_get_address");
   std::string copy(reinterpret_cast<const char*>(address), bytes);
   ucp_worker_release_address(impl_->worker.get(), address);
   return copy;
@@ -408,7 +339,7 @@ void UcxWorker::Close(EndpointId endpoint) {
 std::string UcxWorker::lane(EndpointId endpoint) const {
   const auto found = impl_->endpoints.find(endpoint);
   if (found == impl_->endpoints.end() || found->second.broken) return {};
-  return Lanes(found->second.handle);
+  return UcxLanes(found->second.handle);
 }
 
 void UcxWorker::Send(EndpointId endpoint, std::span<const std::byte> header,

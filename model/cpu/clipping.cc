@@ -11,13 +11,14 @@ namespace hearsay::model::cpu {
 namespace {
 
 constexpr double kLongestSquared = 0x1p96;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMargin = 1 - 0x1p-16;
 
 }  // namespace
 
 HEARSAY_VECTORISE
 void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
-                     std::span<double> squared_norms) {
+                     double* squared_norms) {
   for (int b = 0; b < B; ++b, a += I, g += O) {
     double a_squared = 0;
 #pragma omp simd reduction(+ : a_squared)
@@ -33,9 +34,9 @@ void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
     }
     const bool usable =  // Written so that NaN is not.
         a_squared <= kLongestSquared && g_squared <= kLongestSquared;
-    squared_norms[static_cast<std::size_t>(b)] +=
-        usable ? g_squared * (a_squared + 1)
-               : std::numeric_limits<double>::infinity();
+    double squared = g_squared * (a_squared + 1);
+    if (!usable) squared = kInfinity;
+    squared_norms[b] += squared;
   }
 }
 

@@ -17,7 +17,7 @@ namespace hearsay::model::cpu {
 // longer than 2^48. Beyond that, float32 products of rescaled rows could lose
 // the accuracy that ClipFactors's margin relies on.
 void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
-                     std::span<double> squared_norms);
+                     double* squared_norms);
 
 struct ClipCount {
   int clipped = 0;

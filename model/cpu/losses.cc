@@ -48,12 +48,12 @@ void AddLogarithms(int B, const float* sums, float* losses) {
 }
 
 void SoftmaxCrossEntropy(int B, int O, const float* outputs,
-                         const float* labels, float* losses, float* grad,
-                         float* scratch) {
-  SubtractLargest(B, O, outputs, labels, losses, grad);
-  Exponentials(static_cast<std::size_t>(B) * static_cast<std::size_t>(O), grad);
-  NormaliseRows(B, O, labels, grad, scratch);
-  AddLogarithms(B, scratch, losses);
+                         const float* labels, const LossResults& results) {
+  const auto n = static_cast<std::size_t>(B) * static_cast<std::size_t>(O);
+  SubtractLargest(B, O, outputs, labels, results.losses, results.grad);
+  Exponentials(n, results.grad);
+  NormaliseRows(B, O, labels, results.grad, results.scratch);
+  AddLogarithms(B, results.scratch, results.losses);
 }
 
 // In terms of the wrong-way margin s (-z for label 1, z for label 0): the loss
@@ -101,15 +101,15 @@ bool LargestIs(int label, int O, const float* outputs) {
 }  // namespace
 
 void LossGradients(Loss loss, int B, int O, const float* outputs,
-                   const float* labels, float* losses, float* grad,
-                   float* scratch) {
+                   const float* labels, const LossResults& results) {
   switch (loss) {
     case Loss::kSoftmaxCrossEntropy:
-      return SoftmaxCrossEntropy(B, O, outputs, labels, losses, grad, scratch);
+      return SoftmaxCrossEntropy(B, O, outputs, labels, results);
     case Loss::kBinaryCrossEntropy:
-      return BinaryCrossEntropy(B, outputs, labels, losses, grad);
+      return BinaryCrossEntropy(B, outputs, labels, results.losses,
+                                results.grad);
     case Loss::kMse:
-      return SquaredError(B, O, outputs, labels, losses, grad);
+      return SquaredError(B, O, outputs, labels, results.losses, results.grad);
   }
 }
 

@@ -2,8 +2,7 @@
 // Stable: no finite output overflows on the way (softmax and sigmoid are taken
 // from the largest value down).
 //
-// Shapes: B examples, O outputs; outputs and grad (B, O); labels (B), or (B, O)
-// for MSE; losses, scratch (B).
+// Shapes: B examples, O outputs; outputs (B, O); labels (B), or (B, O) for MSE.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +11,18 @@
 
 namespace hearsay::model::cpu {
 
+// Overwritten.
+struct LossResults {
+  float* losses;   // (B)
+  float* grad;     // (B, O)
+  float* scratch;  // (B)
+};
+
 // An example whose outputs are not finite gets a loss that is not finite, or a
 // gradient that is not, or (a loss saturated at an infinite margin) zero.
 // Requires: labels in range (LabelsInRange).
 void LossGradients(Loss loss, int B, int O, const float* outputs,
-                   const float* labels, float* losses, float* grad,
-                   float* scratch);
+                   const float* labels, const LossResults& results);
 
 // Whether every label means something: a class index, 0 or 1, or (MSE)
 // anything.

@@ -173,8 +173,9 @@ void CpuNetwork::Forward(const float* weights, int B, const float* features) {
 
 void CpuNetwork::Losses(const Batch& batch) {
   const Layer& last = layers_.back();
-  cpu::LossGradients(loss_, batch.count, outputs_, last.out,
-                     batch.labels.data(), losses_, last.grad, factors_);
+  cpu::LossGradients(
+      loss_, batch.count, outputs_, last.out, batch.labels.data(),
+      {.losses = losses_, .grad = last.grad, .scratch = factors_});
 }
 
 void CpuNetwork::Backward(const float* weights, int B) {
@@ -194,11 +195,10 @@ void CpuNetwork::SquaredNorms(int B, const float* features) {
     squared_norms_[static_cast<std::size_t>(b)] =
         losses_[b] - losses_[b] == 0 ? 0
                                      : std::numeric_limits<double>::infinity();
-  const std::span<double> norms(squared_norms_.data(),
-                                static_cast<std::size_t>(B));
   for (std::size_t l = 0; l < layers_.size(); ++l)
     cpu::AddSquaredNorms(B, layers_[l].inputs, layers_[l].units,
-                         InputOf(l, features), layers_[l].grad, norms);
+                         InputOf(l, features), layers_[l].grad,
+                         squared_norms_.data());
 }
 
 const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
@@ -229,24 +229,24 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
                                                std::span<float> sum) {
   Require(weights, batch);
   assert(clip_norm > 0 && sum.size() == parameters_);
-  const int B = batch.count;
-  const auto rows = static_cast<std::size_t>(B);
+  const int count = batch.count;
+  const auto rows = static_cast<std::size_t>(count);
   const float* features = batch.features.data();
-  Forward(weights.data(), B, features);
+  Forward(weights.data(), count, features);
   Losses(batch);
-  Backward(weights.data(), B);
-  SquaredNorms(B, features);
+  Backward(weights.data(), count);
+  SquaredNorms(count, features);
 
-  const cpu::ClipCount count = cpu::ClipFactors(
+  const cpu::ClipCount clip = cpu::ClipFactors(
       clip_norm, {squared_norms_.data(), rows}, {factors_, rows});
-  if (count.rejected > 0) features = ZeroRejectedRows(B, features);
+  if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
   for (const Layer& layer : layers_)
-    cpu::ScaleRowsAndAddTo(B, layer.units, factors_, layer.grad,
+    cpu::ScaleRowsAndAddTo(count, layer.units, factors_, layer.grad,
                            sum.data() + layer.bias);
-  AddWeightGradients(B, features, sum);
+  AddWeightGradients(count, features, sum);
 
-  ClippedSumStatistics statistics{.clipped = count.clipped,
-                                  .rejected = count.rejected};
+  ClippedSumStatistics statistics{.clipped = clip.clipped,
+                                  .rejected = clip.rejected};
   for (std::size_t b = 0; b < rows; ++b)
     if (squared_norms_[b] < std::numeric_limits<double>::infinity())
       statistics.loss_sum += losses_[b];
@@ -257,14 +257,14 @@ double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
                           std::span<float> sum) {
   Require(weights, batch);
   assert(sum.size() == parameters_);
-  const int B = batch.count;
-  Forward(weights.data(), B, batch.features.data());
+  const int count = batch.count;
+  Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  Backward(weights.data(), B);
+  Backward(weights.data(), count);
   for (const Layer& layer : layers_)
-    cpu::AddRowsTo(B, layer.units, layer.grad, sum.data() + layer.bias);
-  AddWeightGradients(B, batch.features.data(), sum);
-  return std::accumulate(losses_, losses_ + B, 0.0);
+    cpu::AddRowsTo(count, layer.units, layer.grad, sum.data() + layer.bias);
+  AddWeightGradients(count, batch.features.data(), sum);
+  return std::accumulate(losses_, losses_ + count, 0.0);
 }
 
 void CpuNetwork::GradientNorms(std::span<const float> weights,
@@ -296,13 +296,13 @@ void CpuNetwork::Predict(std::span<const float> weights, int count,
 Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
                                 const Batch& batch) {
   Require(weights, batch);
-  const int B = batch.count;
-  Forward(weights.data(), B, batch.features.data());
+  const int count = batch.count;
+  Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  return {.loss_sum = std::accumulate(losses_, losses_ + B, 0.0),
-          .correct = cpu::CountCorrect(loss_, B, outputs_, layers_.back().out,
-                                       batch.labels.data()),
-          .count = B};
+  return {.loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
+          .correct = cpu::CountCorrect(loss_, count, outputs_,
+                                       layers_.back().out, batch.labels.data()),
+          .count = count};
 }
 
 }  // namespace

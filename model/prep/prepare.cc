@@ -306,10 +306,10 @@ PrepareReport Prepare(const PrepareOptions& options) {
   std::mt19937_64 random(options.seed);
   std::vector<std::uint32_t> rows = AllOf(loaded.rows);
   if (rows.empty())
-    throw std::invalid_argument("no row of the input is left to train on: " +
-                                std::to_string(report.left_out) +
-                                " were left out by keep, " +
-                                std::to_string(report.bad) + " were bad");
+    throw FileError("no row of the input is left to train on: " +
+                    std::to_string(report.left_out) +
+                    " were left out by keep, " + std::to_string(report.bad) +
+                    " were bad");
   std::optional<EncodedRows> eval_rows;
   if (!options.eval_inputs.empty())
     eval_rows = loader.Load(options.eval_inputs, Partition()).rows;

@@ -318,6 +318,20 @@ TEST(ClippedSumTest, WeightsThatAreNotFiniteRejectEveryExample) {
   }
 }
 
+// The output overflows, yet inputs and gradient (a sigmoid, 1) are ordinary.
+TEST(ClippedSumTest, ALossThatIsNotFiniteRejectsByItself) {
+  const auto network = MakeCpuNetwork({2, {{1}}, Loss::kBinaryCrossEntropy}, 2);
+  const std::vector<float> weights = {3e38f, 3e38f, 0};
+  const std::vector<float> features = {2, 2, 1e-38f, 0};
+  const std::vector<float> labels = {0, 0};
+  std::vector<float> sum(3);
+  const auto statistics =
+      network->AddClippedSum(weights, {2, features, labels}, 10, sum);
+  EXPECT_EQ(statistics.rejected, 1);
+  EXPECT_NEAR(statistics.loss_sum, std::log1p(std::exp(3.0)), 1e-5);
+  EXPECT_NEAR(sum[2], 1 / (1 + std::exp(-3.0)), 1e-6);
+}
+
 TEST(ClippedSumTest, TwoThreadsWithANetworkEachDoNotDisturbEachOther) {
   const ModelSpec spec{
       64, {{64, Activation::kRelu}, {2}}, Loss::kSoftmaxCrossEntropy};

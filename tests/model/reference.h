@@ -109,9 +109,10 @@ struct Case {
     Initialise(spec, key, weights);
     for (float& weight : weights)
       weight += 0.1f * normal(engine);  // and biases
-    features.resize(static_cast<std::size_t>(count * spec.inputs));
+    const auto rows = static_cast<std::size_t>(count);
+    features.resize(rows * static_cast<std::size_t>(spec.inputs));
     for (float& feature : features) feature = normal(engine);
-    labels.resize(static_cast<std::size_t>(count * LabelWidth(spec)));
+    labels.resize(rows * static_cast<std::size_t>(LabelWidth(spec)));
     const auto classes = static_cast<unsigned>(std::max(Outputs(spec), 2));
     for (float& label : labels)
       label = spec.loss == Loss::kMse ? normal(engine)

@@ -1,0 +1,198 @@
+#include "dp/ledger.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "dp/ledger_file.h"
+#include "dp/ledger_format.h"
+#include "dp/ledger_io.h"
+
+namespace hearsay::dp {
+namespace {
+
+constexpr std::size_t kMostText = 1024;
+
+// Two ledgers of one data set differ, so that a checkpoint knows its own.
+std::string NewId() {
+  std::array<unsigned char, 16> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) !=
+      static_cast<ssize_t>(bytes.size()))
+    throw std::system_error(errno, std::generic_category(), "getrandom");
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string id;
+  for (const unsigned char byte : bytes) {
+    id += kDigits[byte >> 4];
+    id += kDigits[byte & 15];
+  }
+  return id;
+}
+
+std::string CheckedHeader(const std::string& data_set, const std::string& run) {
+  if (data_set.empty() || data_set.size() > kMostText || run.size() > kMostText)
+    throw std::invalid_argument(
+        "a ledger's data set has 1 to 1024 bytes, its run at most 1024");
+  return FormatHeader(NewId(), data_set);
+}
+
+void CheckReservation(const Releases& releases) {
+  if (!(releases.sample_rate >= 0 && releases.sample_rate <= 1))
+    throw std::invalid_argument("a reservation's sample rate is in [0, 1]");
+  if (!(releases.noise_multiplier >= 0 &&
+        std::isfinite(releases.noise_multiplier)))
+    throw std::invalid_argument(
+        "a reservation's noise multiplier is finite and not negative");
+  if (releases.steps < 1 || releases.steps > kMaxBlock)
+    throw std::invalid_argument("a reservation has 1 to " +
+                                std::to_string(kMaxBlock) + " steps");
+}
+
+}  // namespace
+
+struct Ledger::State {
+  State(const std::filesystem::path& folder, const std::string& data_set,
+        const std::string& run_name, LedgerIo& io)
+      : file(folder / "ledger", CheckedHeader(data_set, run_name), io),
+        run(run_name),
+        owner(getpid()) {
+    const std::string bytes = file.Read();
+    ParsedLedger parsed = ParseLedger(bytes, file.path().string());
+    LedgerContents& contents = parsed.contents;
+    if (contents.data_set != data_set)
+      throw LedgerError(file.path().string() + ": is of data set " +
+                        contents.data_set + ", not of " + data_set +
+                        "; give each data set a folder of its own");
+    if (contents.torn) RecordTornTail(bytes, parsed);
+    position = contents.position;
+    hashes.push_back(parsed.header_hash);
+    for (const LedgerRecord& record : contents.records)
+      hashes.push_back(record.hash);
+    for (const Releases& releases : contents.charged)
+      charged[{releases.sample_rate, releases.noise_multiplier}] =
+          releases.steps;
+    charged_steps = contents.charged_steps;
+    Recount();
+  }
+
+  // The record takes the tail's place, in one rename: appended behind it, a
+  // second crash could tear it too.
+  void RecordTornTail(const std::string& bytes, ParsedLedger& parsed) {
+    LedgerContents& contents = parsed.contents;
+    LedgerRecord& torn = contents.records.back();
+    torn.run = run;
+    const std::string line = FormatRecord(contents.position.hash, torn);
+    file.Replace(bytes.substr(0, parsed.verified_bytes) + line);
+    contents.position = {torn.sequence, torn.hash};
+  }
+
+  void Append(LedgerRecord::Kind kind, const Releases& releases) {
+    LedgerRecord record{position.sequence + 1, kind, releases, run, ""};
+    file.Append(FormatRecord(position.hash, record));
+    position = {record.sequence, record.hash};
+    hashes.push_back(record.hash);
+  }
+
+  void Recount() {
+    accountant = RdpAccountant();
+    for (const auto& [mechanism, steps] : charged)
+      accountant.Add({mechanism.first, mechanism.second, steps});
+  }
+
+  LedgerFile file;
+  const std::string run;
+  const pid_t owner;
+  LedgerPosition position;
+  std::vector<std::string> hashes;  // By sequence; the header's first.
+  std::map<std::pair<double, double>, std::uint64_t> charged;
+  std::uint64_t charged_steps = 0;
+  RdpAccountant accountant;
+  std::optional<Releases> open;  // The reservation that may be settled.
+};
+
+LedgerContents ReadLedger(const std::filesystem::path& file) {
+  return ParseLedger(ReadWholeFile(file), file.string()).contents;
+}
+
+Ledger::Ledger(const std::filesystem::path& folder, const std::string& data_set,
+               const std::string& run)
+    : Ledger(folder, data_set, run, SystemLedgerIo()) {}
+
+Ledger::Ledger(const std::filesystem::path& folder, const std::string& data_set,
+               const std::string& run, LedgerIo& io)
+    : state_(std::make_unique<State>(folder, data_set, run, io)) {}
+
+Ledger::~Ledger() = default;
+Ledger::Ledger(Ledger&&) noexcept = default;
+Ledger& Ledger::operator=(Ledger&&) noexcept = default;
+
+void Ledger::Reserve(const Releases& releases) {
+  CheckReservation(releases);
+  State& state = *state_;
+  state.open.reset();
+  state.Append(LedgerRecord::Kind::kReserve, releases);
+  state.charged[{releases.sample_rate, releases.noise_multiplier}] +=
+      releases.steps;
+  state.charged_steps += releases.steps;
+  state.accountant.Add(releases);
+  state.open = releases;
+}
+
+void Ledger::Settle(std::uint64_t unused_steps) {
+  State& state = *state_;
+  if (!state.open || getpid() != state.owner)
+    throw std::invalid_argument(
+        "no reservation of this process is open, so none can be settled");
+  Releases unused = *state.open;
+  if (unused_steps > unused.steps)
+    throw std::invalid_argument("cannot give back " +
+                                std::to_string(unused_steps) + " of " +
+                                std::to_string(unused.steps) + " steps");
+  state.open.reset();
+  if (unused_steps == 0) return;
+  unused.steps = unused_steps;
+  state.Append(LedgerRecord::Kind::kSettle, unused);
+  state.charged[{unused.sample_rate, unused.noise_multiplier}] -= unused_steps;
+  state.charged_steps -= unused_steps;
+  state.Recount();
+}
+
+const LedgerPosition& Ledger::position() const { return state_->position; }
+
+std::uint64_t Ledger::charged_steps() const { return state_->charged_steps; }
+
+EpsilonBound Ledger::Epsilon(double delta) const {
+  return state_->accountant.Epsilon(delta);
+}
+
+std::uint64_t Ledger::StepsThatFit(const Releases& wanted, double delta,
+                                   double target_epsilon) const {
+  if (std::isnan(target_epsilon))
+    throw std::invalid_argument("a target epsilon that is not a number");
+  const auto fits = [&](std::uint64_t steps) {
+    const Releases some{wanted.sample_rate, wanted.noise_multiplier, steps};
+    return state_->accountant.EpsilonAfter(some, delta).epsilon <=
+           target_epsilon;
+  };
+  if (fits(wanted.steps)) return wanted.steps;
+  std::uint64_t low = 0;  // Nothing more is always allowed.
+  std::uint64_t high = wanted.steps;
+  while (high - low > 1) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
+bool Ledger::Contains(const LedgerPosition& position) const {
+  return position.sequence < state_->hashes.size() &&
+         state_->hashes[position.sequence] == position.hash;
+}
+
+}  // namespace hearsay::dp

@@ -1,0 +1,163 @@
+#include "ops/cli/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <utility>
+
+#include "model/network.h"
+#include "model/shard.h"
+#include "model/weights_file.h"
+#include "ops/cli/verbs.h"
+
+namespace hearsay::ops {
+
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 1024;
+
+// One network and one set of buffers for all models: their specs are the same.
+class Evaluator {
+ public:
+  Evaluator(const model::ModelSpec& spec, const model::Shard& shard)
+      : shard_(shard),
+        classifies_(spec.loss != model::Loss::kMse),
+        network_(model::MakeCpuNetwork(spec, kRowsAtOnce)),
+        features_(kRowsAtOnce * static_cast<std::size_t>(spec.inputs)),
+        labels_(kRowsAtOnce) {}
+
+  Score Evaluate(std::span<const float> weights) {
+    model::Evaluation total;
+    for (std::size_t first = 0; first < shard_.rows(); first += kRowsAtOnce) {
+      const std::size_t rows = std::min(kRowsAtOnce, shard_.rows() - first);
+      const model::Evaluation part =
+          network_->Evaluate(weights, Gather(first, rows));
+      total.loss_sum += part.loss_sum;
+      total.correct += part.correct;
+      total.count += part.count;
+    }
+    const auto count = static_cast<double>(total.count);
+    Score score{.accuracy = {}, .mean_loss = total.loss_sum / count};
+    if (classifies_)
+      score.accuracy = static_cast<double>(total.correct) / count;
+    return score;
+  }
+
+ private:
+  model::Batch Gather(std::size_t first, std::size_t rows) {
+    std::vector<std::uint32_t> indices(rows);
+    std::iota(indices.begin(), indices.end(),
+              static_cast<std::uint32_t>(first));
+    const std::span<float> features = std::span(features_).first(
+        rows * static_cast<std::size_t>(shard_.features()));
+    const std::span<float> labels = std::span(labels_).first(rows);
+    shard_.Gather(indices, features, labels);
+    return {.count = static_cast<int>(rows),
+            .features = features,
+            .labels = labels};
+  }
+
+  const model::Shard& shard_;
+  const bool classifies_;
+  std::unique_ptr<model::Network> network_;
+  std::vector<float> features_;
+  std::vector<float> labels_;
+};
+
+// What the shard's labels ask of a model's last layer, in words.
+std::string LabelsOf(const model::Shard& shard) {
+  return shard.classes() == 0 ? "numbers"
+                              : fmt::format("{} classes", shard.classes());
+}
+
+bool LabelsFit(const model::ModelSpec& spec, const model::Shard& shard) {
+  switch (spec.loss) {
+    case model::Loss::kSoftmaxCrossEntropy:
+      return model::Outputs(spec) == shard.classes();
+    case model::Loss::kBinaryCrossEntropy:
+      return shard.classes() == 2;
+    case model::Loss::kMse:
+      return shard.classes() == 0 && model::Outputs(spec) == 1;
+  }
+  return false;
+}
+
+void RequireFit(const std::string& file, const model::ModelSpec& spec,
+                const std::string& data, const model::Shard& shard) {
+  if (spec.inputs != shard.features())
+    throw Exit(kError,
+               fmt::format("{} has {} inputs, but the rows of {} have {} "
+                           "features: it was trained on data of another schema",
+                           file, spec.inputs, data, shard.features()));
+  if (!LabelsFit(spec, shard))
+    throw Exit(kError,
+               fmt::format("{} has {} output(s) with {} loss, but the labels "
+                           "of {} are {}",
+                           file, model::Outputs(spec), model::Word(spec.loss),
+                           data, LabelsOf(shard)));
+}
+
+std::string MetadataOr(const model::Metadata& metadata, const char* key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? "" : found->second;
+}
+
+// A running mean in double: a thousand checkpoints need no more memory than
+// two.
+class MeanWeights {
+ public:
+  explicit MeanWeights(std::size_t size) : sums_(size) {}
+  void Add(std::span<const float> weights) {
+    for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += weights[i];
+    ++count_;
+  }
+  std::vector<float> Mean() const {
+    std::vector<float> mean(sums_.size());
+    for (std::size_t i = 0; i < sums_.size(); ++i)
+      mean[i] = static_cast<float>(sums_[i] / count_);
+    return mean;
+  }
+
+ private:
+  std::vector<double> sums_;
+  double count_ = 0;
+};
+
+}  // namespace
+
+EvaluationReport Evaluate(const std::vector<std::string>& models,
+                          const std::string& data) {
+  const model::Shard shard = model::Shard::Open(data);
+  model::WeightsFile first = model::ReadWeights(models.at(0));
+  EvaluationReport report{.model = model::Canonical(first.spec),
+                          .data = data,
+                          .data_name = shard.name(),
+                          .rows = static_cast<std::int64_t>(shard.rows()),
+                          .models = {},
+                          .average = {}};
+  RequireFit(models[0], first.spec, data, shard);
+  Evaluator evaluator(first.spec, shard);
+  MeanWeights mean(first.weights.size());
+  for (const std::string& file : models) {
+    const model::WeightsFile weights =
+        &file == models.data() ? std::move(first) : model::ReadWeights(file);
+    const std::string canonical = model::Canonical(weights.spec);
+    if (canonical != report.model)
+      throw Exit(kError, fmt::format("these are different models: {} is '{}', "
+                                     "{} is '{}'",
+                                     models[0], report.model, file, canonical));
+    mean.Add(weights.weights.span());
+    report.models.push_back(
+        {.file = file,
+         .kind = MetadataOr(weights.metadata, model::kKindKey),
+         .step = MetadataOr(weights.metadata, model::kStepKey),
+         .score = evaluator.Evaluate(weights.weights.span())});
+  }
+  if (models.size() > 1) report.average = evaluator.Evaluate(mean.Mean());
+  return report;
+}
+
+}  // namespace hearsay::ops

@@ -1,0 +1,191 @@
+#include "daemon/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <limits>
+
+#include "model/safetensors.h"
+#include "tests/support/temporary_folder.h"
+
+namespace hearsay::daemon {
+namespace {
+
+using testing::HasSubstr;
+
+CheckpointIdentity Identity() {
+  model::ModelSpec spec;
+  spec.inputs = 3;
+  spec.layers = {{.units = 2, .activation = model::Activation::kNone}};
+  return {"cluster", "a", "f00d", spec};
+}
+
+constexpr std::size_t kParameters = 3 * 2 + 2;
+
+TrainerSnapshot At(std::uint64_t step) {
+  TrainerSnapshot snapshot;
+  snapshot.step = step;
+  for (std::size_t i = 0; i < kParameters; ++i)
+    snapshot.weights.push_back(static_cast<float>(step) +
+                               0.25F * static_cast<float>(i));
+  snapshot.optimizer = {{"momentum", {1, 2, 3}}};
+  return snapshot;
+}
+
+class CheckpointTest : public testing::Test {
+ protected:
+  void Write(const TrainerSnapshot& snapshot, int keep = 3,
+             const CheckpointIdentity& identity = Identity()) {
+    CheckpointWriter writer(
+        folder(), identity, keep,
+        [this](const std::string& path, const std::string& error) {
+          last_path_ = path;
+          last_error_ = error;
+        });
+    writer.Offer(snapshot, {7, "abc"});
+  }
+
+  std::optional<LoadedCheckpoint> Load(
+      const CheckpointIdentity& identity = Identity()) {
+    return LoadNewestCheckpoint(folder(), identity, kParameters);
+  }
+
+  std::string LoadError(const CheckpointIdentity& identity = Identity()) {
+    try {
+      Load(identity);
+      return "";
+    } catch (const CheckpointError& error) {
+      return error.what();
+    }
+  }
+
+  std::filesystem::path folder() const { return folder_ / "checkpoints"; }
+  std::filesystem::path File(int step) const {
+    char name[64];
+    std::snprintf(name, sizeof name, "step-%012d.safetensors", step);
+    return folder() / name;
+  }
+
+  static void FlipByte(const std::filesystem::path& path, std::size_t at) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(at));
+    const char byte = static_cast<char>(file.get() ^ 0x10);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(byte);
+  }
+
+  tests::TemporaryFolder folder_;
+  std::string last_path_;
+  std::string last_error_;
+};
+
+TEST_F(CheckpointTest, NoFolderIsNoCheckpointAndNoError) {
+  EXPECT_FALSE(Load());
+}
+
+TEST_F(CheckpointTest, ComesBackAsItWasWritten) {
+  Write(At(40));
+  EXPECT_EQ(last_error_, "");
+  EXPECT_EQ(last_path_, File(40));
+  const auto loaded = Load();
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->snapshot.step, 40U);
+  EXPECT_EQ(loaded->snapshot.weights, At(40).weights);
+  ASSERT_EQ(loaded->snapshot.optimizer.size(), 1U);
+  EXPECT_EQ(loaded->snapshot.optimizer[0].name, "momentum");
+  EXPECT_EQ(loaded->snapshot.optimizer[0].values, At(40).optimizer[0].values);
+  EXPECT_EQ(loaded->ledger.sequence, 7U);
+  EXPECT_EQ(loaded->ledger.hash, "abc");
+}
+
+TEST_F(CheckpointTest, TheNewestIsUsedAndOnlySoManyAreKept) {
+  for (const int step : {5, 100, 20, 1000})
+    Write(At(static_cast<std::uint64_t>(step)), 2);
+  EXPECT_EQ(Load()->snapshot.step, 1000U);
+  EXPECT_TRUE(std::filesystem::exists(File(100)));
+  EXPECT_FALSE(std::filesystem::exists(File(20)));
+  EXPECT_FALSE(std::filesystem::exists(File(5)));
+}
+
+TEST_F(CheckpointTest, ATruncatedNewestGivesWayToTheOneBefore) {
+  Write(At(10));
+  Write(At(20));
+  std::filesystem::resize_file(File(20),
+                               std::filesystem::file_size(File(20)) - 3);
+  const auto loaded = Load();
+  EXPECT_EQ(loaded->snapshot.step, 10U);
+  ASSERT_EQ(loaded->skipped.size(), 1U);
+  EXPECT_THAT(loaded->skipped[0], HasSubstr(File(20).string()));
+}
+
+TEST_F(CheckpointTest, EveryFlippedByteIsNoticed) {
+  Write(At(10));
+  const auto size = std::filesystem::file_size(File(10));
+  for (std::size_t at = 0; at < size; at += 1) {
+    FlipByte(File(10), at);
+    EXPECT_NE(LoadError(), "") << "byte " << at;
+    FlipByte(File(10), at);
+  }
+  EXPECT_EQ(LoadError(), "");
+}
+
+TEST_F(CheckpointTest, WhenNoneIsWholeItSaysWhatToDo) {
+  Write(At(10));
+  FlipByte(File(10), 100);
+  EXPECT_THAT(LoadError(), HasSubstr("no whole checkpoint is left"));
+  EXPECT_THAT(LoadError(), HasSubstr("aside"));
+}
+
+TEST_F(CheckpointTest, AnotherClustersNodesOrModelsAreRefusedByName) {
+  Write(At(10));
+  auto identity = Identity();
+  identity.cluster = "other";
+  EXPECT_THAT(LoadError(identity),
+              HasSubstr("is of cluster cluster, this node's is other"));
+  identity = Identity();
+  identity.node = "b";
+  EXPECT_THAT(LoadError(identity), HasSubstr("is of node a, this node's is b"));
+  identity = Identity();
+  identity.fingerprint = "beef";
+  EXPECT_THAT(LoadError(identity), HasSubstr("is of model f00d"));
+}
+
+TEST_F(CheckpointTest, WeightsThatAreNotFiniteAreNotLoaded) {
+  auto snapshot = At(10);
+  snapshot.weights[2] = std::numeric_limits<float>::infinity();
+  Write(snapshot);
+  EXPECT_THAT(LoadError(), HasSubstr("not finite"));
+}
+
+TEST_F(CheckpointTest, ALeftoverTemporaryIsIgnored) {
+  Write(At(10));
+  std::ofstream(folder() / ".step-000000000020.safetensors.tmp") << "half";
+  EXPECT_EQ(Load()->snapshot.step, 10U);
+}
+
+TEST_F(CheckpointTest, AFolderThatCannotBeMadeIsAnError) {
+  std::ofstream(folder_ / "checkpoints") << "a file is in the way";
+  EXPECT_THROW(Write(At(1)), CheckpointError);
+}
+
+TEST_F(CheckpointTest, AFailedWriteIsReportedAndTheOldOneStays) {
+  Write(At(10));
+  std::filesystem::create_directories(File(20));  // Cannot be replaced.
+  Write(At(20));
+  EXPECT_NE(last_error_, "");
+  std::filesystem::remove(File(20));
+  EXPECT_EQ(Load()->snapshot.step, 10U);
+}
+
+TEST_F(CheckpointTest, ExportedWeightsLeaveTheOptimiserOut) {
+  std::ofstream(folder_ / "w.safetensors")
+      << EncodeSnapshot(At(3), Identity(), {}, "weights");
+  const auto file = model::SafetensorsFile::Open(folder_ / "w.safetensors");
+  ASSERT_EQ(file.tensors().size(), 2U);
+  EXPECT_EQ(file.metadata().at("hearsay.kind"), "weights");
+  EXPECT_EQ(file.Floats("0.bias").size(), 2U);
+}
+
+}  // namespace
+}  // namespace hearsay::daemon

@@ -1,0 +1,133 @@
+#include "daemon/cluster_view.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace hearsay::daemon {
+namespace {
+
+using nlohmann::json;
+using transport::MemberState;
+
+KnownNode Training(const std::string& name, double rate, float value) {
+  KnownNode node;
+  node.name = name;
+  node.report.emplace();
+  node.report->state = "training";
+  node.report->steps_per_second = rate;
+  node.report->privacy_valid = true;
+  node.report->sketch.emplace();
+  node.report->sketch->fill(value);
+  return node;
+}
+
+ClusterView Three() {
+  return {
+      "pums",
+      "pairwise",
+      "a",
+      {Training("a", 100, 1), Training("b", 100, 1), Training("c", 12.5, 1)}};
+}
+
+TEST(ClusterViewTest, AllAliveAndWellIsHealthy) {
+  const auto summary = Summarise(Three());
+  EXPECT_EQ(summary.health, "healthy");
+  EXPECT_TRUE(summary.reasons.empty());
+  EXPECT_EQ(summary.alive, 3);
+  EXPECT_EQ(summary.total, 3);
+}
+
+// Every gradient counts once, so a node counts as its step rate does.
+TEST(ClusterViewTest, EffectiveWeightsFollowTheStepRates) {
+  const auto weight = Summarise(Three()).effective_weight;
+  EXPECT_NEAR(weight.at("a"), 100 / (212.5 / 3), 1e-9);
+  EXPECT_NEAR(weight.at("c"), 12.5 / (212.5 / 3), 1e-9);
+}
+
+TEST(ClusterViewTest, AFailedMemberDegradesAndIsNamed) {
+  auto view = Three();
+  view.nodes[1].member = MemberState::kFailed;
+  view.nodes[1].error = "connection reset";
+  const auto summary = Summarise(view);
+  EXPECT_EQ(summary.health, "degraded");
+  EXPECT_EQ(summary.alive, 2);
+  EXPECT_EQ(summary.total, 3);
+  ASSERT_EQ(summary.reasons.size(), 1U);
+  EXPECT_EQ(summary.reasons[0], "b is failed: connection reset");
+  const auto status = json::parse(StatusJson(view));
+  EXPECT_EQ(status["nodes"][1]["state"], "failed");
+  EXPECT_EQ(status["nodes"][1]["error"], "connection reset");
+  EXPECT_EQ(status["nodes"].size(), 3U) << "an unreachable node stays";
+}
+
+TEST(ClusterViewTest, AMemberThatLeftIsNotMissed) {
+  auto view = Three();
+  view.nodes[2].member = MemberState::kLeft;
+  EXPECT_EQ(Summarise(view).health, "healthy");
+  EXPECT_EQ(Summarise(view).total, 2);
+}
+
+TEST(ClusterViewTest, OwnTroubleIsUnhealthyAnothersIsDegraded) {
+  for (const auto& [index, health] :
+       std::vector<std::pair<std::size_t, std::string>>{{0, "unhealthy"},
+                                                        {1, "degraded"}}) {
+    auto view = Three();
+    view.nodes[index].report->health = "unhealthy";
+    view.nodes[index].report->reasons = {"training stopped: disk full"};
+    const auto summary = Summarise(view);
+    EXPECT_EQ(summary.health, health);
+    ASSERT_EQ(summary.reasons.size(), 1U);
+    EXPECT_NE(summary.reasons[0].find("disk full"), std::string::npos);
+  }
+}
+
+TEST(ClusterViewTest, OnlyTheLivingAreCountedInTheConsensus) {
+  auto view = Three();
+  view.nodes[2] = Training("c", 100, 50);
+  EXPECT_GT(Summarise(view).consensus->relative_distance, 0.5);
+  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+            "mixing");
+  view.nodes[2].member = MemberState::kFailed;
+  EXPECT_NEAR(Summarise(view).consensus->relative_distance, 0, 1e-6);
+  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+            "agreed");
+}
+
+TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
+  const auto status = json::parse(StatusJson(Three()));
+  EXPECT_EQ(status["schema"], 1);
+  EXPECT_EQ(status["self"], "a");
+  for (const char* key :
+       {"name", "health", "reasons", "members_alive", "members_total",
+        "topology", "rule", "consensus", "resync"})
+    EXPECT_TRUE(status["cluster"].contains(key)) << key;
+  for (const char* key :
+       {"name", "state", "step", "steps_per_second", "effective_weight", "eval",
+        "privacy", "consensus_distance", "links", "age_seconds", "error"})
+    EXPECT_TRUE(status["nodes"][0].contains(key)) << key;
+  for (const char* key : {"epsilon", "target_epsilon", "delta", "accountant",
+                          "steps_left", "valid"})
+    EXPECT_TRUE(status["nodes"][0]["privacy"].contains(key)) << key;
+}
+
+TEST(ClusterViewTest, AnInfiniteEpsilonIsNullInJson) {
+  auto view = Three();
+  view.nodes[0].report->epsilon = std::numeric_limits<double>::infinity();
+  const auto status = json::parse(StatusJson(view));
+  EXPECT_TRUE(status["nodes"][0]["privacy"]["epsilon"].is_null());
+}
+
+TEST(ClusterViewTest, AMemberKnownByItsAddressOnlyIsAReasonNotANode) {
+  auto view = Three();
+  KnownNode seed;
+  seed.address = "127.0.0.1:7409";
+  seed.member = MemberState::kFailed;
+  view.nodes.push_back(seed);
+  EXPECT_EQ(json::parse(StatusJson(view))["nodes"].size(), 3U);
+  EXPECT_EQ(Summarise(view).reasons[0], "127.0.0.1:7409 is failed");
+}
+
+}  // namespace
+}  // namespace hearsay::daemon

@@ -1,0 +1,243 @@
+#include "daemon/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+
+#include "tests/support/temporary_folder.h"
+
+namespace hearsay::daemon {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kGood = R"([node]
+name = "a"
+state_dir = "state/a"
+[cluster]
+name = "pums"
+listen = "127.0.0.1:7400"
+peers = ["127.0.0.1:7401"]
+[tls]
+mode = "off"
+[data]
+train = "part-0.safetensors"
+[model]
+loss = "softmax_cross_entropy"
+[[model.layer]]
+type = "dense"
+units = 64
+activation = "tanh"
+[[model.layer]]
+type = "dense"
+units = 2
+[train]
+steps = 5000
+sample_rate = 0.01
+public_size = 20000
+[privacy]
+noise_multiplier = 1.1
+ledger = "ledger/a"
+)";
+
+class ConfigTest : public testing::Test {
+ protected:
+  Config Load(const std::string& text, const Overrides& flags = {}) {
+    std::ofstream(folder_ / "node.toml") << text;
+    return LoadConfig(folder_ / "node.toml", flags);
+  }
+
+  // The error of `text`, or "" if there is none.
+  std::string Error(const std::string& text, const Overrides& flags = {}) {
+    try {
+      Load(text, flags);
+      return "";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  }
+
+  // kGood with one line replaced.
+  static std::string With(const std::string& line, const std::string& by) {
+    std::string text = kGood;
+    const auto at = text.find(line);
+    EXPECT_NE(at, std::string::npos) << line;
+    return text.replace(at, line.size(), by);
+  }
+
+  tests::TemporaryFolder folder_;
+};
+
+TEST_F(ConfigTest, ReadsEveryKeyOfTheExample) {
+  const Config c = Load(kGood);
+  EXPECT_EQ(c.node.name, "a");
+  EXPECT_EQ(c.cluster.peers, std::vector<std::string>{"127.0.0.1:7401"});
+  ASSERT_EQ(c.model.layers.size(), 2U);
+  EXPECT_EQ(c.model.layers[0].units, 64);
+  EXPECT_EQ(c.model.layers[0].activation, model::Activation::kTanh);
+  EXPECT_EQ(c.model.layers[1].activation, model::Activation::kNone);
+  EXPECT_EQ(c.train.steps, 5000U);
+  EXPECT_EQ(c.train.sample_rate, 0.01);
+  EXPECT_EQ(*c.privacy.noise_multiplier, 1.1);
+  EXPECT_FALSE(c.privacy.target_epsilon);
+  EXPECT_FALSE(c.mixing.interval) << "auto";
+}
+
+TEST_F(ConfigTest, PathsAreRelativeToTheFile) {
+  EXPECT_EQ(Load(kGood).node.state_dir, folder_ / "state/a");
+}
+
+TEST_F(ConfigTest, AnUnknownKeyNamesFileLineAndTheNearestKey) {
+  const auto error = Error(
+      With("sample_rate = 0.01", "sampel_rate = 0.01\nsample_rate = 0.01"));
+  EXPECT_THAT(error, HasSubstr("node.toml:23: train.sampel_rate"));
+  EXPECT_THAT(error, HasSubstr("did you mean train.sample_rate?"));
+}
+
+TEST_F(ConfigTest, AnUnknownKeyInALayerIsFoundToo) {
+  EXPECT_THAT(Error(With("units = 64", "units = 64\nactivatoin = \"relu\"")),
+              HasSubstr("did you mean model.layer.activation?"));
+}
+
+TEST_F(ConfigTest, AnUnknownSectionIsRefused) {
+  EXPECT_THAT(Error(std::string(kGood) + "[privcy]\ndelta = 1e-5\n"),
+              HasSubstr("did you mean privacy.delta?"));
+}
+
+TEST_F(ConfigTest, WrongTypesSayWhatIsRight) {
+  EXPECT_THAT(Error(With("steps = 5000", "steps = \"many\"")),
+              HasSubstr("train.steps: must be a whole number"));
+  EXPECT_THAT(Error(With("steps = 5000", "steps = 1.5")),
+              HasSubstr("train.steps: must be a whole number"));
+  EXPECT_THAT(Error(With("name = \"a\"", "name = 5")),
+              HasSubstr("node.name: must be a string"));
+  EXPECT_THAT(Error(With("peers = [\"127.0.0.1:7401\"]", "peers = [1, 2]")),
+              HasSubstr("cluster.peers: must be a list of strings"));
+  EXPECT_THAT(Error(With("[[model.layer]]\ntype = \"dense\"\nunits = 64\n"
+                         "activation = \"tanh\"\n[[model.layer]]\n"
+                         "type = \"dense\"\nunits = 2\n",
+                         "layer = 3\n")),
+              HasSubstr("[[model.layer]]"));
+}
+
+TEST_F(ConfigTest, NumbersOutOfRangeNameTheRange) {
+  EXPECT_THAT(Error(With("sample_rate = 0.01", "sample_rate = 1.5")),
+              HasSubstr("1.5 is out of range; allowed: 0 to 1"));
+  EXPECT_THAT(Error(With("sample_rate = 0.01", "sample_rate = nan")),
+              HasSubstr("out of range"));
+  EXPECT_THAT(Error(With("sample_rate = 0.01", "sample_rate = 0.0")),
+              HasSubstr("must be above 0"));
+  EXPECT_THAT(Error(With("noise_multiplier = 1.1", "noise_multiplier = -1.0")),
+              HasSubstr("out of range"));
+  EXPECT_THAT(Error(With("units = 2", "units = 0")), HasSubstr("out of range"));
+  EXPECT_THAT(Error(With("public_size = 20000", "public_size = 0")),
+              HasSubstr("out of range"));
+}
+
+TEST_F(ConfigTest, WordsListWhatIsAllowed) {
+  EXPECT_THAT(Error(With("activation = \"tanh\"", "activation = \"tahn\"")),
+              HasSubstr(R"(allowed: "none", "relu", "tanh", "gelu")"));
+  EXPECT_THAT(Error(std::string(kGood) + "[mixing]\nrule = \"gossip\"\n"),
+              HasSubstr(R"(allowed: "pairwise", "one_way", "none")"));
+}
+
+TEST_F(ConfigTest, MissingRequiredKeysAreNamed) {
+  for (const char* line :
+       {"name = \"a\"\n", "state_dir = \"state/a\"\n", "name = \"pums\"\n",
+        "train = \"part-0.safetensors\"\n", "steps = 5000\n",
+        "sample_rate = 0.01\n", "public_size = 20000\n",
+        "noise_multiplier = 1.1\n", "ledger = \"ledger/a\"\n"})
+    EXPECT_NE(Error(With(line, "")), "") << "without " << line;
+}
+
+TEST_F(ConfigTest, TlsIsOffOnlyExplicitlyAndOnlyOnLoopback) {
+  EXPECT_THAT(Error(With("mode = \"off\"", "mode = \"mutual\"")),
+              HasSubstr("later release"));
+  EXPECT_NE(Error(With("[tls]\nmode = \"off\"\n", "")), "");
+  EXPECT_THAT(Error(With("127.0.0.1:7400", "0.0.0.0:7400")),
+              HasSubstr("not a loopback address"));
+  EXPECT_THAT(Error(With("127.0.0.1:7401", "10.1.2.3:7401")),
+              HasSubstr("not a loopback address"));
+  EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1")),
+              HasSubstr("not HOST:PORT"));
+  EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1:99999")),
+              HasSubstr("port"));
+}
+
+TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
+  for (const char* text :
+       {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
+        "[mixing]\nclip = 1.0\n", "[resync]\nevery_steps = 100\n",
+        "[mixing]\nmomentum = \"acid\"\n", "[admin]\ntoken_file = \"t\"\n"})
+    EXPECT_NE(Error(std::string(kGood) + text), "") << text;
+}
+
+TEST_F(ConfigTest, AMissingFileAndBrokenTomlAreOneClearLine) {
+  EXPECT_THROW(LoadConfig(folder_ / "none.toml", {}), ConfigError);
+  EXPECT_THROW(LoadConfig(folder_.path(), {}), ConfigError);
+  const auto error = Error("[node]\nname = \n");
+  EXPECT_THAT(error, HasSubstr("node.toml:2: not TOML"));
+  EXPECT_EQ(error.find('\n'), std::string::npos);
+}
+
+TEST_F(ConfigTest, FlagsOverrideTheEnvironmentAndThatTheFile) {
+  setenv("HEARSAY_TRAIN_STEPS", "70", 1);
+  EXPECT_EQ(Load(kGood).train.steps, 70U);
+  EXPECT_EQ(Load(kGood, {{"train.steps", "80"}}).train.steps, 80U);
+  unsetenv("HEARSAY_TRAIN_STEPS");
+  EXPECT_EQ(Load(kGood).train.steps, 5000U);
+}
+
+TEST_F(ConfigTest, OverridesAreCheckedLikeTheFile) {
+  EXPECT_THAT(Error(kGood, {{"train.steps", "x"}}),
+              HasSubstr("--set train.steps"));
+  EXPECT_THAT(Error(kGood, {{"train.stepz", "1"}}),
+              HasSubstr("did you mean train.steps?"));
+  setenv("HEARSAY_TRAIN_SAMPLE_RAET", "0.1", 1);
+  EXPECT_THAT(Error(kGood), HasSubstr("HEARSAY_TRAIN_SAMPLE_RAET"));
+  unsetenv("HEARSAY_TRAIN_SAMPLE_RAET");
+}
+
+TEST_F(ConfigTest, OtherHearsayVariablesAreNoKeys) {
+  setenv("HEARSAY_ADDR", "127.0.0.1:1", 1);
+  EXPECT_EQ(Error(kGood), "");
+  unsetenv("HEARSAY_ADDR");
+}
+
+TEST_F(ConfigTest, WhatItPrintsItReadsBack) {
+  const Config first = Load(kGood);
+  const auto printed = PrintConfig(first);
+  EXPECT_EQ(PrintConfig(Load(printed)), printed);
+}
+
+TEST_F(ConfigTest, AProbeNeedsNeitherDataNorPrivacy) {
+  const Config c = Load(
+      "[node]\nname = \"a\"\nstate_dir = \"s\"\n[cluster]\nname = \"t\"\n"
+      "[tls]\nmode = \"off\"\n[train]\nsteps = 10\n"
+      "[test]\nprobe = \"quadratic\"\nindex = 2\n");
+  EXPECT_EQ(c.test.index, 2);
+}
+
+TEST(DurationTest, ReadsItsUnits) {
+  EXPECT_EQ(ParseDuration("500ms").count(), 500000);
+  EXPECT_EQ(ParseDuration("2s").count(), 2000000);
+  EXPECT_EQ(ParseDuration("1500us").count(), 1500);
+  EXPECT_EQ(ParseDuration("0.5s").count(), 500000);
+  EXPECT_EQ(ParseDuration("3m").count(), 180000000);
+}
+
+TEST(DurationTest, RefusesWhatIsNone) {
+  for (const char* text :
+       {"", "5", "ms", "-1s", "5 s", "1e3s", "1.2.3s", "99999999h"})
+    EXPECT_THROW(ParseDuration(text), std::invalid_argument) << text;
+}
+
+TEST(DurationTest, WritesWhatItReads) {
+  for (const char* text : {"500ms", "2s", "1500us", "0s"})
+    EXPECT_EQ(FormatDuration(ParseDuration(text)), text);
+}
+
+}  // namespace
+}  // namespace hearsay::daemon

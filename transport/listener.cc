@@ -1,0 +1,111 @@
+#include "transport/listener.h"
+
+#include <chrono>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "transport/address.h"
+
+namespace hearsay::transport {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds kPause{100};
+
+[[noreturn]] void Fail(const std::string& address, const error_code& error) {
+  throw std::system_error(
+      std::error_code(error.value(), std::generic_category()),
+      "cannot listen on " + address);
+}
+
+tcp::endpoint Resolve(asio::io_context& io, const std::string& text,
+                      const HostPort& address) {
+  error_code error;
+  tcp::resolver resolver(io);
+  const auto found =
+      resolver.resolve(address.host, std::to_string(address.port),
+                       tcp::resolver::numeric_service, error);
+  if (error || found.empty())
+    throw std::system_error(
+        std::make_error_code(std::errc::address_not_available),
+        "cannot listen on " + text + ": " + error.message());
+  return found.begin()->endpoint();
+}
+
+HostPort Parse(const std::string& text, const std::string& key) {
+  auto address = ParseHostPort(text);
+  if (!address)
+    throw std::invalid_argument("cluster." + key + " '" + text +
+                                "' is not HOST:PORT");
+  return *address;
+}
+
+}  // namespace
+
+Listener::Listener(asio::io_context& io, const std::string& listen,
+                   const std::string& advertise)
+    : acceptor_(io), pause_(io) {
+  const HostPort wanted = Parse(listen, "listen");
+  const tcp::endpoint endpoint = Resolve(io, listen, wanted);
+  HostPort told = wanted;
+  if (!advertise.empty()) {
+    told = Parse(advertise, "advertise");
+  } else if (endpoint.address().is_unspecified()) {
+    throw std::invalid_argument(
+        "cluster.listen is " + listen +
+        ", which others cannot dial: set cluster.advertise to an address of "
+        "this machine");
+  }
+
+  error_code error;
+  acceptor_.open(endpoint.protocol(), error);
+  if (error) Fail(listen, error);
+  // A restarted daemon must get its port back while old connections linger.
+  acceptor_.set_option(tcp::acceptor::reuse_address(true));
+  acceptor_.bind(endpoint, error);
+  if (error) Fail(listen, error);
+  acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (error) Fail(listen, error);
+
+  const tcp::endpoint local = acceptor_.local_endpoint();
+  bound_ = ToString({wanted.host, local.port()});
+  if (told.port == 0) told.port = local.port();
+  advertised_ = ToString(told);
+  ip_ = local.address().to_string();
+}
+
+void Listener::Start(OnAccept on_accept) {
+  on_accept_ = std::move(on_accept);
+  AcceptNext();
+}
+
+void Listener::Close() {
+  error_code ignored;
+  acceptor_.close(ignored);
+  pause_.cancel();
+}
+
+void Listener::AcceptNext() {
+  if (!acceptor_.is_open()) return;
+  acceptor_.async_accept(
+      [weak = weak_from_this()](const error_code& error, tcp::socket socket) {
+        const auto self = weak.lock();
+        if (!self || !self->acceptor_.is_open()) return;
+        if (!error) {
+          self->on_accept_(std::move(socket));
+          return self->AcceptNext();
+        }
+        // Such as too many open files: later may be better.
+        self->pause_.expires_after(kPause);
+        self->pause_.async_wait([weak](const error_code& cancelled) {
+          const auto again = weak.lock();
+          if (again && !cancelled) again->AcceptNext();
+        });
+      });
+}
+
+}  // namespace hearsay::transport
