@@ -28,11 +28,11 @@
 // run. A last line that was torn, by a crash or by the disk, is charged as a
 // whole reservation:
 //   * the line is whole but for its newline: what it says;
-//   * no newline (the write never ended, so nothing was released): the most of
-//     what can be read of it and of all earlier reservations;
-//   * a newline but a wrong hash (it may have been released): the same rate and
-//     noise, and at least kMaxBlock steps;
-//   * nothing to go by (a first record that cannot be read): refused.
+//   * no newline, or zero bytes in it (the write never ended, so nothing was
+//     released): the most of what can be read of it and of all reservations
+//     before it;
+//   * a wrong hash alone (it may have been released): at least kMaxBlock steps,
+//     if its rate and noise are those of a reservation before it.
 // Anything else that does not verify is refused: without a trustworthy ledger
 // nobody trains.
 //

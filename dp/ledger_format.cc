@@ -15,6 +15,10 @@ namespace {
 constexpr std::string_view kMagic = "hearsay-ledger ";
 constexpr std::string_view kVersion = "1";
 
+// What a file system leaves of a page that it had no time to write, after it
+// had written the next. Eight zeros: one may be a flipped space.
+constexpr std::string_view kLostPage("\0\0\0\0\0\0\0\0", 8);
+
 // No record of more steps is written; a sum of them cannot overflow.
 constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 40;
 
@@ -206,13 +210,16 @@ class Parser {
     if (!ended && chained &&
         chained->record.kind != LedgerRecord::Kind::kSettle)
       torn.releases = chained->record.releases;
+    else if (ended && tail.find(kLostPage) == std::string_view::npos)
+      torn.releases = Damaged(ReadTorn(tail));
     else
-      torn.releases = WholeReservation(ReadTorn(tail), ended);
+      torn.releases = NeverEnded(ReadTorn(tail));
     parsed_.contents.records.push_back(std::move(torn));
     parsed_.contents.torn = true;
   }
 
-  Releases WholeReservation(const Readable& read, bool ended) const {
+  // The most of all reservations so far; no steps if there is none.
+  Releases MostSoFar() const {
     Releases most{0, std::numeric_limits<double>::infinity(), 0};
     for (const LedgerRecord& record : parsed_.contents.records) {
       if (record.kind == LedgerRecord::Kind::kSettle) continue;
@@ -222,16 +229,35 @@ class Parser {
           std::min(most.noise_multiplier, releases.noise_multiplier);
       most.steps = std::max(most.steps, releases.steps);
     }
-    if (most.steps == 0 && (ended || !read.q || !read.sigma || !read.steps))
+    return most;
+  }
+
+  // Nothing was released under this line.
+  Releases NeverEnded(const Readable& read) const {
+    Releases most = MostSoFar();
+    if (most.steps == 0 && (!read.q || !read.sigma || !read.steps))
       Refuse(
-          "the first reservation is damaged and none before it says what it "
-          "may have been (if no node ever trained on this data set, delete the "
-          "file)");
+          "the first reservation was torn before it said how much (if no node "
+          "ever trained on this data set, delete the file)");
     most.sample_rate = std::max(most.sample_rate, read.q.value_or(0));
     most.noise_multiplier = std::min(
         most.noise_multiplier, read.sigma.value_or(most.noise_multiplier));
     most.steps = std::max(most.steps, read.steps.value_or(0));
-    if (ended) most.steps = std::max(most.steps, kMaxBlock);
+    return most;
+  }
+
+  // This line was whole once, and up to kMaxBlock steps released under it.
+  Releases Damaged(const Readable& read) const {
+    const auto& records = parsed_.contents.records;
+    const bool known = std::any_of(
+        records.begin(), records.end(), [&](const LedgerRecord& record) {
+          return read.q == record.releases.sample_rate &&
+                 read.sigma == record.releases.noise_multiplier;
+        });
+    if (!known)
+      Refuse("does not match its hash, and its rate and noise cannot be told");
+    Releases most = MostSoFar();
+    most.steps = std::max(most.steps, kMaxBlock);
     return most;
   }
 
