@@ -162,7 +162,12 @@ INSTANTIATE_TEST_SUITE_P(EagerAndRendezvous, HostileDataTest,
 class HostileControlTest : public testing::Test {
  protected:
   HostileControlTest()
-      : victim_(TestOptions("a")), friend_(TestOptions("b", {address()})) {}
+      : victim_(Impatient()), friend_(TestOptions("b", {address()})) {}
+  static Options Impatient() {
+    auto options = TestOptions("a");
+    options.timing.handshake = Milliseconds(300);
+    return options;
+  }
   void SetUp() override {
     ASSERT_TRUE(victim_.Sees("b", MemberState::kAlive));
     ASSERT_TRUE(friend_.Sees("a", MemberState::kAlive));
@@ -192,7 +197,7 @@ TEST_F(HostileControlTest, FramesOverTheBoundCloseTheConnection) {
 
 TEST_F(HostileControlTest, MalformedMessagesCloseTheConnection) {
   for (const std::string& body : {std::string("x"), std::string(60000, '\xff'),
-                                 std::string("\x0a\xff\xff\xff\x7f", 5)}) {
+                                  std::string("\x0a\xff\xff\xff\x7f", 5)}) {
     RawControl raw(address());
     raw.SendBytes(EncodeFrame(body));
     EXPECT_TRUE(raw.IsClosed());
