@@ -50,7 +50,8 @@ class Section {
   }
 
   void Allow(std::initializer_list<std::string_view> known) const {
-    for (const auto& [key, value] : table_) {
+    for (const auto& entry : table_) {
+      const toml::key& key = entry.first;
       if (std::find(known.begin(), known.end(), key.str()) != known.end())
         continue;
       const auto* nearest = std::min_element(
