@@ -100,7 +100,7 @@ bool CsvReader::FindQuotedEnd(std::size_t& end) const {
   std::size_t at = position_;
   while (true) {
     if (format_.trim) at = SkipBlanks(at, filled_);
-    if (at < filled_ && buffer_[at] == '"' && !SkipQuoted(at)) return false;
+    if (at < filled_ && buffer_[at] == '"') at = SkipQuoted(at);
     while (at < filled_ && buffer_[at] != format_.separator &&
            buffer_[at] != '\n')
       ++at;
@@ -115,8 +115,9 @@ bool CsvReader::FindQuotedEnd(std::size_t& end) const {
   }
 }
 
-// From an opening quote to behind its closing one; false: read more first.
-bool CsvReader::SkipQuoted(std::size_t& at) const {
+// From an opening quote to behind its closing one, or to where the buffer ends:
+// its last byte may be half of an escaped quote, so that is no answer yet.
+std::size_t CsvReader::SkipQuoted(std::size_t at) const {
   const std::size_t opened = at++;
   while (at < filled_) {
     if (buffer_[at] != '"') {
@@ -124,14 +125,12 @@ bool CsvReader::SkipQuoted(std::size_t& at) const {
     } else if (at + 1 < filled_ && buffer_[at + 1] == '"') {
       at += 2;
     } else {
-      ++at;
-      // The last byte read may be the first half of an escaped quote.
-      return at < filled_ || at_end_;
+      return at + 1;
     }
   }
   if (at_end_)
     FailAt(opened - position_, "the quote opened here is never closed");
-  return false;
+  return filled_;
 }
 
 // More bytes behind filled_, making room first.
