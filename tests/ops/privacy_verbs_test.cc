@@ -6,22 +6,22 @@
 #include <utility>
 #include <vector>
 
-#include "tests/ops/run_program.h"
+#include "tests/ops/program.h"
 
 namespace hearsay::ops {
 namespace {
 
-using tests::Finished;
-using tests::RunHearsay;
+using ops::Output;
+using ops::RunHearsay;
 
 constexpr const char* kKnown =
     "epsilon --q 0.01 --sigma 1 --steps 1000 --delta 1e-5";
 
 // Oracle: quadrature in 50 digits, as in tests/dp/rdp_test.cc.
 TEST(EpsilonVerbTest, PrintsTheEpsilonRoundedUp) {
-  const Finished found = RunHearsay(kKnown);
+  const Output found = RunHearsay(kKnown);
   EXPECT_EQ(found.code, 0);
-  EXPECT_EQ(found.err, "");
+  EXPECT_EQ(found.error, "");
   EXPECT_TRUE(found.out.starts_with("epsilon           2.101366\n"))
       << found.out;
   EXPECT_NE(found.out.find("add or remove one record"), std::string::npos);
@@ -29,7 +29,7 @@ TEST(EpsilonVerbTest, PrintsTheEpsilonRoundedUp) {
 }
 
 TEST(EpsilonVerbTest, AnswersInJson) {
-  const Finished found = RunHearsay(std::string(kKnown) + " -o json");
+  const Output found = RunHearsay(std::string(kKnown) + " -o json");
   EXPECT_EQ(found.code, 0);
   const auto json = nlohmann::json::parse(found.out);
   EXPECT_EQ(json.at("schema"), 1);
@@ -44,7 +44,7 @@ TEST(EpsilonVerbTest, AnswersInJson) {
 
 TEST(EpsilonVerbTest, PromisesNothingWithoutNoise) {
   const std::string none = "epsilon --q 0.01 --sigma 0 --steps 1 --delta 1e-5";
-  const Finished table = RunHearsay(none);
+  const Output table = RunHearsay(none);
   EXPECT_EQ(table.code, 0);
   EXPECT_NE(table.out.find("nothing is promised"), std::string::npos);
   const auto json = nlohmann::json::parse(RunHearsay(none + " -o json").out);
@@ -53,7 +53,7 @@ TEST(EpsilonVerbTest, PromisesNothingWithoutNoise) {
 }
 
 TEST(CalibrateVerbTest, FindsNoiseThatKeepsTheBudget) {
-  const Finished found = RunHearsay(
+  const Output found = RunHearsay(
       "calibrate --q 0.04 --steps 2000 --delta 1e-5 --epsilon 8 --output json");
   EXPECT_EQ(found.code, 0);
   const auto json = nlohmann::json::parse(found.out);
@@ -62,7 +62,7 @@ TEST(CalibrateVerbTest, FindsNoiseThatKeepsTheBudget) {
   EXPECT_LE(json.at("epsilon").get<double>(), 8);
   EXPECT_GT(json.at("epsilon").get<double>(), 7.995);
   // And what it says is what the other verb says of it.
-  const Finished back =
+  const Output back =
       RunHearsay("epsilon --q 0.04 --steps 2000 --delta 1e-5 -o json --sigma " +
                  json.at("noise_multiplier").dump());
   EXPECT_EQ(nlohmann::json::parse(back.out).at("epsilon"), json.at("epsilon"));
@@ -95,12 +95,12 @@ TEST(PrivacyVerbsTest, RefuseBadValuesInOneClearLineAndExitTwo) {
        "1e-9",
        "fewer steps or a larger epsilon"}};
   for (const auto& [arguments, why] : bad) {
-    const Finished found = RunHearsay(arguments);
+    const Output found = RunHearsay(arguments);
     EXPECT_EQ(found.code, 2) << arguments;
     EXPECT_EQ(found.out, "") << arguments;
-    EXPECT_NE(found.err.find(why), std::string::npos) << found.err;
-    EXPECT_EQ(std::count(found.err.begin(), found.err.end(), '\n'), 1)
-        << found.err;
+    EXPECT_NE(found.error.find(why), std::string::npos) << found.error;
+    EXPECT_EQ(std::count(found.error.begin(), found.error.end(), '\n'), 1)
+        << found.error;
   }
 }
 
@@ -110,15 +110,15 @@ TEST(PrivacyVerbsTest, ExitTwoWithoutWhatTheyNeed) {
         "calibrate --q .1 --steps 9 --delta 1e-5",
         "epsilon --q x --sigma 1 --steps 9 --delta 1e-5",
         "epsilon --q .1 --sigma 1 --steps 9 --delta 1e-5 --frobnicate"}) {
-    const Finished found = RunHearsay(arguments);
+    const Output found = RunHearsay(arguments);
     EXPECT_EQ(found.code, 2) << arguments;
-    EXPECT_NE(found.err, "") << arguments;
+    EXPECT_NE(found.error, "") << arguments;
   }
 }
 
 TEST(PrivacyVerbsTest, TeachInTheirHelp) {
   for (const char* verb : {"epsilon", "calibrate"}) {
-    const Finished found = RunHearsay(std::string(verb) + " --help");
+    const Output found = RunHearsay(std::string(verb) + " --help");
     EXPECT_EQ(found.code, 0);
     EXPECT_NE(found.out.find("Example"), std::string::npos);
     EXPECT_NE(found.out.find("remove"), std::string::npos);
