@@ -267,7 +267,7 @@ void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
 }
 
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
-  if (refuse.kind == Refuse::Kind::kSuperseded) return;
+  if (refuse.kind == Refuse::Kind::kSuperseded) return KeepTheOther(session);
   if (refuse.kind == Refuse::Kind::kSelf) {
     own_addresses_.insert(session.dialled());
     targets_.Forget(session.dialled());
@@ -278,6 +278,22 @@ void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   NoteRefusal(refuse.hello, session.dialled(), refuse.kind, text);
   if (refuse.kind != Refuse::Kind::kDuplicateName || refuse.newcomer)
     TellOwner(refuse.kind, text);
+}
+
+// The other end has established the connection that both prefer, and says so on
+// the one it lets go of. Its heartbeat on the better one may still be on its
+// way: without this the member would be lost until then, and the ring repaired.
+void ControlPlane::KeepTheOther(const Session& session) {
+  const Hello& theirs = session.theirs();
+  const auto found = sessions_.find(theirs.node);
+  if (found == sessions_.end() || found->second.get() != &session) return;
+  const auto other =
+      std::find_if(all_.begin(), all_.end(), [&](const auto& one) {
+        return one.get() != &session && one->knows_peer() &&
+               one->theirs().node == theirs.node &&
+               one->theirs().incarnation == theirs.incarnation;
+      });
+  if (other != all_.end()) std::shared_ptr<Session>(*other)->Establish();
 }
 
 Grant ControlPlane::GrantTo(const Hello& theirs) {
