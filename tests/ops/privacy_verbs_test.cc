@@ -11,8 +11,6 @@
 namespace hearsay::ops {
 namespace {
 
-using ops::Output;
-using ops::RunHearsay;
 
 constexpr const char* kKnown =
     "epsilon --q 0.01 --sigma 1 --steps 1000 --delta 1e-5";
