@@ -144,8 +144,11 @@ std::string Inline(toml::node& node) {
   if (auto* table = node.as_table()) table->is_inline(true);
   // toml++ writes 1e-5 with all its 17 digits.
   if (const auto* number = node.as_floating_point();
-      number != nullptr && std::isfinite(number->get()))
-    return fmt::format("{:#}", number->get());
+      number != nullptr && std::isfinite(number->get())) {
+    const std::string digits = fmt::format("{}", number->get());
+    const bool whole = digits.find_first_of(".e") == std::string::npos;
+    return whole ? digits + ".0" : digits;
+  }
   std::ostringstream text;
   constexpr auto kDoubleQuotes = toml::format_flags::none;
   node.visit([&](auto& value) {
