@@ -59,7 +59,6 @@ DataPlane::DataPlane(asio::io_context& io, const Options& options,
       options_(options),
       pool_(std::move(pool)),
       events_(std::move(events)),
-      next_exchange_(1),
       sweeper_(io),
       worker_(std::make_unique<UcxWorker>(
           io, network_interface,
@@ -80,7 +79,6 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
       return worker_->lane(lane.endpoint);
     Close(node, "it has begun a new connection");
   }
-  const auto lane = std::make_shared<Lane>();
   const auto endpoint = worker_->Connect(
       grant.worker_address,
       [weak = weak_from_this(), node, token](const std::string& reason) {
@@ -96,15 +94,18 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
     });
     return {};
   }
-  lane->node = node;
-  lane->token = token;
-  lane->grant = grant;
-  lane->chunk_bytes = chunk_bytes;
-  lane->endpoint = *endpoint;
-  lane->counters = &counters_[node];
-  lane->queue =
-      std::make_shared<SendQueue>(*worker_, *endpoint, grant.data_token,
-                                  options_.chunk_bytes, *lane->counters);
+  LinkCounters& counters = counters_[node];
+  const auto lane =
+      std::make_shared<Lane>(Lane{.node = node,
+                                  .token = token,
+                                  .grant = grant,
+                                  .chunk_bytes = chunk_bytes,
+                                  .endpoint = *endpoint,
+                                  .queue = std::make_shared<SendQueue>(
+                                      *worker_, *endpoint, grant.data_token,
+                                      options_.chunk_bytes, counters),
+                                  .request = nullptr,
+                                  .counters = &counters});
   lanes_[node] = lane;
   by_token_[token] = lane;
   return worker_->lane(*endpoint);

@@ -94,7 +94,7 @@ class DataPlane final : public DataLanes,
   std::unordered_map<std::uint64_t, std::shared_ptr<Lane>> by_token_;
   std::map<std::uint64_t, std::unique_ptr<Pending>> pending_;  // By exchange.
   mutable std::map<std::string, LinkCounters> counters_;
-  std::uint64_t next_exchange_;
+  std::uint64_t next_exchange_ = 1;
   boost::asio::steady_timer sweeper_;
   bool closed_ = false;
   std::unique_ptr<UcxWorker> worker_;  // Last: its end may call the above.

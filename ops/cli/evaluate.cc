@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -100,9 +101,16 @@ void RequireFit(const std::string& file, const model::ModelSpec& spec,
                            data, LabelsOf(shard)));
 }
 
-std::string MetadataOr(const model::Metadata& metadata, const char* key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? "" : found->second;
+std::optional<std::int64_t> StepOf(const model::Metadata& metadata) {
+  const auto found = metadata.find(model::kStepKey);
+  if (found == metadata.end()) return std::nullopt;
+  const std::string& text = found->second;
+  std::int64_t step = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), step);
+  if (error != std::errc() || end != text.data() + text.size())
+    return std::nullopt;
+  return step;
 }
 
 // A running mean in double: a thousand checkpoints need no more memory than
@@ -152,8 +160,8 @@ EvaluationReport Evaluate(const std::vector<std::string>& models,
     mean.Add(weights.weights.span());
     report.models.push_back(
         {.file = file,
-         .kind = MetadataOr(weights.metadata, model::kKindKey),
-         .step = MetadataOr(weights.metadata, model::kStepKey),
+         .kind = weights.metadata.at(model::kKindKey),
+         .step = StepOf(weights.metadata),
          .score = evaluator.Evaluate(weights.weights.span())});
   }
   if (models.size() > 1) report.average = evaluator.Evaluate(mean.Mean());

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/ops/fake_daemon.h"
 #include "tests/ops/program.h"
 
 namespace hearsay {
