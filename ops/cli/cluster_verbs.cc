@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -192,6 +193,16 @@ LocalCluster MakeCluster(const UpOptions& options, const fs::path& dir) {
   std::vector<ShardFacts> shards;
   if (config.needs_data()) shards = CheckData(options);
 
+  const auto socket = [&](int i) {
+    return dir / NameOf(i) / "state" / "admin.sock";
+  };
+  constexpr std::size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
+  if (const auto longest = socket(options.nodes - 1).string();
+      longest.size() > kLongest)
+    throw Exit(kError, fmt::format("{}: a unix socket's path has at most {} "
+                                   "bytes, this one {}; choose a shorter --dir",
+                                   longest, kLongest, longest.size()));
+
   NewFolder folder(dir);
   LocalCluster cluster;
   cluster.name = config.cluster_name().value_or(ClusterNameOf(dir));
@@ -207,7 +218,7 @@ LocalCluster MakeCluster(const UpOptions& options, const fs::path& dir) {
                                                   : std::optional(shards[at])));
     CheckConfig(file, config);
     cluster.nodes.push_back({place.name, 0, file, place.folder / "state",
-                             place.folder / "state" / "admin.sock"});
+                             socket(i)});
   }
   WriteLocalCluster(dir, cluster);
   folder.Keep();
@@ -334,20 +345,24 @@ void Up(const UpOptions& options) {
 void Down(const std::string& dir) {
   const LocalCluster cluster = ReadLocalCluster(dir);
   Progress progress;
-  // All at once first: each writes its checkpoint while the others do.
+  std::vector<LocalNode> running;
   for (const auto& node : cluster.nodes)
-    if (IsRunning(node)) kill(node.pid, SIGTERM);
-  int stopped = 0;
-  for (const auto& node : cluster.nodes) {
-    if (!IsRunning(node)) continue;
+    if (IsRunning(node)) running.push_back(node);
+  // All at once first: each writes its checkpoint while the others do.
+  for (const auto& node : running) kill(node.pid, SIGTERM);
+  for (const auto& node : running) {
     progress.Show(fmt::format("stopping {}", node.name));
-    ++stopped;
     if (!StopDaemon(node, kStopPatience))
       progress.Say(
           fmt::format("hearsay: {} did not stop within {} s and was "
                       "killed; it resumes from its last checkpoint",
                       node.name, kStopPatience.count()));
   }
+  if (running.empty())
+    fmt::print("nothing was running in {}\n", dir);
+  else
+    fmt::print("{} of {} nodes stopped; `hearsay up --dir {}` resumes\n",
+               running.size(), cluster.nodes.size(), dir);
 }
 
 }  // namespace

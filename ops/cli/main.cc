@@ -24,13 +24,13 @@ int main(int argc, char** argv) {
       "differential privacy and without a server.",
       "hearsay"};
   app.require_subcommand(1);
-  app.footer(kFooter);
   app.set_version_flag("--version", "hearsay 0.1.0");
   hearsay::ops::AddClusterVerbs(app);
   hearsay::ops::AddNodeVerbs(app);
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  app.footer(kFooter);  // last: verbs would inherit it
   try {
     app.parse(argc, argv);
     return hearsay::ops::kOk;

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -141,8 +142,18 @@ toml::table ParseValue(const std::string& text) {
 // One value, as TOML on one line.
 std::string Inline(toml::node& node) {
   if (auto* table = node.as_table()) table->is_inline(true);
+  // toml++ writes 1e-5 with all its 17 digits.
+  if (const auto* number = node.as_floating_point();
+      number != nullptr && std::isfinite(number->get())) {
+    const std::string digits = fmt::format("{}", number->get());
+    const bool whole = digits.find_first_of(".e") == std::string::npos;
+    return whole ? digits + ".0" : digits;
+  }
   std::ostringstream text;
-  node.visit([&](auto& value) { text << value; });
+  constexpr auto kDoubleQuotes = toml::format_flags::none;
+  node.visit([&](auto& value) {
+    text << toml::toml_formatter{value, kDoubleQuotes};
+  });
   return text.str();
 }
 
@@ -163,8 +174,11 @@ std::string Layers(toml::table& model) {
     auto* table = layer.as_table();
     if (table == nullptr) return fmt::format("layer = {}\n", Inline(*layers));
     text += "[[model.layer]]\n";
+    for (const char* first : {"type", "units", "activation"})
+      if (auto* value = table->get(first)) text += KeyLine(first, *value, "");
     for (auto& [key, value] : *table)
-      text += KeyLine(std::string(key.str()), value, "");
+      if (key != "type" && key != "units" && key != "activation")
+        text += KeyLine(std::string(key.str()), value, "");
   }
   model.erase("layer");
   return text;
@@ -192,7 +206,8 @@ class Writer {
     EndSection();
     for (auto& [name, value] : values_)
       if (auto* table = value.as_table(); table != nullptr && !table->empty())
-        text_ += fmt::format("\n[{}]\n{}", name.str(), Rest(*table));
+        text_ += fmt::format("[{}]\n{}\n", name.str(), Rest(*table));
+    text_.pop_back();  // the last section's empty line
     return text_;
   }
 
@@ -257,6 +272,7 @@ void FillDefaults(toml::table& values) {
   for (auto& [section, keys] : Defaults())
     for (auto& [name, value] : *keys.as_table()) {
       const std::string key = fmt::format("{}.{}", section.str(), name.str());
+      if (section == "model" && !Has(values, "data.train")) continue;
       if (key == "privacy.target_epsilon" && noise_given) continue;
       if (key == "train.learning_rate" && adam) continue;
       value.visit([&](auto& v) { SetIfAbsent(values, key, v); });

@@ -199,7 +199,7 @@ void Events(const Where& where, bool follow) {
 
 // POSTs to one node, or to every node of --dir: an order to a cluster is meant
 // for all of it.
-void Act(const Where& where, const std::string& verb) {
+void Act(const Where& where, const std::string& verb, const char* done) {
   Json nodes = Json::array();
   ExitCode code = kOk;
   for (const auto& node : Resolve(where)) {
@@ -218,10 +218,13 @@ void Act(const Where& where, const std::string& verb) {
   } else {
     for (const auto& node : nodes) {
       const std::string name = Cell(node["name"]);
+      const std::string error = Cell(node["error"]);
       if (node["ok"] == true)
-        fmt::print("{}: {}\n", name, verb);
+        fmt::print("{}: {}\n", name, done);
+      else if (error.starts_with(name + ":"))
+        fmt::print(stderr, "hearsay: {}\n", error);
       else
-        fmt::print(stderr, "hearsay: {}: {}\n", name, Cell(node["error"]));
+        fmt::print(stderr, "hearsay: {}: {}\n", name, error);
     }
   }
   if (code != kOk) throw Exit(code, "");
@@ -287,19 +290,27 @@ void AddNodeVerbs(CLI::App& app) {
   AddSimple(app, "privacy", "What has been spent, and what is claimed",
             Privacy);
   auto* events = app.add_subcommand("events", "What happened on one node");
-  const auto where = std::make_shared<Where>();
+  const auto at = std::make_shared<Where>();
   const auto follow = std::make_shared<bool>(false);
-  AddWhere(*events, *where);
+  AddWhere(*events, *at);
   events->add_flag("--follow", *follow, "Go on printing new ones");
-  events->callback([where, follow] { Events(*where, *follow); });
-  for (const auto& [name, help] :
-       {std::pair{"pause", "Stop training for now; averaging goes on"},
-        std::pair{"resume", "Train again after pause"},
-        std::pair{"drain", "Stop training for good; averaging goes on"},
-        std::pair{"checkpoint", "Write a checkpoint now"},
-        std::pair{"stop", "Checkpoint, leave the cluster, end the daemon"}})
-    AddSimple(app, name, help,
-              [verb = std::string(name)](const Where& at) { Act(at, verb); });
+  events->callback([at, follow] { Events(*at, *follow); });
+  struct Action {
+    const char* verb;
+    const char* done;
+    const char* help;
+  };
+  for (const auto& action :
+       {Action{"pause", "paused", "Stop training for now; averaging goes on"},
+        Action{"resume", "resumed", "Train again after pause"},
+        Action{"drain", "draining",
+               "Stop training for good; averaging goes on"},
+        Action{"checkpoint", "writing a checkpoint", "Write a checkpoint now"},
+        Action{"stop", "stopping",
+               "Checkpoint, leave the cluster, end the daemon"}})
+    AddSimple(app, action.verb, action.help, [action](const Where& where) {
+      Act(where, action.verb, action.done);
+    });
 }
 
 }  // namespace hearsay::ops

@@ -57,8 +57,9 @@ void AddSilent(const NodeAddress& node, const std::string& error,
   }
   status["nodes"].push_back(SilentNode(node.label(), error));
   auto& cluster = status["cluster"];
+  if (At(status, "self").is_null()) return;  // one reason for all is enough
   if (At(cluster, "health") == "healthy") cluster["health"] = "degraded";
-  cluster["reasons"].push_back(node.label() + " does not answer");
+  cluster["reasons"].push_back(fmt::format("{}: {}", node.label(), error));
 }
 
 Json OnlySelf(Json status) {
@@ -203,6 +204,11 @@ std::string RenderStatus(const Json& status) {
                {"LEFT", Align::kRight},
                {"LINKS"}});
   std::string notes;
+  const auto note = [&](const std::string& text) {
+    // A node's error is often the cluster's reason too.
+    if (notes.find("! " + text + "\n") == std::string::npos)
+      notes += "! " + text + "\n";
+  };
   for (const auto& node : At(status, "nodes")) {
     const auto& eval = At(node, "eval");
     const auto& privacy = At(node, "privacy");
@@ -213,11 +219,11 @@ std::string RenderStatus(const Json& status) {
          FixedCell(At(node, "consensus_distance"), 4), EpsilonCell(privacy),
          Cell(At(privacy, "steps_left")), LinksCell(node)});
     if (At(node, "error").is_string())
-      notes += fmt::format("! {}: {}\n", Cell(At(node, "name")),
-                           Cell(At(node, "error")));
+      note(fmt::format("{}: {}", Cell(At(node, "name")),
+                       Cell(At(node, "error"))));
   }
   for (const auto& reason : At(At(status, "cluster"), "reasons"))
-    notes += fmt::format("! {}\n", Cell(reason));
+    note(Cell(reason));
   return Heading(status) + table.Text() + notes;
 }
 

@@ -22,7 +22,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr auto kAskEvery = std::chrono::milliseconds(200);
 // How long a process of --dir may be missing: somebody may be restarting it.
-constexpr auto kMissingFor = std::chrono::seconds(5);
+constexpr auto kMissingFor = std::chrono::seconds(3);
 constexpr int kHttpOk = 200;
 
 struct Goal {

@@ -68,22 +68,22 @@ class ModelVerbsTest : public ::testing::Test {
   }
 
   nlohmann::json Json(const std::string& arguments) {
-    const Output output = RunHearsay(arguments + " -o json");
-    EXPECT_EQ(output.code, 0) << output.error;
-    EXPECT_EQ(output.error, "");
+    const tests::Outcome output = tests::HearsayLine(arguments + " -o json");
+    EXPECT_EQ(output.code, 0) << output.err;
+    EXPECT_EQ(output.err, "");
     return nlohmann::json::parse(output.out);
   }
 
   // One line on stderr, nothing on stdout.
   void ExpectRefused(const std::string& arguments, int code,
                      const ::testing::Matcher<std::string>& message) {
-    const Output output = RunHearsay(arguments);
-    EXPECT_EQ(output.code, code) << output.error;
+    const tests::Outcome output = tests::HearsayLine(arguments);
+    EXPECT_EQ(output.code, code) << output.err;
     EXPECT_EQ(output.out, "");
-    EXPECT_THAT(output.error, message);
+    EXPECT_THAT(output.err, message);
     if (code == 1) {
-      EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1)
-          << output.error;
+      EXPECT_EQ(std::count(output.err.begin(), output.err.end(), '\n'), 1)
+          << output.err;
     }
   }
 
@@ -119,7 +119,7 @@ TEST_F(ModelVerbsTest, EvalOfOneModelHasNoAverage) {
   const std::string arguments =
       "eval --model " + WriteModel("one", 1) + " --data " + Path("shard");
   EXPECT_TRUE(Json(arguments)["average"].is_null());
-  const Output table = RunHearsay(arguments);
+  const tests::Outcome table = tests::HearsayLine(arguments);
   EXPECT_EQ(table.code, 0);
   EXPECT_THAT(table.out, AllOf(HasSubstr("accuracy"), HasSubstr("0.7500"),
                                HasSubstr("250"), Not(HasSubstr("average"))));
@@ -181,7 +181,7 @@ TEST_F(ModelVerbsTest, InspectDescribesAShard) {
   EXPECT_EQ(json["columns"][1]["categories"],
             (std::vector<std::string>{"red", "blue"}));
   EXPECT_EQ(json["label"]["classes"], (std::vector<std::string>{"no", "yes"}));
-  EXPECT_THAT(RunHearsay("inspect " + Path("shard")).out,
+  EXPECT_THAT(tests::HearsayLine("inspect " + Path("shard")).out,
               AllOf(HasSubstr("2 categories: red blue"),
                     HasSubstr("numeric, -1 to 1"), HasSubstr("no, yes")));
 }
@@ -195,7 +195,7 @@ TEST_F(ModelVerbsTest, InspectDescribesACheckpoint) {
   EXPECT_EQ(json["tensors"][0]["name"], "0.weight");
   EXPECT_EQ(json["tensors"][0]["shape"], (std::vector<int>{2, 3}));
   EXPECT_EQ(json["tensors"][0]["norm"], 3.0);
-  EXPECT_THAT(RunHearsay("inspect " + Path("model")).out,
+  EXPECT_THAT(tests::HearsayLine("inspect " + Path("model")).out,
               AllOf(HasSubstr("hearsay.step"), HasSubstr("0.weight")));
 }
 
@@ -214,8 +214,9 @@ TEST_F(ModelVerbsTest, InspectDescribesALedgerByFileOrFolder) {
     ASSERT_EQ(json["records"].size(), 2u);
     EXPECT_EQ(json["records"][1]["kind"], "settle");
   }
-  EXPECT_THAT(RunHearsay("inspect " + (folder_ / "ledger-a").string()).out,
-              AllOf(HasSubstr("reserve"), HasSubstr("a@1700000000")));
+  EXPECT_THAT(
+      tests::HearsayLine("inspect " + (folder_ / "ledger-a").string()).out,
+      AllOf(HasSubstr("reserve"), HasSubstr("a@1700000000")));
 }
 
 TEST_F(ModelVerbsTest, InspectRefusesWhatIsDamagedOrStrange) {
