@@ -9,19 +9,21 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "daemon/config.h"
 #include "daemon/node.h"
+#include "daemon/signals.h"
 #include "model/safetensors.h"
 
 namespace hearsay::daemon {
@@ -79,60 +81,33 @@ void SetUpLog(const Config::Log& log) {
   spdlog::set_formatter(std::move(formatter));
 }
 
-class Signals {
- public:
-  Signals(boost::asio::io_context& io, Node& node,
-          std::function<Config()> reload)
-      : set_(io, SIGINT, SIGTERM, SIGHUP),
-        node_(node),
-        reload_(std::move(reload)) {
-    set_.add(SIGUSR2);
-    Wait();
+void Handle(int signal, Node& node, const std::function<Config()>& reload) {
+  switch (signal) {
+    case SIGHUP:
+      try {
+        node.Reload(reload());
+      } catch (const ConfigError& error) {
+        node.events().Add(Level::kError, "config",
+                          std::string("not reloaded: ") + error.what());
+      }
+      break;
+    case SIGUSR2:
+      node.Drain();
+      break;
+    default:
+      node.Stop();
   }
+}
 
- private:
-  void Wait() {
-    set_.async_wait([this](const boost::system::error_code& error, int signal) {
-      if (error) return;
-      Handle(signal);
-      Wait();
-    });
-  }
-
-  void Handle(int signal) {
-    switch (signal) {
-      case SIGHUP:
-        try {
-          node_.Reload(reload_());
-        } catch (const ConfigError& error) {
-          node_.events().Add(Level::kError, "config",
-                             std::string("not reloaded: ") + error.what());
-        }
-        break;
-      case SIGUSR2:
-        node_.Drain();
-        break;
-      default:
-        if (signal == SIGINT && asked_) std::_Exit(1);
-        asked_ = true;
-        node_.Stop();
-    }
-  }
-
-  boost::asio::signal_set set_;
-  Node& node_;
-  const std::function<Config()> reload_;
-  bool asked_ = false;
-};
-
-int Serve(const std::string& file, const Overrides& overrides) {
-  const Config config = LoadConfig(file, overrides);
+int Serve(const std::string& file, const Overrides& overrides,
+          Signals& signals) {
+  const auto load = [&] { return LoadConfig(file, overrides); };
+  const Config config = load();
   SetUpLog(config.log);
   boost::asio::io_context io(1);
   Node node(io, config);
-  const Signals signals(io, node, [&] { return LoadConfig(file, overrides); });
   node.Start();
-  io.run();
+  signals.Run(io, [&](int signal) { Handle(signal, node, load); });
   if (node.refusal()) throw RefusedError(*node.refusal());
   return kClean;
 }
@@ -144,8 +119,14 @@ int ExitStatusOf(const std::exception& error) {
     return kStateFolder;
   if (dynamic_cast<const model::FileError*>(&error) != nullptr) return kData;
   if (dynamic_cast<const RefusedError*>(&error) != nullptr) return kRefused;
+  // Before the addresses: a kind of system_error too.
+  if (dynamic_cast<const std::filesystem::filesystem_error*>(&error) != nullptr)
+    return kStateFolder;
   if (dynamic_cast<const std::system_error*>(&error) != nullptr)
     return kAddress;
+  // A value that the configuration's reader let through.
+  if (dynamic_cast<const std::invalid_argument*>(&error) != nullptr)
+    return kConfig;
   return kUnexpected;
 }
 
@@ -182,6 +163,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "hearsayd 0.1.0");
   app.footer(daemon::kFooter);
   CLI11_PARSE(app, argc, argv);
+  daemon::Signals signals;
   try {
     const auto overrides = daemon::ParseOverrides(settings);
     if (check || print) {
@@ -189,7 +171,7 @@ int main(int argc, char** argv) {
       if (print) std::fputs(daemon::PrintConfig(config).c_str(), stdout);
       return daemon::kClean;
     }
-    return daemon::Serve(file, overrides);
+    return daemon::Serve(file, overrides, signals);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hearsayd: %s\n", error.what());
     return daemon::ExitStatusOf(error);

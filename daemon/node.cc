@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <cmath>
-#include <fstream>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -36,20 +37,27 @@ std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
   return nullptr;
 }
 
+// A stream would lose the reason, and a full disk is noticed only at the end.
+std::error_code WriteFile(const std::filesystem::path& path,
+                          const std::string& text) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+      std::fopen(path.c_str(), "we"), &std::fclose);
+  if (!file ||
+      std::fwrite(text.data(), 1, text.size(), file.get()) != text.size() ||
+      std::fflush(file.get()) != 0)
+    return {errno, std::generic_category()};
+  return {};
+}
+
 }  // namespace
 
 void PrepareStateFolder(const Config& config) {
   const auto& folder = config.node.state_dir;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  const auto probe = folder / ".writable";
-  if (!error) {
-    std::ofstream(probe) << "x";
-    if (!std::ifstream(probe))
-      error = std::make_error_code(std::errc::permission_denied);
-    std::error_code ignored;
-    std::filesystem::remove(probe, ignored);
-  }
+  if (!error) error = WriteFile(folder / ".writable", "x");
+  std::error_code ignored;
+  std::filesystem::remove(folder / ".writable", ignored);
   if (error)
     throw CheckpointError(
         fmt::format("{}: cannot write to the state folder (node.state_dir): {}",
@@ -163,9 +171,8 @@ void Node::WriteAdminFile() const {
       {"http", admin_->address()},
       {"listen", transport_->address()}};
   const auto aside = path.string() + ".new";
-  std::ofstream(aside) << file.dump(2) << "\n";
-  std::error_code error;
-  std::filesystem::rename(aside, path, error);
+  auto error = WriteFile(aside, file.dump(2) + "\n");
+  if (!error) std::filesystem::rename(aside, path, error);
   if (error)
     throw CheckpointError(fmt::format("{}: cannot write this file: {}",
                                       path.string(), error.message()));

@@ -159,6 +159,7 @@ void ControlPlane::Lose(const std::string& node, const std::string& reason) {
 
 void ControlPlane::OnLaneBroken(const std::string& node,
                                 const std::string& reason) {
+  if (stopped_) return;
   Lose(node, "its data connection failed: " + reason);
 }
 

@@ -55,7 +55,7 @@ class ModelVerbsTest : public ::testing::Test {
 
   // logits = (0, slope * x)
   std::string WriteModel(const std::string& name, float slope,
-                         model::ModelSpec spec = {
+                         const model::ModelSpec& spec = {
                              3, {{2}}, model::Loss::kSoftmaxCrossEntropy}) {
     std::vector<float> weights(model::ParameterCount(spec));
     weights[static_cast<std::size_t>(spec.inputs)] = slope;

@@ -87,6 +87,18 @@ TEST_F(PairTest, BothSidesAskAtTheSameTimeManyTimes) {
             0U);
 }
 
+TEST_F(PairTest, ExchangesStartedAtOnceAreAllAnswered) {
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::future<Result<Message>>> answers;
+    for (std::uint64_t version = 0; version < 4; ++version)
+      answers.push_back(std::async(std::launch::async, [this, version] {
+        return b_.Ask("a", version, /*payload=*/version % 2 == 0);
+      }));
+    for (auto& answer : answers) EXPECT_TRUE(answer.get());
+  }
+  EXPECT_EQ(a_.counters("b").dropped_late, 0U);
+}
+
 TEST_F(PairTest, TellsTheLaneInUse) {
   EXPECT_EQ(b_.member("a")->lane, "tcp");
   EXPECT_EQ(a_.member("b")->lane, "tcp");

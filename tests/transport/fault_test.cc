@@ -15,6 +15,14 @@ using testing::Not;
 
 constexpr std::size_t kBytes = std::size_t{16} << 20;
 
+// A node that soon takes silence for failure.
+Options Impatient(std::size_t array_bytes = 4096) {
+  auto options = TestOptions("a", {}, array_bytes);
+  options.timing.suspect_after = Milliseconds(400);
+  options.timing.failed_after = Milliseconds(900);
+  return options;
+}
+
 std::size_t OpenFiles() {
   const auto files = std::filesystem::directory_iterator("/proc/self/fd");
   return static_cast<std::size_t>(std::distance(begin(files), end(files)));
@@ -60,7 +68,7 @@ TEST(FaultTest, ANodeKilledAndRestartedExchangesAgain) {
 }
 
 TEST(FaultTest, AFrozenPeerIsSuspectedThenFailedAndComesBack) {
-  Node a(TestOptions("a", {}, kBytes));
+  Node a(Impatient(kBytes));
   PeerProcess b("b", kBytes, {a.address()});
   ASSERT_TRUE(a.Sees("b", MemberState::kAlive));
   const auto incarnation = a.member("b")->incarnation;
@@ -83,7 +91,9 @@ TEST(FaultTest, AFrozenPeerIsSuspectedThenFailedAndComesBack) {
 }
 
 TEST(FaultTest, AShortPauseOfAPeerIsForgiven) {
-  Node a(TestOptions("a"));
+  auto options = Impatient();
+  options.timing.failed_after = Milliseconds(10000);
+  Node a(options);
   PeerProcess b("b", 4096, {a.address()});
   ASSERT_TRUE(a.Sees("b", MemberState::kAlive));
   b.Signal(SIGSTOP);

@@ -39,8 +39,10 @@ inline Options TestOptions(const std::string& node,
   options.peers = std::move(peers);
   options.array_bytes = array_bytes;
   options.timing.heartbeat = Milliseconds(50);
-  options.timing.suspect_after = Milliseconds(600);
-  options.timing.failed_after = Milliseconds(1200);
+  // Long: many tests at once on a small machine are no failure.
+  options.timing.suspect_after = Milliseconds(5000);
+  options.timing.failed_after = Milliseconds(10000);
+  options.timing.handshake = Milliseconds(5000);
   options.timing.retry_min = Milliseconds(20);
   options.timing.retry_max = Milliseconds(200);
   return options;
