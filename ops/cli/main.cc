@@ -9,7 +9,7 @@ namespace {
 constexpr const char* kFooter =
     "Start here:  hearsay synth pums --rows 40000 --out people.csv\n"
     "             hearsay prep --schema ops/schemas/pums-employed.toml "
-    "people.csv --out shards --shards 4\n"
+    "people.csv --out shards --shards 4 --eval-fraction 0.1\n"
     "             hearsay up --nodes 4 --data shards --dir run --wait\n"
     "             hearsay status --dir run --cluster --watch\n"
     "Each verb has its own --help. Exit codes: 0 ok, 1 error, 2 usage, "

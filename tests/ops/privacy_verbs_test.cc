@@ -11,12 +11,15 @@
 namespace hearsay::ops {
 namespace {
 
+using tests::HearsayLine;
+using tests::Outcome;
+
 constexpr const char* kKnown =
     "epsilon --q 0.01 --sigma 1 --steps 1000 --delta 1e-5";
 
 // Oracle: quadrature in 50 digits, as in tests/dp/rdp_test.cc.
 TEST(EpsilonVerbTest, PrintsTheEpsilonRoundedUp) {
-  const tests::Outcome found = tests::HearsayLine(kKnown);
+  const Outcome found = HearsayLine(kKnown);
   EXPECT_EQ(found.code, 0);
   EXPECT_EQ(found.err, "");
   EXPECT_TRUE(found.out.starts_with("epsilon           2.101366\n"))
@@ -26,8 +29,7 @@ TEST(EpsilonVerbTest, PrintsTheEpsilonRoundedUp) {
 }
 
 TEST(EpsilonVerbTest, AnswersInJson) {
-  const tests::Outcome found =
-      tests::HearsayLine(std::string(kKnown) + " -o json");
+  const Outcome found = HearsayLine(std::string(kKnown) + " -o json");
   EXPECT_EQ(found.code, 0);
   const auto json = nlohmann::json::parse(found.out);
   EXPECT_EQ(json.at("schema"), 1);
@@ -42,17 +44,16 @@ TEST(EpsilonVerbTest, AnswersInJson) {
 
 TEST(EpsilonVerbTest, PromisesNothingWithoutNoise) {
   const std::string none = "epsilon --q 0.01 --sigma 0 --steps 1 --delta 1e-5";
-  const tests::Outcome table = tests::HearsayLine(none);
+  const Outcome table = HearsayLine(none);
   EXPECT_EQ(table.code, 0);
   EXPECT_NE(table.out.find("nothing is promised"), std::string::npos);
-  const auto json =
-      nlohmann::json::parse(tests::HearsayLine(none + " -o json").out);
+  const auto json = nlohmann::json::parse(HearsayLine(none + " -o json").out);
   EXPECT_TRUE(json.at("epsilon").is_null());
   EXPECT_EQ(json.at("private"), false);
 }
 
 TEST(CalibrateVerbTest, FindsNoiseThatKeepsTheBudget) {
-  const tests::Outcome found = tests::HearsayLine(
+  const Outcome found = HearsayLine(
       "calibrate --q 0.04 --steps 2000 --delta 1e-5 --epsilon 8 --output json");
   EXPECT_EQ(found.code, 0);
   const auto json = nlohmann::json::parse(found.out);
@@ -61,7 +62,7 @@ TEST(CalibrateVerbTest, FindsNoiseThatKeepsTheBudget) {
   EXPECT_LE(json.at("epsilon").get<double>(), 8);
   EXPECT_GT(json.at("epsilon").get<double>(), 7.995);
   // And what it says is what the other verb says of it.
-  const tests::Outcome back = tests::HearsayLine(
+  const Outcome back = HearsayLine(
       "epsilon --q 0.04 --steps 2000 --delta 1e-5 -o json --sigma " +
       json.at("noise_multiplier").dump());
   EXPECT_EQ(nlohmann::json::parse(back.out).at("epsilon"), json.at("epsilon"));
@@ -94,7 +95,7 @@ TEST(PrivacyVerbsTest, RefuseBadValuesInOneClearLineAndExitTwo) {
        "1e-9",
        "fewer steps or a larger epsilon"}};
   for (const auto& [arguments, why] : bad) {
-    const tests::Outcome found = tests::HearsayLine(arguments);
+    const Outcome found = HearsayLine(arguments);
     EXPECT_EQ(found.code, 2) << arguments;
     EXPECT_EQ(found.out, "") << arguments;
     EXPECT_NE(found.err.find(why), std::string::npos) << found.err;
@@ -109,7 +110,7 @@ TEST(PrivacyVerbsTest, ExitTwoWithoutWhatTheyNeed) {
         "calibrate --q .1 --steps 9 --delta 1e-5",
         "epsilon --q x --sigma 1 --steps 9 --delta 1e-5",
         "epsilon --q .1 --sigma 1 --steps 9 --delta 1e-5 --frobnicate"}) {
-    const tests::Outcome found = tests::HearsayLine(arguments);
+    const Outcome found = HearsayLine(arguments);
     EXPECT_EQ(found.code, 2) << arguments;
     EXPECT_NE(found.err, "") << arguments;
   }
@@ -117,8 +118,7 @@ TEST(PrivacyVerbsTest, ExitTwoWithoutWhatTheyNeed) {
 
 TEST(PrivacyVerbsTest, TeachInTheirHelp) {
   for (const char* verb : {"epsilon", "calibrate"}) {
-    const tests::Outcome found =
-        tests::HearsayLine(std::string(verb) + " --help");
+    const Outcome found = HearsayLine(std::string(verb) + " --help");
     EXPECT_EQ(found.code, 0);
     EXPECT_NE(found.out.find("Example"), std::string::npos);
     EXPECT_NE(found.out.find("remove"), std::string::npos);
