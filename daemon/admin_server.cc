@@ -1,9 +1,5 @@
 #include "daemon/admin_server.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -14,13 +10,13 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/url.hpp>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
+
+#include "daemon/admin_listen.h"
 
 namespace hearsay::daemon {
 namespace {
@@ -35,33 +31,6 @@ using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 
 constexpr auto kLastWord = std::chrono::seconds(1);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-
-std::system_error SystemError(int code, const std::string& what) {
-  return {code, std::generic_category(), what};
-}
-
-tcp::endpoint ParseListen(const std::string& listen) {
-  const auto wrong = [&](const char* why) {
-    return std::invalid_argument("admin.listen \"" + listen + "\": " + why +
-                                 "; say IP:PORT, such as 127.0.0.1:0");
-  };
-  const std::size_t colon = listen.rfind(':');
-  if (colon == std::string::npos) throw wrong("has no port");
-  std::string host = listen.substr(0, colon);
-  if (host == "localhost") host = "127.0.0.1";
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-    host = host.substr(1, host.size() - 2);
-  boost::system::error_code failed;
-  const auto address = asio::ip::make_address(host, failed);
-  if (failed) throw wrong("the host is not an IP address");
-  std::uint16_t port = 0;
-  const char* end = listen.data() + listen.size();
-  const auto [rest, error] =
-      std::from_chars(listen.data() + colon + 1, end, port);
-  if (error != std::errc() || rest != end)
-    throw wrong("the port is not a number up to 65535");
-  return {address, port};
-}
 
 std::string Lower(std::string text) {
   for (char& c : text)
@@ -108,13 +77,7 @@ struct AdminServer::State : std::enable_shared_from_this<State> {
         tcp_door(context),
         local_door(context),
         last_word(context) {}
-  ~State() {
-    if (lock >= 0) close(lock);
-  }
-
   void ListenTcp();
-  void ListenLocal();
-  void LockSocketPath();
   template <class Protocol>
   void Accept(Door<Protocol>& door);
   template <class Protocol>
@@ -130,7 +93,7 @@ struct AdminServer::State : std::enable_shared_from_this<State> {
   Door<Local> local_door;
   std::string address;
   std::string listen_host;
-  int lock = -1;  // on unix_socket + ".lock", as long as the process lives
+  SocketLock lock;
   std::set<Session*> sessions;
   asio::steady_timer last_word;  // after Stop, as long as sessions are left
   bool stopped = false;
@@ -268,65 +231,12 @@ class AdminServer::State::Session
 };
 
 void AdminServer::State::ListenTcp() {
-  const tcp::endpoint endpoint = ParseListen(options.listen);
-  auto& acceptor = tcp_door.acceptor;
-  try {
-    acceptor.open(endpoint.protocol());
-    // So that a restart is not kept out by its predecessor's TIME_WAIT.
-    acceptor.set_option(tcp::acceptor::reuse_address(true));
-    acceptor.bind(endpoint);
-    acceptor.listen();
-  } catch (const boost::system::system_error& error) {
-    throw SystemError(
-        error.code().value(),
-        "cannot serve the admin API on " + options.listen + " (admin.listen)");
-  }
-  const auto bound = acceptor.local_endpoint();
+  ListenOnTcp(tcp_door.acceptor, options.listen);
+  const auto bound = tcp_door.acceptor.local_endpoint();
   listen_host = bound.address().to_string();
   const std::string port = ":" + std::to_string(bound.port());
   address =
       (bound.address().is_v6() ? "[" + listen_host + "]" : listen_host) + port;
-}
-
-// A lock tells a dead owner's socket from a live one's without a race between
-// two daemons that start at once; the kernel drops it with its process.
-void AdminServer::State::LockSocketPath() {
-  const std::string path = options.unix_socket.string() + ".lock";
-  lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock < 0) throw SystemError(errno, "cannot open " + path);
-  if (flock(lock, LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) throw SystemError(errno, "cannot lock " + path);
-  throw SystemError(EADDRINUSE,
-                    "another hearsayd serves " + options.unix_socket.string());
-}
-
-void AdminServer::State::ListenLocal() {
-  const std::string path = options.unix_socket.string();
-  constexpr std::size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
-  if (path.size() > kLongest)
-    throw std::invalid_argument(path + ": a unix socket's path has at most " +
-                                std::to_string(kLongest) + " bytes, this one " +
-                                std::to_string(path.size()) +
-                                "; choose a shorter node.state_dir");
-  LockSocketPath();
-  std::error_code ignored;
-  const auto status = std::filesystem::symlink_status(path, ignored);
-  if (std::filesystem::is_socket(status))
-    std::filesystem::remove(path, ignored);  // if it stays, bind says so
-  else if (std::filesystem::exists(status))
-    throw SystemError(EEXIST, path + " is not a socket; move it away");
-  auto& acceptor = local_door.acceptor;
-  try {
-    const Local::endpoint endpoint(path);
-    acceptor.open(endpoint.protocol());
-    acceptor.bind(endpoint);
-    // Before listen(), so nobody can connect under the umask's mode.
-    if (chmod(path.c_str(), 0600) != 0)
-      throw SystemError(errno, "cannot protect " + path);
-    acceptor.listen();
-  } catch (const boost::system::system_error& error) {
-    throw SystemError(error.code().value(), "cannot serve " + path);
-  }
 }
 
 template <class Protocol>
@@ -403,7 +313,9 @@ AdminServer::AdminServer(asio::io_context& io, const AdminOptions& options,
                          AdminHandler handler)
     : state_(std::make_shared<State>(io, options, std::move(handler))) {
   if (!options.listen.empty()) state_->ListenTcp();
-  if (!options.unix_socket.empty()) state_->ListenLocal();
+  if (!options.unix_socket.empty())
+    state_->lock =
+        ListenOnUnix(state_->local_door.acceptor, options.unix_socket);
   if (!options.listen.empty()) state_->Accept(state_->tcp_door);
   if (!options.unix_socket.empty()) state_->Accept(state_->local_door);
 }

@@ -217,8 +217,8 @@ LocalCluster MakeCluster(const UpOptions& options, const fs::path& dir) {
                                    shards.empty() ? std::nullopt
                                                   : std::optional(shards[at])));
     CheckConfig(file, config);
-    cluster.nodes.push_back({place.name, 0, file, place.folder / "state",
-                             socket(i)});
+    cluster.nodes.push_back(
+        {place.name, 0, file, place.folder / "state", socket(i)});
   }
   WriteLocalCluster(dir, cluster);
   folder.Keep();
@@ -325,6 +325,12 @@ void Up(const UpOptions& options) {
   const fs::path daemon = FindDaemon();
   LocalCluster cluster = FindCluster(options, dir);
   std::vector<LocalNode> started;
+  // Ctrl-C must not fall between starting a daemon and noting its pid.
+  sigset_t endings;
+  sigemptyset(&endings);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    sigaddset(&endings, signal);
+  sigprocmask(SIG_BLOCK, &endings, nullptr);
   for (auto& node : cluster.nodes) {
     if (IsRunning(node)) continue;
     node.pid = StartDaemon(daemon, node);
@@ -334,8 +340,8 @@ void Up(const UpOptions& options) {
     throw Exit(kError, fmt::format("{}: all its nodes are running already; "
                                    "`hearsay down --dir {}` stops them",
                                    options.dir, options.dir));
-  // Before any waiting, so that `down` finds them whatever happens next.
   WriteLocalCluster(dir, cluster);
+  sigprocmask(SIG_UNBLOCK, &endings, nullptr);
   Starting starting(started);
   starting.Until("/livez", "started", kStartPatience);
   if (options.wait) starting.Until("/readyz", "ready", std::nullopt);
