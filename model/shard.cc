@@ -104,6 +104,19 @@ void CheckSchema(const std::filesystem::path& path,
     Fail(path, "a label of one class teaches nothing");
 }
 
+void CheckLabels(const std::filesystem::path& path,
+                 std::span<const float> labels, std::size_t count) {
+  const auto classes = static_cast<float>(count);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const float label = labels[i];
+    const bool is_class =
+        label >= 0 && label < classes && label == std::floor(label);
+    if (!std::isfinite(label) || (count > 0 && !is_class))
+      Fail(path, "row " + std::to_string(i) + ": the label is not " +
+                     (count > 0 ? "a class index" : "finite"));
+  }
+}
+
 // Sizes fit each other, and everything that training relies on holds.
 void CheckRows(const std::filesystem::path& path, const ShardContents& rows) {
   const std::size_t count = rows.labels.size();
@@ -130,15 +143,7 @@ void CheckRows(const std::filesystem::path& path, const ShardContents& rows) {
       Fail(path, "row " + std::to_string(i / numeric.size()) +
                      ": the value of column " +
                      numeric[i % numeric.size()]->name + " is not finite");
-  const auto classes = static_cast<float>(rows.label.classes.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    const float label = rows.labels[i];
-    if (!std::isfinite(label) ||
-        (classes > 0 &&
-         (label < 0 || label >= classes || label != std::floor(label))))
-      Fail(path, "row " + std::to_string(i) + ": the label is not " +
-                     (classes > 0 ? "a class index" : "finite"));
-  }
+  CheckLabels(path, rows.labels, rows.label.classes.size());
 }
 
 const std::string& Required(const SafetensorsFile& file, const char* key) {

@@ -22,6 +22,7 @@ Assembly::Assembly(const ChunkHeader& first, std::size_t chunk_bytes,
       chunk_bytes_(chunk_bytes),
       payload_(std::move(payload)),
       claimed_(Pieces(first.total, chunk_bytes)),
+      unclaimed_(claimed_.size()),
       missing_(claimed_.size()) {
   assert(total_ == (payload_ ? payload_->size() : 0));
 }
@@ -39,6 +40,7 @@ std::optional<std::span<std::byte>> Assembly::Claim(const ChunkHeader& piece) {
   assert(index < claimed_.size());
   if (claimed_[index]) return std::nullopt;
   claimed_[index] = true;
+  --unclaimed_;
   return Place(piece);
 }
 

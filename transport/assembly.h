@@ -31,6 +31,8 @@ class Assembly {
   // case they count. Requires: Claim(piece) gave a place, once.
   bool Verify(const ChunkHeader& piece);
 
+  // Every place is handed out: what is missing is on its way.
+  bool claimed() const { return unclaimed_ == 0; }
   bool complete() const { return missing_ == 0; }
   std::uint64_t exchange() const { return exchange_; }
   std::uint64_t version() const { return version_; }
@@ -45,6 +47,7 @@ class Assembly {
   const std::size_t chunk_bytes_;
   Buffer payload_;
   std::vector<bool> claimed_;
+  std::size_t unclaimed_;
   std::size_t missing_;
 };
 

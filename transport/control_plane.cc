@@ -4,8 +4,6 @@
 #include <random>
 #include <utility>
 
-#include "transport/handshake.h"
-
 namespace hearsay::transport {
 namespace {
 
@@ -16,7 +14,6 @@ using boost::system::error_code;
 // Strangers that have not said who they are, and dials on the way.
 constexpr std::size_t kMaxHandshakes = 64;
 constexpr std::size_t kMaxDialling = 32;
-constexpr std::size_t kMaxTold = 64;
 constexpr Milliseconds kTickMin{5};
 constexpr Milliseconds kTickMax{50};
 // A member that left is not dialled again on the word of one who has not
@@ -26,19 +23,6 @@ constexpr Milliseconds kLeftMemory{10000};
 std::uint64_t RandomBits() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
-}
-
-RefusalKind PublicKind(Refuse::Kind kind) {
-  switch (kind) {
-    case Refuse::Kind::kCluster:
-      return RefusalKind::kCluster;
-    case Refuse::Kind::kModel:
-      return RefusalKind::kModel;
-    case Refuse::Kind::kDuplicateName:
-      return RefusalKind::kDuplicateName;
-    default:
-      return RefusalKind::kProtocol;
-  }
 }
 
 }  // namespace
@@ -158,15 +142,16 @@ void ControlPlane::Learn(const Heartbeat& heartbeat) {
 }
 
 void ControlPlane::Lose(const std::string& node, const std::string& reason) {
-  const auto found = sessions_.find(node);
-  if (found == sessions_.end()) return;
-  const auto session = found->second;
-  sessions_.erase(found);
-  all_.erase(session);
-  session->Abandon();
-  tokens_.erase(node);
   const auto now = Clock::now();
-  if (!session->dialled().empty()) targets_.OnConnected(session->dialled());
+  const auto found = sessions_.find(node);
+  if (found != sessions_.end()) {
+    const auto session = found->second;
+    sessions_.erase(found);
+    all_.erase(session);
+    session->Abandon();
+    targets_.OnConnected(session->dialled());
+  }
+  tokens_.erase(node);
   targets_.OnLost(node, now);
   lanes_.Close(node, reason);
   members_.OnFailed(node, reason, now);
@@ -174,6 +159,7 @@ void ControlPlane::Lose(const std::string& node, const std::string& reason) {
 
 void ControlPlane::OnLaneBroken(const std::string& node,
                                 const std::string& reason) {
+  if (stopped_) return;
   Lose(node, "its data connection failed: " + reason);
 }
 
@@ -196,13 +182,6 @@ bool ControlPlane::IsPreferred(const Session& session,
   return session.attempt() > over.attempt();
 }
 
-bool ControlPlane::IsDuplicate(const Hello& theirs) const {
-  const auto found = sessions_.find(theirs.node);
-  return found != sessions_.end() &&
-         found->second->theirs().incarnation != theirs.incarnation &&
-         members_.IsFresh(theirs.node, Clock::now());
-}
-
 Hello ControlPlane::HelloNow() const {
   const auto age =
       std::chrono::duration_cast<Milliseconds>(Clock::now() - started_);
@@ -221,79 +200,6 @@ Hello ControlPlane::HelloNow() const {
 Hello ControlPlane::OurHello() {
   ++attempts_;
   return HelloNow();
-}
-
-Refuse ControlPlane::MakeRefuse(Refuse::Kind kind, const Hello& theirs) {
-  Refuse refuse{
-      .kind = kind, .hello = HelloNow(), .other_address = {}, .newcomer = true};
-  if (kind != Refuse::Kind::kDuplicateName) return refuse;
-  if (theirs.node == options_.node) {
-    refuse.other_address = listener_->advertised();
-    refuse.newcomer = theirs.age_ms <= refuse.hello.age_ms;
-  } else {
-    refuse.other_address = members_.Find(theirs.node)->address;
-  }
-  return refuse;
-}
-
-std::optional<Refuse> ControlPlane::Examine(Session& session,
-                                            const Hello& theirs) {
-  const std::string& dialled = session.dialled();
-  if (!dialled.empty()) targets_.OnIdentified(dialled, theirs.node);
-  auto kind = Judge(HelloNow(), theirs);
-  if (!kind && IsDuplicate(theirs)) kind = Refuse::Kind::kDuplicateName;
-  if (!kind) return std::nullopt;
-  const Refuse refuse = MakeRefuse(*kind, theirs);
-  if (*kind == Refuse::Kind::kSelf) return refuse;
-  const std::string text =
-      RefusingText(*kind, refuse.hello, theirs, refuse.other_address);
-  NoteRefusal(theirs, dialled, *kind, text);
-  if (!refuse.newcomer) TellOwner(*kind, text);
-  return refuse;
-}
-
-void ControlPlane::NoteRefusal(const Hello& theirs, const std::string& dialled,
-                               Refuse::Kind kind, const std::string& text) {
-  const auto now = Clock::now();
-  if (!dialled.empty()) targets_.OnRefused(dialled, text, now);
-  const bool same_member = kind == Refuse::Kind::kModel;
-  members_.OnRefused(theirs.node, theirs.address, text, same_member, now);
-}
-
-void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
-  if (told_.size() >= kMaxTold) told_.clear();
-  if (told_.insert(text).second && callbacks_.on_refused)
-    callbacks_.on_refused(text, PublicKind(kind));
-}
-
-void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
-  if (refuse.kind == Refuse::Kind::kSuperseded) return KeepTheOther(session);
-  if (refuse.kind == Refuse::Kind::kSelf) {
-    own_addresses_.insert(session.dialled());
-    targets_.Forget(session.dialled());
-    return;
-  }
-  const std::string text =
-      RefusedText(refuse.kind, HelloNow(), refuse.hello, refuse.other_address);
-  NoteRefusal(refuse.hello, session.dialled(), refuse.kind, text);
-  if (refuse.kind != Refuse::Kind::kDuplicateName || refuse.newcomer)
-    TellOwner(refuse.kind, text);
-}
-
-// The other end has established the connection that both prefer, and says so on
-// the one it lets go of. Its heartbeat on the better one may still be on its
-// way: without this the member would be lost until then, and the ring repaired.
-void ControlPlane::KeepTheOther(const Session& session) {
-  const Hello& theirs = session.theirs();
-  const auto found = sessions_.find(theirs.node);
-  if (found == sessions_.end() || found->second.get() != &session) return;
-  const auto other =
-      std::find_if(all_.begin(), all_.end(), [&](const auto& one) {
-        return one.get() != &session && one->knows_peer() &&
-               one->theirs().node == theirs.node &&
-               one->theirs().incarnation == theirs.incarnation;
-      });
-  if (other != all_.end()) std::shared_ptr<Session>(*other)->Establish();
 }
 
 Grant ControlPlane::GrantTo(const Hello& theirs) {
@@ -333,19 +239,19 @@ void ControlPlane::OnEstablished(Session& session) {
   if (same && !IsPreferred(session, *other)) {
     session.Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
     all_.erase(self);
-    if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+    targets_.OnConnected(session.dialled());
     return;
   }
   other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
   all_.erase(other);
-  if (!other->dialled().empty()) targets_.OnConnected(other->dialled());
+  targets_.OnConnected(other->dialled());
   Install(session);
 }
 
 void ControlPlane::Install(Session& session) {
   const Hello& theirs = session.theirs();
   sessions_[theirs.node] = session.shared_from_this();
-  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnConnected(session.dialled());
   targets_.OnMoved(theirs.node, theirs.address);
   targets_.AddLearned(theirs.address, theirs.node);
   const std::string lane = lanes_.Open(theirs.node, session.given().data_token,
@@ -373,7 +279,7 @@ void ControlPlane::OnLeave(Session& session) {
   sessions_.erase(found);
   tokens_.erase(node);
   const auto now = Clock::now();
-  if (!session.dialled().empty()) targets_.OnConnected(session.dialled());
+  targets_.OnConnected(session.dialled());
   targets_.OnLeft(node, now);
   lanes_.Close(node, "it has left");
   members_.OnLeft(node, now);

@@ -69,7 +69,6 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void NoteRefusal(const Hello& theirs, const std::string& dialled,
                    Refuse::Kind kind, const std::string& text);
   void TellOwner(Refuse::Kind kind, const std::string& text);
-  void KeepTheOther(const Session& session);
   void Install(Session& session);
   Hello HelloNow() const;
 

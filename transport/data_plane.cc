@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <chrono>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
@@ -19,39 +17,6 @@ constexpr Milliseconds kShutdownLimit{1000};
 
 }  // namespace
 
-struct DataPlane::Incoming {
-  Incoming(const ChunkHeader& first, std::size_t chunk_bytes, Buffer payload)
-      : assembly(first, chunk_bytes, std::move(payload)), kind(first.kind) {}
-  Assembly assembly;
-  ChunkKind kind;
-  Clock::time_point expires;
-  bool broken = false;  // a piece was bad
-};
-
-struct DataPlane::Lane {
-  std::string node;
-  std::uint64_t token = 0;      // in what it sends to us
-  Grant grant;                  // for what we send to it
-  std::size_t chunk_bytes = 0;  // that it cuts with
-  UcxWorker::EndpointId endpoint = 0;
-  std::shared_ptr<SendQueue> queue;
-  std::shared_ptr<Incoming> request;  // being put together
-  std::uint64_t last_request = 0;
-  LinkCounters* counters = nullptr;
-  bool closed = false;
-};
-
-struct DataPlane::Pending {
-  Pending(asio::io_context& io, std::shared_ptr<Lane> to, Done callback)
-      : lane(std::move(to)), done(std::move(callback)), timer(io) {}
-  std::shared_ptr<Lane> lane;
-  Done done;
-  asio::steady_timer timer;
-  Clock::time_point expires;
-  std::shared_ptr<Incoming> answer;
-  std::weak_ptr<Outgoing> request;  // while it is being sent
-};
-
 DataPlane::DataPlane(asio::io_context& io, const Options& options,
                      const std::string& network_interface,
                      std::shared_ptr<BufferPool> pool, Events events)
@@ -59,7 +24,6 @@ DataPlane::DataPlane(asio::io_context& io, const Options& options,
       options_(options),
       pool_(std::move(pool)),
       events_(std::move(events)),
-      next_exchange_(1),
       sweeper_(io),
       worker_(std::make_unique<UcxWorker>(
           io, network_interface,
@@ -80,7 +44,6 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
       return worker_->lane(lane.endpoint);
     Close(node, "it has begun a new connection");
   }
-  const auto lane = std::make_shared<Lane>();
   const auto endpoint = worker_->Connect(
       grant.worker_address,
       [weak = weak_from_this(), node, token](const std::string& reason) {
@@ -96,25 +59,25 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
     });
     return {};
   }
-  lane->node = node;
-  lane->token = token;
-  lane->grant = grant;
-  lane->chunk_bytes = chunk_bytes;
-  lane->endpoint = *endpoint;
-  lane->counters = &counters_[node];
-  lane->queue =
-      std::make_shared<SendQueue>(*worker_, *endpoint, grant.data_token,
-                                  options_.chunk_bytes, *lane->counters);
+  LinkCounters& counters = counters_[node];
+  const auto lane =
+      std::make_shared<Lane>(Lane{.node = node,
+                                  .token = token,
+                                  .grant = grant,
+                                  .chunk_bytes = chunk_bytes,
+                                  .endpoint = *endpoint,
+                                  .queue = std::make_shared<SendQueue>(
+                                      *worker_, *endpoint, grant.data_token,
+                                      options_.chunk_bytes, counters),
+                                  .request = nullptr,
+                                  .counters = &counters});
   lanes_[node] = lane;
   by_token_[token] = lane;
   return worker_->lane(*endpoint);
 }
 
 void DataPlane::Close(const std::string& node, const std::string& reason) {
-  FailAll(node, {ErrorCode::kPeerGone, node + ": " + reason});
-}
-
-void DataPlane::FailAll(const std::string& node, const Error& error) {
+  const Error error{ErrorCode::kPeerGone, node + ": " + reason};
   const auto found = lanes_.find(node);
   if (found == lanes_.end()) return;
   const auto lane = found->second;
@@ -184,7 +147,7 @@ void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
   const auto pending = std::move(found->second);
   pending_.erase(found);
   pending->timer.cancel();
-  pending->answer.reset();
+  if (pending->answer) pending->answer->dropped = true;
   if (const auto request = pending->request.lock()) request->Cancel();
   if (pending->done) pending->done(std::move(result));
 }
@@ -204,6 +167,7 @@ void DataPlane::Send(const std::shared_ptr<Lane>& lane,
 
 std::optional<UcxWorker::Receive> DataPlane::OnChunk(
     std::span<const std::byte> bytes, std::size_t received) {
+  if (closed_) return std::nullopt;
   const auto header = DecodeChunk(bytes);
   if (!header) {
     ++counters_[""].dropped_checksum;
@@ -234,7 +198,10 @@ std::optional<UcxWorker::Receive> DataPlane::OnRequestChunk(
   }
   if (header.exchange > lane->last_request) {
     lane->last_request = header.exchange;
-    lane->request.reset();  // Its asker has given it up.
+    // Unless all of it is here or on its way, its asker has given it up.
+    if (lane->request && !lane->request->assembly.claimed())
+      lane->request->dropped = true;
+    lane->request.reset();
     Buffer payload;
     if (header.total > 0 && !(payload = pool_->Take())) {
       ++lane->counters->dropped_full;
@@ -273,7 +240,7 @@ std::optional<UcxWorker::Receive> DataPlane::Place(
     const std::shared_ptr<Lane>& lane, const std::shared_ptr<Incoming>& into,
     const ChunkHeader& header) {
   const auto place = into->assembly.Claim(header);
-  if (!place || into->broken) {
+  if (!place || into->dropped) {
     ++lane->counters->dropped_late;
     return std::nullopt;
   }
@@ -289,22 +256,17 @@ std::optional<UcxWorker::Receive> DataPlane::Place(
 void DataPlane::OnPlaced(const std::shared_ptr<Lane>& lane,
                          const std::shared_ptr<Incoming>& into,
                          const ChunkHeader& header, bool arrived) {
-  if (lane->closed || into->broken) return;
-  const bool request = into->kind == ChunkKind::kRequest;
-  const auto found = request ? pending_.end() : pending_.find(header.exchange);
-  const bool wanted =
-      request ? lane->request == into
-              : found != pending_.end() && found->second->answer == into;
-  if (!wanted) {
+  if (lane->closed) return;
+  if (into->dropped) {
     ++lane->counters->dropped_late;
     return;
   }
+  const bool request = into->kind == ChunkKind::kRequest;
   if (!arrived || !into->assembly.Verify(header)) {
     ++lane->counters->dropped_checksum;
-    into->broken = true;
-    if (request)
-      lane->request.reset();
-    else
+    into->dropped = true;
+    if (lane->request == into) lane->request.reset();
+    if (!request)
       Finish(header.exchange,
              Error{ErrorCode::kMalformed,
                    lane->node + ": its answer arrived damaged"});
@@ -319,7 +281,7 @@ void DataPlane::OnPlaced(const std::shared_ptr<Lane>& lane,
 
 void DataPlane::OnRequestWhole(const std::shared_ptr<Lane>& lane,
                                const std::shared_ptr<Incoming>& request) {
-  lane->request.reset();
+  if (lane->request == request) lane->request.reset();
   ++lane->counters->requests_in;
   if (!events_.on_request) return;
   const auto answered = std::make_shared<bool>(false);
@@ -373,21 +335,28 @@ void DataPlane::Sweep() {
     bool again = false;
     for (const auto& [node, lane] : self->lanes_) {
       if (!lane->request) continue;
-      if (lane->request->expires <= now)
-        lane->request.reset();
-      else
-        again = true;
+      again = again || lane->request->expires > now;
+      if (lane->request->expires > now) continue;
+      lane->request->dropped = true;
+      lane->request.reset();
     }
     if (again) self->Sweep();
   });
 }
 
-void DataPlane::Shutdown(std::function<void()> done) {
+void DataPlane::Stop() {
   closed_ = true;
   sweeper_.cancel();
-  while (!lanes_.empty())
-    FailAll(lanes_.begin()->first,
-            {ErrorCode::kClosed, "this node is leaving"});
+  const Error error{ErrorCode::kClosed, "this node is leaving"};
+  for (const auto& [node, lane] : lanes_) {
+    lane->queue->Close(error);
+    lane->request.reset();
+  }
+  while (!pending_.empty()) Finish(pending_.begin()->first, error);
+}
+
+void DataPlane::Shutdown(std::function<void()> done) {
+  while (!lanes_.empty()) Close(lanes_.begin()->first, "this node is leaving");
   worker_->WhenIdle(kShutdownLimit,
                     [weak = weak_from_this(), done = std::move(done)] {
                       // What UCX has not let go of, its end takes from it.

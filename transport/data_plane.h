@@ -13,9 +13,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "transport/assembly.h"
 #include "transport/data_lanes.h"
-#include "transport/send_queue.h"
+#include "transport/lane.h"
 #include "transport/transport.h"
 #include "transport/ucx_worker.h"
 
@@ -49,16 +48,16 @@ class DataPlane final : public DataLanes,
 
   void Exchange(const std::string& to, Message request, Milliseconds deadline,
                 std::function<void(Result<Message>)> done);
-  // Closes every lane, with kClosed, and stops UCX. `done`: no buffer is
-  // referred to any more. Bounded.
+  // Ends every exchange with kClosed and takes no other, but leaves the lanes
+  // as they are: a member that sees its lane break thinks of failure.
+  void Stop();
+  // Closes every lane and ends UCX. `done`: no buffer is referred to any more.
+  // Bounded. Requires: Stop.
   void Shutdown(std::function<void()> done);
 
   LinkCounters counters(const std::string& node) const;
 
  private:
-  struct Incoming;
-  struct Lane;
-  struct Pending;
   using Done = std::function<void(Result<Message>)>;
 
   std::optional<UcxWorker::Receive> OnChunk(std::span<const std::byte> bytes,
@@ -81,7 +80,6 @@ class DataPlane final : public DataLanes,
   void Send(const std::shared_ptr<Lane>& lane,
             std::shared_ptr<Outgoing> message);
   void Finish(std::uint64_t exchange, Result<Message> result);
-  void FailAll(const std::string& node, const Error& error);
   // Incoming buffers of requests whose asker has given up.
   void Sweep();
   void CheckPayload(const Message& message) const;
@@ -94,7 +92,7 @@ class DataPlane final : public DataLanes,
   std::unordered_map<std::uint64_t, std::shared_ptr<Lane>> by_token_;
   std::map<std::uint64_t, std::unique_ptr<Pending>> pending_;  // By exchange.
   mutable std::map<std::string, LinkCounters> counters_;
-  std::uint64_t next_exchange_;
+  std::uint64_t next_exchange_ = 1;
   boost::asio::steady_timer sweeper_;
   bool closed_ = false;
   std::unique_ptr<UcxWorker> worker_;  // Last: its end may call the above.

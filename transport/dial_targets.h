@@ -41,6 +41,7 @@ class DialTargets {
   void OnDialling(const std::string& address);
   // A handshake told who is there.
   void OnIdentified(const std::string& address, const std::string& node);
+  // Ignored if not a target, such as the "" of a session that was accepted.
   void OnConnected(const std::string& address);
   void OnFailed(const std::string& address, const std::string& error,
                 Clock::time_point now);

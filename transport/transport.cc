@@ -56,12 +56,10 @@ class TransportOverUcx final : public Transport {
   void Start() override { control_->Start(data_->worker_address()); }
 
   void Leave(std::function<void()> done) override {
-    // Both planes: the goodbyes are heard, and no buffer is referred to.
-    const std::shared_ptr<void> both(nullptr, [done = std::move(done)](void*) {
-      if (done) done();
+    data_->Stop();
+    control_->Leave([weak = std::weak_ptr(data_), done = std::move(done)] {
+      if (const auto data = weak.lock()) data->Shutdown(done ? done : [] {});
     });
-    control_->Leave([both] {});
-    data_->Shutdown([both] {});
   }
 
   void SetReport(std::string report) override {

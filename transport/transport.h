@@ -100,7 +100,10 @@ struct Callbacks {
   std::function<void(const std::string& reason, RefusalKind)> on_refused;
 };
 
-// Counters since start, per member. Egress: public.
+// Counters since start, per member. What came from nobody known (a stranger's
+// token, noise in place of a header) is counted under the member "". A message
+// that was dropped may have come in several pieces, each counted.
+// Egress: public.
 struct LinkCounters {
   std::uint64_t bytes_out = 0, bytes_in = 0;
   std::uint64_t requests_out = 0, answers_in = 0, timeouts = 0;
@@ -111,24 +114,34 @@ struct LinkCounters {
 
 class Transport {
  public:
-  // Binds, but does not connect before Start().
+  // Binds, but does not connect before Start(). PrepareUcxEnvironment
+  // (transport/ucx_environment.h) belongs before it, first thing in main().
   // Throws: std::system_error with a message that names the address (in use,
-  // not local), std::runtime_error (UCX).
+  // not local), std::runtime_error (UCX), std::invalid_argument for options
+  // that cannot work: names that are not 1 to 128 printable characters without
+  // spaces, a size of 0, what is no HOST:PORT, a wildcard without `advertise`.
   static std::unique_ptr<Transport> Make(boost::asio::io_context& io,
                                          const Options& options,
                                          Callbacks callbacks);
+  // Without Leave, others see a failure; no callback and no `done` is called.
+  // Not from within a callback.
   virtual ~Transport() = default;
 
   virtual void Start() = 0;
   // Tells all members that this node leaves, then closes everything. `done` is
-  // called when no UCX operation refers to any buffer any more.
+  // called when no UCX operation refers to any buffer any more. Exchanges under
+  // way are done with kClosed. At most about a second; once.
   virtual void Leave(std::function<void()> done) = 0;
 
-  // Carried by every heartbeat from now on. At most 32 KiB.
+  // Carried by every heartbeat from now on.
+  // Throws: std::invalid_argument over 32 KiB.
   virtual void SetReport(std::string report) = 0;
 
   // Sends `request` to `to` and calls `done` once: with its answer, or with
-  // kTimeout after `deadline`, kPeerGone, kMalformed, kClosed.
+  // kTimeout after `deadline` (an hour at most), kPeerGone, kMalformed,
+  // kClosed. `done` is never called from within. Messages to one member go one
+  // after the other; at most 16 wait. Throws: std::invalid_argument if the
+  // payload is not array_bytes long.
   virtual void Exchange(const std::string& to, Message request,
                         Milliseconds deadline,
                         std::function<void(Result<Message>)> done) = 0;

@@ -25,11 +25,14 @@ void PrepareUcxEnvironment() {
     for (const int signal : kCrashSignals) ucs_debug_disable_signal(signal);
   if (std::getenv("UCX_WARN_UNUSED_ENV_VARS") == nullptr)
     static_cast<void>(ucs_global_opts_set_value("WARN_UNUSED_ENV_VARS", "n"));
+  if (std::getenv("UCX_LOG_LEVEL") == nullptr)
+    static_cast<void>(ucs_global_opts_set_value("LOG_LEVEL", "fatal"));
 
   // For programs that this one starts.
   setenv("UCX_DEBUG_SIGNO", "0", kKeepTheUsers);
   setenv("UCX_HANDLE_ERRORS", "none", kKeepTheUsers);
   setenv("UCX_WARN_UNUSED_ENV_VARS", "n", kKeepTheUsers);
+  setenv("UCX_LOG_LEVEL", "fatal", kKeepTheUsers);
 }
 
 }  // namespace hearsay::transport

@@ -100,17 +100,7 @@ bool CsvReader::FindQuotedEnd(std::size_t& end) const {
   std::size_t at = position_;
   while (true) {
     if (format_.trim) at = SkipBlanks(at, filled_);
-    if (at < filled_ && buffer_[at] == '"') {
-      const std::size_t opened = at++;
-      while (at < filled_ && (buffer_[at] != '"' ||
-                              (at + 1 < filled_ && buffer_[at + 1] == '"')))
-        at += buffer_[at] == '"' ? 2 : 1;
-      if (at >= filled_ && at_end_)
-        FailAt(opened - position_, "the quote opened here is never closed");
-      // The last byte read may be the first half of an escaped quote.
-      if (at + 1 >= filled_ && !at_end_) return false;
-      ++at;
-    }
+    if (at < filled_ && buffer_[at] == '"') at = SkipQuoted(at);
     while (at < filled_ && buffer_[at] != format_.separator &&
            buffer_[at] != '\n')
       ++at;
@@ -123,6 +113,24 @@ bool CsvReader::FindQuotedEnd(std::size_t& end) const {
       return true;
     }
   }
+}
+
+// From an opening quote to behind its closing one, or to where the buffer ends:
+// its last byte may be half of an escaped quote, so that is no answer yet.
+std::size_t CsvReader::SkipQuoted(std::size_t at) const {
+  const std::size_t opened = at++;
+  while (at < filled_) {
+    if (buffer_[at] != '"') {
+      ++at;
+    } else if (at + 1 < filled_ && buffer_[at + 1] == '"') {
+      at += 2;
+    } else {
+      return at + 1;
+    }
+  }
+  if (at_end_)
+    FailAt(opened - position_, "the quote opened here is never closed");
+  return filled_;
 }
 
 // More bytes behind filled_, making room first.

@@ -74,6 +74,7 @@ class CsvReader {
   // if the buffer ends first.
   bool FindEnd(std::size_t& end) const;
   bool FindQuotedEnd(std::size_t& end) const;
+  std::size_t SkipQuoted(std::size_t at) const;
   bool Refill();
   // Cuts buffer_[begin, end) up; unescapes in place.
   void Split(std::size_t begin, std::size_t end,

@@ -104,8 +104,7 @@ class ExpressionParser {
     if (token_.empty() || (!quoted_ && !IsWordCharacter(token_[0])) ||
         (!quoted_ && IsKeyword(token_)))
       Fail(what);
-    const std::string text(quoted_ ? token_.substr(1, token_.size() - 2)
-                                   : token_);
+    std::string text(quoted_ ? token_.substr(1, token_.size() - 2) : token_);
     Advance();
     return text;
   }

@@ -126,10 +126,15 @@ bool IsShardName(const std::string& name) {
 }
 
 std::vector<fs::path> ShardsIn(const fs::path& folder) {
+  std::error_code error;
   std::vector<fs::path> shards;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (IsShardName(entry.path().filename().string()))
-      shards.push_back(entry.path());
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    if (IsShardName(entry->path().filename().string()))
+      shards.push_back(entry->path());
+  if (error)
+    throw FileError(folder.string() +
+                    ": cannot read this folder: " + error.message());
   return shards;
 }
 
@@ -157,7 +162,11 @@ class Output {
 
   // Only once the input was good: a typo must not cost the old shards.
   void RemoveOld() {
-    for (const fs::path& file : ShardsIn(options_.out)) fs::remove(file);
+    for (const fs::path& file : ShardsIn(options_.out)) {
+      std::error_code error;
+      if (!fs::remove(file, error) && error)
+        throw FileError(file.string() + ": cannot remove: " + error.message());
+    }
   }
 
   PartReport Write(const std::string& name, const std::string& source,

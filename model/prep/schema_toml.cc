@@ -12,8 +12,6 @@ namespace hearsay::model::prep {
 
 namespace {
 
-constexpr std::size_t kMaxColumns = 10'000;
-
 // Levenshtein 1966: insertions, deletions and substitutions.
 std::size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -45,12 +43,14 @@ class Section {
   [[noreturn]] void Fail(const std::string& what) const {
     Fail(table_.source(), what);
   }
+  // Requires: Has(key).
   [[noreturn]] void FailAt(const char* key, const std::string& what) const {
     Fail(table_.get(key)->source(), std::string(key) + ": " + what);
   }
 
   void Allow(std::initializer_list<std::string_view> known) const {
-    for (const auto& [key, value] : table_) {
+    for (const auto& entry : table_) {
+      const toml::key& key = entry.first;
       if (std::find(known.begin(), known.end(), key.str()) != known.end())
         continue;
       const auto* nearest = std::min_element(
@@ -329,13 +329,9 @@ LabelRule ReadLabel(const Section& section) {
   return label;
 }
 
-const toml::node* Find(const toml::table& root, const char* key) {
-  return root.get(key);
-}
-
 std::vector<InputColumn> ReadColumns(const toml::table& root,
                                      const Section& top) {
-  const toml::node* node = Find(root, "column");
+  const toml::node* node = root.get("column");
   if (node == nullptr || !node->is_array_of_tables())
     top.Fail("needs at least one [[column]]");
   std::vector<InputColumn> columns;
@@ -349,7 +345,6 @@ std::vector<InputColumn> ReadColumns(const toml::table& root,
       top.Fail(entry.source(),
                "two columns are called \"" + column.name + "\"");
   }
-  if (columns.size() > kMaxColumns) top.Fail("has too many columns");
   return columns;
 }
 
@@ -366,11 +361,11 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
       top.FailAt("public_size", "must be a positive whole number");
     schema.public_size = static_cast<std::int64_t>(size);
   }
-  if (const auto* csv = Find(root, "csv"))
+  if (const auto* csv = root.get("csv"))
     schema.csv = ReadCsv(top.Inner(*csv, "csv: "));
   if (top.Has("keep")) schema.keep = top.Condition("keep");
   schema.columns = ReadColumns(root, top);
-  const auto* label = Find(root, "label");
+  const auto* label = root.get("label");
   if (label == nullptr) top.Fail("needs a [label]");
   schema.label = ReadLabel(top.Inner(*label, "label: "));
   return schema;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -100,17 +101,24 @@ void RequireFit(const std::string& file, const model::ModelSpec& spec,
                            data, LabelsOf(shard)));
 }
 
-std::string MetadataOr(const model::Metadata& metadata, const char* key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? "" : found->second;
+std::optional<std::int64_t> StepOf(const model::Metadata& metadata) {
+  const auto found = metadata.find(model::kStepKey);
+  if (found == metadata.end()) return std::nullopt;
+  const std::string& text = found->second;
+  std::int64_t step = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), step);
+  if (error != std::errc() || end != text.data() + text.size())
+    return std::nullopt;
+  return step;
 }
 
 // A running mean in double: a thousand checkpoints need no more memory than
 // two.
 class MeanWeights {
  public:
-  explicit MeanWeights(std::size_t size) : sums_(size) {}
   void Add(std::span<const float> weights) {
+    sums_.resize(weights.size());
     for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += weights[i];
     ++count_;
   }
@@ -131,32 +139,34 @@ class MeanWeights {
 EvaluationReport Evaluate(const std::vector<std::string>& models,
                           const std::string& data) {
   const model::Shard shard = model::Shard::Open(data);
-  model::WeightsFile first = model::ReadWeights(models.at(0));
-  EvaluationReport report{.model = model::Canonical(first.spec),
+  EvaluationReport report{.model = {},
                           .data = data,
                           .data_name = shard.name(),
                           .rows = static_cast<std::int64_t>(shard.rows()),
                           .models = {},
                           .average = {}};
-  RequireFit(models[0], first.spec, data, shard);
-  Evaluator evaluator(first.spec, shard);
-  MeanWeights mean(first.weights.size());
+  std::unique_ptr<Evaluator> evaluator;
+  MeanWeights mean;
   for (const std::string& file : models) {
-    const model::WeightsFile weights =
-        &file == models.data() ? std::move(first) : model::ReadWeights(file);
+    const model::WeightsFile weights = model::ReadWeights(file);
     const std::string canonical = model::Canonical(weights.spec);
-    if (canonical != report.model)
+    if (evaluator == nullptr) {
+      RequireFit(file, weights.spec, data, shard);
+      evaluator = std::make_unique<Evaluator>(weights.spec, shard);
+      report.model = canonical;
+    } else if (canonical != report.model) {
       throw Exit(kError, fmt::format("these are different models: {} is '{}', "
                                      "{} is '{}'",
                                      models[0], report.model, file, canonical));
+    }
     mean.Add(weights.weights.span());
     report.models.push_back(
         {.file = file,
-         .kind = MetadataOr(weights.metadata, model::kKindKey),
-         .step = MetadataOr(weights.metadata, model::kStepKey),
-         .score = evaluator.Evaluate(weights.weights.span())});
+         .kind = weights.metadata.at(model::kKindKey),
+         .step = StepOf(weights.metadata),
+         .score = evaluator->Evaluate(weights.weights.span())});
   }
-  if (models.size() > 1) report.average = evaluator.Evaluate(mean.Mean());
+  if (models.size() > 1) report.average = evaluator->Evaluate(mean.Mean());
   return report;
 }
 

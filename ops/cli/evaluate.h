@@ -18,7 +18,7 @@ struct Score {
 struct ModelScore {
   std::filesystem::path file;
   std::string kind;
-  std::string step;  // as the file says it; empty if it does not
+  std::optional<std::int64_t> step;  // if the file says so
   Score score;
 };
 

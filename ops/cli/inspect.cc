@@ -192,7 +192,7 @@ std::string MetadataText(const ordered_json& metadata) {
   std::string text;
   for (const auto& [key, value] : metadata.items())
     if (key != "hearsay.schema")
-      text += fmt::format("  {:<24} {}\n", key, value.get<std::string>());
+      text += fmt::format("  {:<26} {}\n", key, value.get<std::string>());
   return text;
 }
 

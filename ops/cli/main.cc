@@ -9,7 +9,7 @@ namespace {
 constexpr const char* kFooter =
     "Start here:  hearsay synth pums --rows 40000 --out people.csv\n"
     "             hearsay prep --schema ops/schemas/pums-employed.toml "
-    "people.csv --out shards --shards 4\n"
+    "people.csv --out shards --shards 4 --eval-fraction 0.1\n"
     "             hearsay up --nodes 4 --data shards --dir run --wait\n"
     "             hearsay status --dir run --cluster --watch\n"
     "Each verb has its own --help. Exit codes: 0 ok, 1 error, 2 usage, "
@@ -24,13 +24,13 @@ int main(int argc, char** argv) {
       "differential privacy and without a server.",
       "hearsay"};
   app.require_subcommand(1);
-  app.footer(kFooter);
   app.set_version_flag("--version", "hearsay 0.1.0");
   hearsay::ops::AddClusterVerbs(app);
   hearsay::ops::AddNodeVerbs(app);
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  app.footer(kFooter);  // last: verbs would inherit it
   try {
     app.parse(argc, argv);
     return hearsay::ops::kOk;

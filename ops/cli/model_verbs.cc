@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ops/cli/evaluate.h"
@@ -53,7 +55,7 @@ void PrintJson(const EvaluationReport& report) {
   for (const ModelScore& model : report.models) {
     ordered_json entry = {{"file", model.file.string()}, {"kind", model.kind}};
     entry["step"] = nullptr;
-    if (!model.step.empty()) entry["step"] = model.step;
+    if (model.step) entry["step"] = *model.step;
     entry.update(ToJson(model.score));
     json["models"].push_back(entry);
   }
@@ -65,10 +67,11 @@ void PrintTable(const EvaluationReport& report) {
   std::size_t width = std::string_view("average").size();
   for (const ModelScore& model : report.models)
     width = std::max(width, model.file.string().size());
-  const auto row = [width](const std::string& name, const std::string& step,
+  const auto row = [width](const std::string& name,
+                           std::optional<std::int64_t> step,
                            const Score& score) {
     fmt::print("{:<{}} {:>8} {:>9} {:>9.4f}\n", name, width,
-               step.empty() ? "-" : step,
+               step ? std::to_string(*step) : "-",
                score.accuracy ? fmt::format("{:.4f}", *score.accuracy) : "-",
                score.mean_loss);
   };
@@ -76,7 +79,7 @@ void PrintTable(const EvaluationReport& report) {
              "loss");
   for (const ModelScore& model : report.models)
     row(model.file.string(), model.step, model.score);
-  if (report.average) row("average", "", *report.average);
+  if (report.average) row("average", std::nullopt, *report.average);
   fmt::print("on {} rows of {} ({})\n", report.rows, report.data.string(),
              report.data_name);
 }

@@ -1,7 +1,316 @@
+// The verbs that question and steer running nodes. status and wait, the two
+// that think, have files of their own.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "daemon/config.h"
+#include "ops/cli/client.h"
+#include "ops/cli/status.h"
+#include "ops/cli/table.h"
 #include "ops/cli/verbs.h"
+#include "ops/cli/wait.h"
 
 namespace hearsay::ops {
+namespace {
 
-void AddNodeVerbs(CLI::App& /*app*/) {}
+constexpr auto kFollowEvery = std::chrono::milliseconds(500);
+
+void Print(const Json& json) { std::puts(json.dump(2).c_str()); }
+void Print(const Table& table) { std::fputs(table.Text().c_str(), stdout); }
+
+// The first node that answers, for what any of them can tell.
+Json AskAny(const Where& where, const std::string& target) {
+  const auto nodes = Resolve(where);
+  for (std::size_t i = 0; i + 1 < nodes.size(); ++i) {
+    try {
+      return AskJson(nodes[i].address, "GET", target);
+    } catch (const Unreachable&) {  // the next one may answer
+    }
+  }
+  return AskJson(nodes.back().address, "GET", target);
+}
+
+void Members(const Where& where) {
+  const Json json = AskAny(where, "/v1/members");
+  if (where.json()) return Print(json);
+  Table table({{"MEMBER"},
+               {"ADDRESS"},
+               {"STATE"},
+               {"SINCE", Align::kRight},
+               {"HEARD", Align::kRight},
+               {"LAST ERROR"}});
+  for (const auto& member : At(json, "members")) {
+    const bool self = At(member, "name") == At(json, "self");
+    table.Add({Cell(At(member, "name")), Cell(At(member, "address")),
+               Cell(At(member, "state")),
+               SecondsCell(At(member, "since_seconds")),
+               self ? "self" : SecondsCell(At(member, "heard_seconds")),
+               Cell(At(member, "last_error"))});
+  }
+  Print(table);
+  std::string timing;
+  for (const auto& [key, value] : At(json, "timing").items())
+    timing +=
+        fmt::format("{}{} {}", timing.empty() ? "" : ", ", key, Cell(value));
+  std::puts(("timing: " + timing).c_str());
+}
+
+void Links(const Where& where) {
+  const Json json = AskAny(where, "/v1/links");
+  if (where.json()) return Print(json);
+  Table table({{"PEER"},
+               {"DIRECTION"},
+               {"TRANSPORT"},
+               {"OK", Align::kRight},
+               {"FAILED", Align::kRight},
+               {"ONE-SIDED", Align::kRight},
+               {"ROUND TRIP", Align::kRight},
+               {"RATE", Align::kRight},
+               {"DROPPED"}});
+  for (const auto& link : At(json, "links")) {
+    std::string dropped;
+    for (const auto& [why, count] : At(link, "dropped").items())
+      if (count.is_number() && count > 0)
+        dropped += fmt::format("{}{} {}", dropped.empty() ? "" : ", ",
+                               count.dump(), why);
+    const bool out = At(link, "direction") == "out";
+    table.Add({Cell(At(link, "peer")), Cell(At(link, "direction")),
+               Cell(At(link, "transport")), Cell(At(link, "ok")),
+               Cell(At(link, "failed")), Cell(At(link, "one_sided")),
+               out ? SecondsCell(At(link, "round_trip_seconds")) : "-",
+               RateCell(At(link, "bytes_per_second")),
+               dropped.empty() ? "-" : dropped});
+  }
+  Print(table);
+}
+
+// One node's claim, and whether its training ended for lack of budget.
+Json PrivacyOf(const NodeAddress& node) {
+  Json json = AskJson(node.address, "GET", "/v1/privacy");
+  const Json status = AskJson(node.address, "GET", "/v1/status");
+  json["exhausted"] = false;
+  for (const auto& one : At(status, "nodes"))
+    if (At(one, "name") == At(status, "self"))
+      json["exhausted"] = At(one, "state") == "exhausted";
+  return json;
+}
+
+std::string RenderPrivacy(const Json& nodes) {
+  Table table({{"NODE"},
+               {"EPSILON", Align::kRight},
+               {"BUDGET", Align::kRight},
+               {"DELTA", Align::kRight},
+               {"NOISE", Align::kRight},
+               {"RATE", Align::kRight},
+               {"CHARGED", Align::kRight},
+               {"LEFT", Align::kRight},
+               {"CLAIM"}});
+  std::string notes;
+  for (const auto& node : nodes) {
+    const auto& delta = At(node, "delta");
+    std::string claim = At(node, "valid") == true ? "valid" : "NOT VALID";
+    if (At(node, "error").is_string()) claim = "-";
+    if (At(node, "exhausted") == true) claim += ", exhausted";
+    table.Add(
+        {Cell(At(node, "node")), FixedCell(At(node, "epsilon"), 4),
+         FixedCell(At(node, "target_epsilon"), 3),
+         delta.is_number() ? fmt::format("{:g}", delta.get<double>()) : "-",
+         FixedCell(At(node, "noise_multiplier"), 4),
+         FixedCell(At(node, "sample_rate"), 4), Cell(At(node, "steps_charged")),
+         Cell(At(node, "steps_left")), claim});
+    for (const auto& reason : At(node, "reasons"))
+      notes += fmt::format("! {}: {}\n", Cell(At(node, "node")), Cell(reason));
+    if (At(node, "error").is_string())
+      notes += fmt::format("! {}: {}\n", Cell(At(node, "node")),
+                           Cell(At(node, "error")));
+    if (const auto& path = At(At(node, "ledger"), "path"); path.is_string())
+      notes +=
+          fmt::format("ledger of {}: {}\n", Cell(At(node, "node")), Cell(path));
+  }
+  return table.Text() + notes;
+}
+
+ExitCode CodeOfPrivacy(const Json& nodes) {
+  ExitCode code = kOk;
+  std::size_t silent = 0;
+  for (const auto& node : nodes) {
+    if (At(node, "error").is_string()) {
+      ++silent;
+      code = std::max(code, kDegraded);
+    } else if (At(node, "valid") != true) {
+      code = std::max(code, kUnhealthy);
+    } else if (At(node, "exhausted") == true) {
+      code = std::max(code, kExhausted);
+    }
+  }
+  return silent == nodes.size() ? kUnreachable : code;
+}
+
+// Every node of --dir: each has a budget of its own.
+void Privacy(const Where& where) {
+  const auto addresses = Resolve(where);
+  const bool several = where.local_cluster() && where.node.empty();
+  Json nodes = Json::array();
+  for (const auto& address : addresses) {
+    try {
+      nodes.push_back(PrivacyOf(address));
+    } catch (const Unreachable& error) {
+      if (!several) throw;
+      nodes.push_back({{"node", address.name}, {"error", error.what()}});
+    }
+  }
+  if (where.json())
+    Print(several ? Json{{"schema", 1}, {"nodes", nodes}} : nodes[0]);
+  else
+    std::fputs(RenderPrivacy(nodes).c_str(), stdout);
+  if (const ExitCode code = CodeOfPrivacy(nodes); code != kOk)
+    throw Exit(code, "");
+}
+
+void PrintEvents(const Json& json) {
+  for (const auto& event : At(json, "events"))
+    fmt::print("{} {:<7} {:<10} {}\n", Cell(At(event, "time")),
+               Cell(At(event, "level")), Cell(At(event, "kind")),
+               Cell(At(event, "text")));
+}
+
+void Events(const Where& where, bool follow) {
+  Json json = AskAny(where, "/v1/events");
+  if (where.json() && !follow) return Print(json);
+  while (true) {
+    if (where.json()) {
+      for (const auto& event : At(json, "events"))  // one line each
+        std::puts(event.dump().c_str());
+    } else {
+      PrintEvents(json);
+    }
+    if (!follow) return;
+    std::fflush(stdout);
+    std::this_thread::sleep_for(kFollowEvery);
+    const std::uint64_t next = At(json, "next");
+    json = AskAny(where, fmt::format("/v1/events?after={}", next));
+  }
+}
+
+// POSTs to one node, or to every node of --dir: an order to a cluster is meant
+// for all of it.
+void Act(const Where& where, const std::string& verb, const char* done) {
+  Json nodes = Json::array();
+  ExitCode code = kOk;
+  for (const auto& node : Resolve(where)) {
+    Json one = {{"name", node.label()}, {"ok", true}, {"error", nullptr}};
+    try {
+      AskJson(node.address, "POST", "/v1/" + verb);
+    } catch (const Exit& refusal) {
+      one["ok"] = false;
+      one["error"] = refusal.what();
+      code = std::max(code, refusal.code);
+    }
+    nodes.push_back(one);
+  }
+  if (where.json()) {
+    Print({{"schema", 1}, {"action", verb}, {"nodes", nodes}});
+  } else {
+    for (const auto& node : nodes) {
+      const std::string name = Cell(node["name"]);
+      const std::string error = Cell(node["error"]);
+      if (node["ok"] == true)
+        fmt::print("{}: {}\n", name, done);
+      else if (error.starts_with(name + ":"))
+        fmt::print(stderr, "hearsay: {}\n", error);
+      else
+        fmt::print(stderr, "hearsay: {}: {}\n", name, error);
+    }
+  }
+  if (code != kOk) throw Exit(code, "");
+}
+
+// Declares a verb that takes nothing but where to go.
+void AddSimple(CLI::App& app, const std::string& name, const std::string& help,
+               const std::function<void(const Where&)>& run) {
+  auto* verb = app.add_subcommand(name, help);
+  const auto where = std::make_shared<Where>();
+  AddWhere(*verb, *where);
+  verb->callback([where, run] { run(*where); });
+}
+
+void AddStatus(CLI::App& app) {
+  auto* verb = app.add_subcommand(
+      "status", "Health, step, rate, evaluation, consensus, epsilon, links");
+  const auto options = std::make_shared<StatusOptions>();
+  AddWhere(*verb, options->where);
+  verb->add_flag("--cluster", options->cluster,
+                 "All nodes, not only the one that is asked");
+  auto* watch = verb->add_flag("--watch", options->watch,
+                               "Once a second, until interrupted");
+  // For ops/demo, which must end by itself.
+  verb->add_option_function<std::string>(
+          "--until",
+          [options](const std::string&) { options->until_finished = true; })
+      ->check(CLI::IsMember({"finished"}))
+      ->needs(watch)
+      ->group("");
+  verb->callback([options] { Status(*options); });
+}
+
+void AddWait(CLI::App& app) {
+  auto* verb = app.add_subcommand("wait", "Block until all nodes are there");
+  const auto options = std::make_shared<WaitOptions>();
+  AddWhere(*verb, options->where);
+  verb->add_option("--for", options->state,
+                   "ready, converged, finished, step>=N or members=N")
+      ->required();
+  verb->add_option_function<std::string>(
+      "--timeout",
+      [options](const std::string& text) {
+        try {
+          options->timeout =
+              std::chrono::duration_cast<std::chrono::milliseconds>(
+                  daemon::ParseDuration(text));
+        } catch (const std::invalid_argument& error) {
+          throw CLI::ValidationError("--timeout", error.what());
+        }
+      },
+      "Give up with exit code 7 after, say, 60s (default: never)");
+  verb->callback([options] { Wait(*options); });
+}
+
+}  // namespace
+
+void AddNodeVerbs(CLI::App& app) {
+  AddStatus(app);
+  AddWait(app);
+  AddSimple(app, "members", "Who is there, as one node sees it", Members);
+  AddSimple(app, "links", "The exchanges of one node with its peers", Links);
+  AddSimple(app, "privacy", "What has been spent, and what is claimed",
+            Privacy);
+  auto* events = app.add_subcommand("events", "What happened on one node");
+  const auto at = std::make_shared<Where>();
+  const auto follow = std::make_shared<bool>(false);
+  AddWhere(*events, *at);
+  events->add_flag("--follow", *follow, "Go on printing new ones");
+  events->callback([at, follow] { Events(*at, *follow); });
+  struct Action {
+    const char* verb;
+    const char* done;
+    const char* help;
+  };
+  for (const auto& action :
+       {Action{"pause", "paused", "Stop training for now; averaging goes on"},
+        Action{"resume", "resumed", "Train again after pause"},
+        Action{"drain", "draining",
+               "Stop training for good; averaging goes on"},
+        Action{"checkpoint", "writing a checkpoint", "Write a checkpoint now"},
+        Action{"stop", "stopping",
+               "Checkpoint, leave the cluster, end the daemon"}})
+    AddSimple(app, action.verb, action.help, [action](const Where& where) {
+      Act(where, action.verb, action.done);
+    });
+}
 
 }  // namespace hearsay::ops

@@ -1,0 +1,62 @@
+// Which daemons a verb speaks to: --addr, $HEARSAY_ADDR or --dir, the folder of
+// a local cluster that `hearsay up` made and describes in DIR/cluster.json.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ops/cli/verbs.h"
+
+namespace hearsay::ops {
+
+struct LocalNode {
+  std::string name;
+  pid_t pid = 0;                 // when last started
+  std::filesystem::path config;  // all absolute
+  std::filesystem::path state_dir;
+  std::filesystem::path unix_socket;
+  std::filesystem::path log() const {
+    return config.parent_path() / "hearsayd.log";
+  }
+};
+
+struct LocalCluster {
+  std::string name;
+  std::vector<LocalNode> nodes;
+};
+
+// True if `dir` holds a cluster.
+bool HasLocalCluster(const std::filesystem::path& dir);
+// Throws: Exit(kError) if there is none, or its file is damaged.
+LocalCluster ReadLocalCluster(const std::filesystem::path& dir);
+// Throws: Exit(kError).
+void WriteLocalCluster(const std::filesystem::path& dir,
+                       const LocalCluster& cluster);
+
+// The options that every verb on nodes takes.
+struct Where {
+  std::string address;
+  std::string dir;
+  std::string node;  // of dir; "" = all, or any
+  std::string output = "table";
+  bool json() const { return output == "json"; }
+  bool local_cluster() const { return !dir.empty(); }
+};
+void AddWhere(CLI::App& verb, Where& where);
+
+struct NodeAddress {
+  std::string name;  // "" if only the address is known
+  std::string address;
+  // For messages.
+  const std::string& label() const { return name.empty() ? address : name; }
+};
+
+// At least one. Flags go before the environment.
+// Throws: Exit(kUsage) if nothing says where, or --node names nobody;
+// Exit(kError) as ReadLocalCluster.
+std::vector<NodeAddress> Resolve(const Where& where);
+
+}  // namespace hearsay::ops

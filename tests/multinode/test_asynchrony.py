@@ -1,0 +1,137 @@
+"""Nothing is lost to asynchrony: live daemons on a quadratic probe against the
+closed forms (ops/decisions/0001).
+
+With a tight ring the mean of n nodes follows gradient descent with the mean step
+rate r: its error halves in ln 2 / (-ln(1 - lr) r) seconds, whatever the delays,
+and node i's data counts for r_i over the mean rate. Times are medians over all
+probed elements; the machine may be busy, so the ideal is computed from the step
+counts that the nodes really took, and the nominal pace is checked beside it."""
+
+import math
+import statistics
+import time
+import unittest
+
+from cluster import Cluster, mean
+
+DIMENSION = 64
+HALF = DIMENSION // 2
+RATE = 0.01
+STEP = 0.010
+
+
+def probe(steps, throttle=lambda i: 1.0, delay="0ms", kind="quadratic", rate=RATE,
+          interval="auto"):
+    return lambda i: {
+        "train": {"steps": steps, "learning_rate": rate, "throttle": throttle(i)},
+        "mixing": {"interval": interval},
+        "test": {"probe": kind, "dimension": DIMENSION, "index": i,
+                 "step_time": f"{int(STEP * 1000)}ms", "exchange_delay": delay},
+    }
+
+
+def error(cluster):
+    """Of the mean of all nodes' weights, on the elements whose target is 0 and
+    which all started at 1."""
+    return statistics.mean(mean([n.weights() for n in cluster.nodes])[HALF:])
+
+
+def halving(cluster, seconds):
+    """(measured, ideal for the steps really taken) seconds in which the mean's
+    error halves, from a regression over `seconds`."""
+    times, logs, steps = [], [], []
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        before = time.monotonic()
+        value = error(cluster)
+        times.append((before + time.monotonic()) / 2)
+        logs.append(math.log(value))
+        steps.append(sum(n.own()["step"] for n in cluster.nodes) / len(cluster.nodes))
+        time.sleep(0.1)
+    def slope(y):
+        mx, my = statistics.mean(times), statistics.mean(y)
+        return (sum((a - mx) * (b - my) for a, b in zip(times, y)) /
+                sum((a - mx) ** 2 for a in times))
+    measured = math.log(2) / -slope(logs)
+    ideal = math.log(2) / (-math.log(1 - RATE) * slope(steps))
+    return measured, ideal
+
+
+class Asynchrony(unittest.TestCase):
+    def check(self, throttle, delay, interval, even, tolerance):
+        """`even`: the ideal halving time over that of four even nodes."""
+        with Cluster(4, probe(100000, throttle, delay, interval=interval)) as cluster:
+            cluster.start().until_ready()
+            cluster.until("training", lambda n: n.own()["step"] > 20)
+            measured, ideal = halving(cluster, 5.0)
+            nominal = math.log(2) / -math.log(1 - RATE) * STEP * even
+            print(f"halving: measured {measured:.3f} s, ideal {ideal:.3f} s, "
+                  f"at the nominal pace {nominal:.3f} s")
+            self.assertAlmostEqual(measured / ideal, 1, delta=tolerance)
+            self.assertAlmostEqual(measured / nominal, 1, delta=tolerance + 0.05)
+
+    def test_even_nodes_halve_the_error_as_fast_as_a_synchronous_ring(self):
+        self.check(lambda i: 1.0, "0ms", "auto", 1.0, 0.10)
+
+    def test_a_slow_node_costs_the_others_nothing_but_its_own_steps(self):
+        self.check(lambda i: 8.0 if i == 3 else 1.0, "0ms", "auto", 4 / 3.125, 0.15)
+
+    def test_exchanges_delayed_by_twice_the_interval_undo_nothing(self):
+        # 10 ms on each way, one exchange every 10 ms of a clock's time.
+        self.check(lambda i: 1.0, "10ms", "10ms", 1.0, 0.10)
+
+    def test_delay_and_a_slow_node_together(self):
+        self.check(lambda i: 8.0 if i == 3 else 1.0, "10ms", "10ms", 4 / 3.125, 0.15)
+
+    def test_every_gradient_counts_once_wherever_it_was_computed(self):
+        # (1 - lr)^t with t = 900 leaves 1e-4 of the start.
+        with Cluster(4, probe(100000, lambda i: 8.0 if i == 3 else 1.0)) as cluster:
+            cluster.start().until_ready()
+            cluster.until("settled", lambda n: n.own()["step"] > 900, nodes=cluster.nodes[:3])
+            samples = []
+            for _ in range(30):
+                samples.append(mean([n.weights() for n in cluster.nodes])[:4])
+                time.sleep(0.05)
+            weights = [4 * w for w in mean(samples)]
+            print("effective weights:", " ".join(f"{w:.3f}" for w in weights))
+            fast, slow = 4 / 3.125, 4 / 8 / 3.125
+            for weight in weights[:3]:
+                self.assertAlmostEqual(weight / fast, 1, delta=0.10)
+            self.assertAlmostEqual(weights[3] / slow, 1, delta=0.10)
+
+    def test_ten_thousand_exchanges_conserve_the_mean(self):
+        # The shake probe takes away every second step what it added, so only
+        # exchanges could move the mean, and the nodes never agree.
+        def sections(i):
+            config = probe(1800, kind="shake", rate=1 / 16, interval="1ms")(i)
+            config["test"].update(dimension=2000, step_time="2ms")
+            return config
+        with Cluster(4, sections) as cluster:
+            cluster.start().until_ready()
+            cluster.until_state("finished", seconds=120)
+            start = [0.0] * 1000 + [1.0] * 1000
+            exchanges = 0
+            for node in cluster.nodes:
+                exchanges += sum(l["ok"] for l in node.get("/v1/links")[1]["links"]
+                                 if l["direction"] == "out")
+            one_sided = sum(l["one_sided"] + l["failed"] for n in cluster.nodes
+                            for l in n.get("/v1/links")[1]["links"])
+            self.assertEqual(cluster.stop(), [0, 0, 0, 0])
+            rows = [last_checkpoint(n) for n in cluster.nodes]
+            drift = [a - b for a, b in zip(mean(rows), start)]
+            relative = math.sqrt(sum(d * d for d in drift) / sum(s * s for s in start))
+            average = abs(sum(drift)) / sum(start)
+            print(f"{exchanges} exchanges, {one_sided} failed or one-sided, relative drift "
+                  f"of the mean: {relative:.2e} as a vector, {average:.2e} of its average")
+            self.assertGreaterEqual(exchanges, 10000)
+            self.assertLess(relative, 1e-6)
+
+
+def last_checkpoint(node):
+    from cluster import safetensors
+    newest = sorted((node.folder / "state/checkpoints").glob("step-*.safetensors"))[-1]
+    return safetensors(newest.read_bytes())[1]
+
+
+if __name__ == "__main__":
+    unittest.main()

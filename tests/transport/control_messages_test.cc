@@ -1,0 +1,166 @@
+#include "transport/control_messages.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "transport/chunk.h"
+#include "transport/frame.h"
+
+namespace hearsay::transport {
+namespace {
+
+Hello GoodHello() {
+  return {.protocol = kProtocolVersion,
+          .cluster = "pums",
+          .node = "a",
+          .incarnation = 0x1122334455667788,
+          .model = "3fa2",
+          .address = "127.0.0.1:7400",
+          .age_ms = 12,
+          .array_bytes = 4096,
+          .chunk_bytes = 1024,
+          .attempt = 3};
+}
+
+Grant GoodGrant() {
+  return {.data_token = 42, .worker_address = std::string("\0\1\xff", 3)};
+}
+
+std::vector<ControlMessage> OneOfEach() {
+  Heartbeat heartbeat{.report = std::string("\0report\xff", 8), .known = {}};
+  heartbeat.known.push_back({.node = "b", .address = "[::1]:7401"});
+  return {GoodHello(),
+          Welcome{.hello = GoodHello(), .grant = GoodGrant()},
+          Ready{.grant = GoodGrant()},
+          Refuse{.kind = Refuse::Kind::kDuplicateName,
+                 .hello = GoodHello(),
+                 .other_address = "127.0.0.1:7402",
+                 .newcomer = true},
+          heartbeat,
+          Leave{}};
+}
+
+bool Passes(const ControlMessage& message) {
+  return DecodeControl(EncodeControl(message)).has_value();
+}
+
+// A Hello with one thing changed.
+bool Passes(const std::function<void(Hello&)>& change) {
+  Hello hello = GoodHello();
+  change(hello);
+  return Passes(ControlMessage(hello));
+}
+
+TEST(ControlMessagesTest, DecodesWhatWasEncoded) {
+  for (const auto& message : OneOfEach()) {
+    const auto decoded = DecodeControl(EncodeControl(message));
+    ASSERT_TRUE(decoded) << message.index();
+    EXPECT_EQ(*decoded, message);
+  }
+}
+
+TEST(ControlMessagesTest, RejectsNamesThatAreMissingLongOrNotPrintable) {
+  const std::string bad_names[] = {
+      "",        "two words", "line\nbreak",
+      "\x1b[2J", "\xc3\xa4",  std::string(129, 'x')};
+  for (const auto& name : bad_names) {
+    EXPECT_FALSE(Passes([&](Hello& hello) { hello.node = name; })) << name;
+    EXPECT_FALSE(Passes([&](Hello& hello) { hello.cluster = name; })) << name;
+    EXPECT_FALSE(Passes([&](Hello& hello) { hello.model = name; })) << name;
+  }
+  EXPECT_TRUE(Passes([](Hello& hello) { hello.node = std::string(128, 'x'); }));
+}
+
+TEST(ControlMessagesTest, RejectsAddressesThatCannotBeDialled) {
+  for (const std::string address : {"", "host", "host:0", "ho st:1", "h:1\n"})
+    EXPECT_FALSE(Passes([&](Hello& hello) { hello.address = address; }))
+        << address;
+}
+
+TEST(ControlMessagesTest, RejectsSizesThatWouldCostTheReceiverMemory) {
+  EXPECT_FALSE(Passes([](Hello& hello) { hello.array_bytes = 0; }));
+  EXPECT_FALSE(Passes([](Hello& hello) { hello.chunk_bytes = 0; }));
+  EXPECT_FALSE(
+      Passes([](Hello& hello) { hello.chunk_bytes = kMaxChunkBytes + 1; }));
+  EXPECT_FALSE(Passes([](Hello& hello) {
+    hello.array_bytes = kMaxChunks;
+    hello.chunk_bytes = 1;
+  }));
+}
+
+TEST(ControlMessagesTest, AHelloOfAnotherVersionNeedsOnlyBePrintable) {
+  Hello hello;
+  hello.protocol = kProtocolVersion + 1;
+  EXPECT_TRUE(Passes(ControlMessage(hello)));
+  hello.node = "line\nbreak";
+  EXPECT_FALSE(Passes(ControlMessage(hello)));
+}
+
+TEST(ControlMessagesTest, RejectsAWorkerAddressThatIsEmptyLongOrDamaged) {
+  Ready ready{.grant = GoodGrant()};
+  ready.grant.worker_address.clear();
+  EXPECT_FALSE(Passes(ControlMessage(ready)));
+  ready.grant.worker_address.assign(kMaxWorkerAddressBytes + 1, 'x');
+  EXPECT_FALSE(Passes(ControlMessage(ready)));
+  ready.grant.worker_address = "0123456789";
+  std::string bytes = EncodeControl(ready);
+  bytes[bytes.find("0123456789") + 4] = 'x';
+  EXPECT_FALSE(DecodeControl(bytes));
+}
+
+TEST(ControlMessagesTest, RejectsReportsAndListsOverTheirBounds) {
+  Heartbeat heartbeat;
+  heartbeat.report.assign(kMaxReportBytes, 'x');
+  heartbeat.known.assign(kMaxKnown, {.node = "b", .address = "h:1"});
+  EXPECT_TRUE(Passes(ControlMessage(heartbeat)));
+  heartbeat.known.push_back({.node = "b", .address = "h:1"});
+  EXPECT_FALSE(Passes(ControlMessage(heartbeat)));
+  heartbeat.known.clear();
+  heartbeat.report += 'x';
+  EXPECT_FALSE(Passes(ControlMessage(heartbeat)));
+}
+
+TEST(ControlMessagesTest, TheLargestHeartbeatFitsAFrame) {
+  Heartbeat heartbeat;
+  heartbeat.report.assign(kMaxReportBytes, 'x');
+  heartbeat.known.assign(kMaxKnown,
+                         {.node = std::string(kMaxNameBytes, 'n'),
+                          .address = std::string(250, 'h') + ":65535"});
+  EXPECT_TRUE(Passes(ControlMessage(heartbeat)));
+  EXPECT_LE(EncodeControl(heartbeat).size(), kMaxFrameBytes);
+}
+
+TEST(ControlMessagesTest, RejectsWhatIsNoMessage) {
+  EXPECT_FALSE(DecodeControl(""));
+  EXPECT_FALSE(DecodeControl("GET / HTTP/1.1\r\n\r\n"));
+  EXPECT_FALSE(DecodeControl(std::string(1000, '\xff')));
+}
+
+bool RejectedOrWithinBounds(const std::string& bytes) {
+  const auto decoded = DecodeControl(bytes);
+  return !decoded || Passes(*decoded);
+}
+
+// Every truncation and random damage: rejected, or a message that is itself
+// within bounds (it survives being encoded again).
+TEST(ControlMessagesTest, DamageNeverGivesAMessageOutOfBounds) {
+  std::mt19937_64 random(4);
+  for (const auto& message : OneOfEach()) {
+    const std::string good = EncodeControl(message);
+    for (std::size_t cut = 0; cut < good.size(); ++cut)
+      EXPECT_TRUE(RejectedOrWithinBounds(good.substr(0, cut)));
+    for (int round = 0; round < 5000; ++round) {
+      std::string bad = good;
+      for (std::uint64_t i = 0; i <= random() % 4 && !bad.empty(); ++i)
+        bad[random() % bad.size()] = static_cast<char>(random() & 0xff);
+      EXPECT_TRUE(RejectedOrWithinBounds(bad));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hearsay::transport

@@ -1,0 +1,100 @@
+// The part of the control plane that lets nodes in, or does not.
+#include <utility>
+
+#include "transport/control_plane.h"
+#include "transport/handshake.h"
+
+namespace hearsay::transport {
+namespace {
+
+constexpr std::size_t kMaxTold = 64;
+
+RefusalKind PublicKind(Refuse::Kind kind) {
+  switch (kind) {
+    case Refuse::Kind::kCluster:
+      return RefusalKind::kCluster;
+    case Refuse::Kind::kModel:
+      return RefusalKind::kModel;
+    case Refuse::Kind::kDuplicateName:
+      return RefusalKind::kDuplicateName;
+    default:
+      return RefusalKind::kProtocol;
+  }
+}
+
+}  // namespace
+
+bool ControlPlane::IsDuplicate(const Hello& theirs) const {
+  const auto found = sessions_.find(theirs.node);
+  return found != sessions_.end() &&
+         found->second->theirs().incarnation != theirs.incarnation &&
+         members_.IsFresh(theirs.node, Clock::now());
+}
+
+Refuse ControlPlane::MakeRefuse(Refuse::Kind kind, const Hello& theirs) {
+  Refuse refuse{
+      .kind = kind, .hello = HelloNow(), .other_address = {}, .newcomer = true};
+  if (kind != Refuse::Kind::kDuplicateName) return refuse;
+  if (theirs.node == options_.node) {
+    refuse.other_address = listener_->advertised();
+    refuse.newcomer = theirs.age_ms <= refuse.hello.age_ms;
+  } else {
+    refuse.other_address = members_.Find(theirs.node)->address;
+  }
+  return refuse;
+}
+
+std::optional<Refuse> ControlPlane::Examine(Session& session,
+                                            const Hello& theirs) {
+  const std::string& dialled = session.dialled();
+  if (!dialled.empty()) targets_.OnIdentified(dialled, theirs.node);
+  auto kind = Judge(HelloNow(), theirs);
+  if (!kind && IsDuplicate(theirs)) kind = Refuse::Kind::kDuplicateName;
+  if (!kind) return std::nullopt;
+  const Refuse refuse = MakeRefuse(*kind, theirs);
+  if (*kind == Refuse::Kind::kSelf) return refuse;
+  const std::string text =
+      RefusingText(*kind, refuse.hello, theirs, refuse.other_address);
+  NoteRefusal(theirs, dialled, *kind, text);
+  if (!refuse.newcomer) TellOwner(*kind, text);
+  return refuse;
+}
+
+void ControlPlane::NoteRefusal(const Hello& theirs, const std::string& dialled,
+                               Refuse::Kind kind, const std::string& text) {
+  const auto now = Clock::now();
+  if (!dialled.empty()) targets_.OnRefused(dialled, text, now);
+  const bool same_member = kind == Refuse::Kind::kModel;
+  members_.OnRefused(theirs.node, theirs.address, text, same_member, now);
+}
+
+void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
+  if (told_.size() >= kMaxTold) told_.clear();
+  if (told_.insert(text).second && callbacks_.on_refused)
+    callbacks_.on_refused(text, PublicKind(kind));
+}
+
+void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
+  if (refuse.kind == Refuse::Kind::kSuperseded) {
+    // Its other session is established there, and so will be here in a moment:
+    // the member stays, and silence decides if that does not come.
+    targets_.OnConnected(session.dialled());
+    targets_.OnLost(refuse.hello.node, Clock::now());
+    const auto found = sessions_.find(refuse.hello.node);
+    if (found != sessions_.end() && found->second.get() == &session)
+      sessions_.erase(found);
+    return;
+  }
+  if (refuse.kind == Refuse::Kind::kSelf) {
+    own_addresses_.insert(session.dialled());
+    targets_.Forget(session.dialled());
+    return;
+  }
+  const std::string text =
+      RefusedText(refuse.kind, HelloNow(), refuse.hello, refuse.other_address);
+  NoteRefusal(refuse.hello, session.dialled(), refuse.kind, text);
+  if (refuse.kind != Refuse::Kind::kDuplicateName || refuse.newcomer)
+    TellOwner(refuse.kind, text);
+}
+
+}  // namespace hearsay::transport
