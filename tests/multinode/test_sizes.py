@@ -23,8 +23,8 @@ def events(node):
 
 
 def first(node, pattern):
-    """The time of the first event that matches, as text that sorts."""
-    return next(e["time"] for e in events(node) if re.search(pattern, e["text"]))
+    """The time of the first event that matches, as text that sorts; "" before."""
+    return next((e["time"] for e in events(node) if re.search(pattern, e["text"])), "")
 
 
 class Sizes(scene.NodeTest):
@@ -67,8 +67,11 @@ class Sizes(scene.NodeTest):
     def assert_began_together(self, made):
         """cluster.expect = n: nobody paid for a step before all were there."""
         last_up = max(first(n, " listens on ") for n in made.nodes)
+        self.assertTrue(last_up)
+        began = "^training at step "
+        made.until("training", lambda n: first(n, began))
         for node in made.nodes:
-            self.assertGreaterEqual(first(node, "^training at step "), last_up)
+            self.assertGreaterEqual(first(node, began), last_up)
 
     def life(self, count):
         made = self.made(count)
@@ -148,8 +151,7 @@ class Seeds(scene.NodeTest):
         made.start()
         made.until_alive(2)
         made.until_state("training")
-        for node in made.nodes:
-            self.assertTrue(first(node, "begins with 2 of 3 expected members"))
+        made.until("said so", lambda n: first(n, "begins with 2 of 3 expected members"))
 
 
 if __name__ == "__main__":
