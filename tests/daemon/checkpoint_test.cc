@@ -164,6 +164,30 @@ TEST_F(CheckpointTest, ALeftoverTemporaryIsIgnored) {
   EXPECT_EQ(Load()->snapshot.step, 10U);
 }
 
+TEST_F(CheckpointTest, HalvesThatACrashLeftAreSweptAwayByTheNextWholeOne) {
+  Write(At(10));
+  const auto half = folder() / "step-000000000020.safetensors.1-0.tmp";
+  const auto foreign = folder() / "notes.tmp";
+  std::ofstream(half) << "half";
+  std::ofstream(foreign) << "not ours";
+  Write(At(30));
+  EXPECT_FALSE(std::filesystem::exists(half));
+  EXPECT_TRUE(std::filesystem::exists(foreign));
+}
+
+// A run that fell back below damaged checkpoints writes steps below theirs.
+TEST_F(CheckpointTest, DamagedNewerOnesDoNotPushWholeOnesOut) {
+  for (const int step : {10, 20, 30})
+    Write(At(static_cast<std::uint64_t>(step)));
+  FlipByte(File(20), 200);
+  FlipByte(File(30), 200);
+  Write(At(11), 1);
+  EXPECT_TRUE(std::filesystem::exists(File(11)));
+  EXPECT_FALSE(std::filesystem::exists(File(10)));
+  ASSERT_TRUE(Load());
+  EXPECT_EQ(Load()->snapshot.step, 11U);
+}
+
 TEST_F(CheckpointTest, AFolderThatCannotBeMadeIsAnError) {
   std::ofstream(folder_ / "checkpoints") << "a file is in the way";
   EXPECT_THROW(Write(At(1)), CheckpointError);
