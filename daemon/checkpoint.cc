@@ -231,18 +231,29 @@ void CheckpointWriter::Write(const Job& job) {
     model::WriteSafetensors(
         path, tensors,
         MetadataOf(job.snapshot, identity_, job.ledger, "checkpoint"));
-    DeleteOld();
+    DeleteOld(path);
     on_done_(path.string(), "");
   } catch (const model::FileError& error) {
     on_done_("", error.what());
   }
 }
 
-void CheckpointWriter::DeleteOld() const {
-  const auto paths = ListCheckpoints(folder_);
+void CheckpointWriter::DeleteOld(const std::filesystem::path& written) const {
+  auto paths = ListCheckpoints(folder_);
+  // Damaged ones that the run began below must not push whole ones out.
+  std::erase_if(paths, [&](const auto& path) { return path > written; });
   for (std::size_t i = static_cast<std::size_t>(keep_); i < paths.size(); ++i) {
     std::error_code ignored;  // A file too many is no reason to stop.
     std::filesystem::remove(paths[i], ignored);
+  }
+  // Halves that a crash left: nobody else writes here, and this thread has
+  // just finished a whole one.
+  std::error_code ignored;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder_, ignored)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".tmp"))
+      std::filesystem::remove(entry.path(), ignored);
   }
 }
 

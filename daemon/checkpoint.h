@@ -81,7 +81,7 @@ class CheckpointWriter {
   };
   void Run();
   void Write(const Job& job);
-  void DeleteOld() const;
+  void DeleteOld(const std::filesystem::path& written) const;
 
   const std::filesystem::path folder_;
   const CheckpointIdentity identity_;

@@ -5,10 +5,13 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <numeric>
+#include <system_error>
 
 extern char** environ;
 
@@ -94,6 +97,22 @@ void ListKeys(const toml::table& table, const std::string& prefix,
   }
 }
 
+// As a whole and once, so that a pipe will do: hearsayd --config <(...).
+std::string ReadText(const std::filesystem::path& file) {
+  const auto fail = [&](int why) {
+    throw ConfigError(fmt::format("{}: cannot read this file: {}",
+                                  file.string(),
+                                  std::generic_category().message(why)));
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) fail(EISDIR);
+  std::ifstream stream(file);
+  if (!stream) fail(errno);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (stream.bad()) fail(EIO);
+  return text;
+}
+
 }  // namespace
 
 ConfigReader::ConfigReader(const std::filesystem::path& file,
@@ -102,11 +121,9 @@ ConfigReader::ConfigReader(const std::filesystem::path& file,
       document_(std::make_unique<Document>()),
       flags_(flags),
       environment_(Environment()) {
-  std::ifstream stream(file);
-  if (!stream || std::filesystem::is_directory(file))
-    throw ConfigError(fmt::format("{}: cannot read this file", file.string()));
+  const std::string text = ReadText(file);
   try {
-    document_->root = toml::parse(stream, file.string());
+    document_->root = toml::parse(text, file.string());
   } catch (const toml::parse_error& error) {
     throw ConfigError(fmt::format("{}:{}: not TOML: {}", file.string(),
                                   error.source().begin.line,

@@ -32,6 +32,7 @@ namespace {
 // Documented in --help and README; scripts rely on them.
 enum ExitStatus : int {
   kClean = 0,
+  kUsage = 2,
   kConfig = 78,
   kAddress = 100,
   kLedger = 101,
@@ -48,7 +49,8 @@ constexpr const char* kFooter =
     "privacy.target_epsilon.\n"
     "Environment: HEARSAY_<SECTION>_<KEY> overrides the file; --set overrides "
     "both.\n"
-    "Exit status: 0 stopped in order; 78 bad configuration; 100 address cannot "
+    "Exit status: 0 stopped in order; 2 unknown flag; 78 bad configuration; "
+    "100 address cannot "
     "be bound;\n101 the ledger refuses; 102 state folder or checkpoints "
     "unusable; 103 data unusable;\n104 refused by the cluster (another node of "
     "this name); 119 unexpected.";
@@ -162,7 +164,12 @@ int main(int argc, char** argv) {
   app.add_flag("--print-config", print, "Print every key in force, do not run");
   app.set_version_flag("--version", "hearsayd 0.1.0");
   app.footer(daemon::kFooter);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11's own codes would read as ours: 104 is not a bad flag.
+    return app.exit(error) == 0 ? daemon::kClean : daemon::kUsage;
+  }
   daemon::Signals signals;
   try {
     const auto overrides = daemon::ParseOverrides(settings);

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 #include "daemon/probe.h"
@@ -83,6 +85,49 @@ double NoiseMultiplier(const Config& config, double sample_rate) {
                             *privacy.target_epsilon);
 }
 
+// With a checkpoint there must be the very ledger that it was paid from. Looked
+// at before it is opened for writing: opening would make a new one where the
+// lost one is to be put back, or record a damaged end as torn.
+void CheckPaid(const LoadedCheckpoint& checkpoint,
+               const std::filesystem::path& folder) {
+  const auto& position = checkpoint.ledger;
+  std::error_code ignored;
+  const bool lost = !std::filesystem::exists(folder / "ledger", ignored);
+  if (!lost) {
+    const auto ledger = dp::ReadLedger(folder / "ledger");
+    if (position.sequence == 0 ||
+        std::any_of(ledger.records.begin(), ledger.records.end(),
+                    [&](const auto& record) {
+                      return record.sequence == position.sequence &&
+                             record.hash == position.hash;
+                    }))
+      return;
+  }
+  throw dp::LedgerError(fmt::format(
+      "{}: {} record {} of {}: the ledger was lost, replaced, damaged or "
+      "rolled "
+      "back; restore it (training on would undercount)",
+      folder.string(), lost ? "has no ledger, so not" : "does not contain",
+      position.sequence, checkpoint.path.string()));
+}
+
+dp::Ledger OpenLedger(const Config& config, const model::Shard& shard,
+                      const std::optional<LoadedCheckpoint>& checkpoint) {
+  const auto& folder = config.privacy.ledger;
+  if (checkpoint) CheckPaid(*checkpoint, folder);
+  dp::Ledger ledger(
+      folder, shard.content_hash(),
+      fmt::format("{}@{:%Y-%m-%dT%H:%M:%SZ}", config.node.name,
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(
+                      std::chrono::system_clock::now()))));
+  if (checkpoint && !ledger.Contains(checkpoint->ledger))
+    throw dp::LedgerError(fmt::format(
+        "{}: is not the ledger of {}: it was lost or replaced; restore it "
+        "(training on would undercount)",
+        folder.string(), checkpoint->path.string()));
+  return ledger;
+}
+
 void PreparePrivate(const Config& config, const model::ModelSpec& spec,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     Events& events, Run& run) {
@@ -90,17 +135,7 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
   const double sigma = NoiseMultiplier(config, rate);
   if (sigma == 0) run.claim_void = "noise_multiplier is 0: nothing is claimed";
 
-  dp::Ledger ledger(
-      config.privacy.ledger, run.train->content_hash(),
-      fmt::format("{}@{:%Y-%m-%dT%H:%M:%SZ}", config.node.name,
-                  fmt::gmtime(std::chrono::system_clock::to_time_t(
-                      std::chrono::system_clock::now()))));
-  if (checkpoint && !ledger.Contains(checkpoint->ledger))
-    throw dp::LedgerError(fmt::format(
-        "{}: does not contain record {} of {}: the ledger was lost, replaced "
-        "or rolled back; restore it (training on would undercount)",
-        config.privacy.ledger.string(), checkpoint->ledger.sequence,
-        checkpoint->path.string()));
+  auto ledger = OpenLedger(config, *run.train, checkpoint);
   run.budget = std::make_unique<Budget>(
       std::move(ledger), BudgetTerms{rate, sigma, config.privacy.delta,
                                      config.privacy.target_epsilon});

@@ -78,7 +78,8 @@ class Network {
 };
 
 // Allocates everything for batches of up to `max_batch`; no call allocates.
-// Throws: std::invalid_argument, std::bad_alloc.
+// Throws: std::invalid_argument, std::bad_alloc; std::runtime_error for a BLAS
+// that is not safe to use.
 std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch);
 
 }  // namespace hearsay::model

@@ -37,7 +37,7 @@ for row in rows:
     right = "  ".join(cell.rjust(width) for cell, width in zip(row[2:], widths[2:]))
     print(f"  {left}  {right}".rstrip())
 distance = status["cluster"]["consensus"]["relative_distance"]
-print(f"\nThe ring's nodes differ by {100 * distance:.2f} % of the distance they have "
-      f"travelled (consensus);\ndelta is {privacy[0]['delta']:g}, accounted in Renyi "
+print(f"\nThe ring's nodes differ from their mean by {100 * distance:.2f} % of its "
+      f"length (consensus);\ndelta is {privacy[0]['delta']:g}, accounted in Renyi "
       "divergences. Each run has a ledger of its own here,\nto compare; real records "
       "would be charged for both.")

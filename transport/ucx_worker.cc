@@ -1,5 +1,6 @@
 #include "transport/ucx_worker.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -220,10 +221,13 @@ void UcxWorker::Impl::Kick() {
 void UcxWorker::Impl::Progress() {
   if (closed) return;
   int turns = 0;
-  while (turns < kProgressTurns && ucp_worker_progress(worker.get()) != 0)
-    ++turns;
-  RunCompletions();
-  if (closed) return;
+  // Completions after each turn: they give buffers back, and a burst of small
+  // messages would need as many at once otherwise.
+  for (bool more = true; more && turns < kProgressTurns; ++turns) {
+    more = ucp_worker_progress(worker.get()) != 0;
+    RunCompletions();
+    if (closed) return;
+  }
   if (turns == kProgressTurns) return Kick();
   // Never wait without a successful arm: an event may have come in between.
   if (ucp_worker_arm(worker.get()) == UCS_ERR_BUSY) return Kick();
@@ -232,8 +236,7 @@ void UcxWorker::Impl::Progress() {
 
 void UcxWorker::Impl::RunCompletions() {
   // What a completion starts may complete at once: that is for the next turn.
-  std::deque<Completion> now;
-  now.swap(completions);
+  auto now = std::exchange(completions, {});
   for (auto& completion : now) {
     if (closed) return;
     if (completion.done) completion.done(completion.ok);
@@ -242,8 +245,7 @@ void UcxWorker::Impl::RunCompletions() {
   if (closed) return;
   if (!completions.empty()) Kick();
   if (in_flight != 0 || !completions.empty()) return;
-  std::vector<std::function<void()>> waiters;
-  waiters.swap(idle_waiters);
+  const auto waiters = std::exchange(idle_waiters, {});
   for (const auto& waiter : waiters) waiter();
 }
 
@@ -351,7 +353,7 @@ void UcxWorker::Send(EndpointId endpoint, std::span<const std::byte> header,
   operation->owner = impl_.get();
   operation->keep = std::move(keep);
   operation->done = std::move(done);
-  std::memcpy(operation->header.data(), header.data(), header.size());
+  std::copy(header.begin(), header.end(), operation->header.begin());
   ++impl_->in_flight;
   impl_->Kick();
   const auto found = impl_->endpoints.find(endpoint);

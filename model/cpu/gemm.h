@@ -17,8 +17,10 @@ void ProjectBack(int B, int I, int O, const float* grad_out,
 void AddOuterProducts(int B, int I, int O, const float* grad_out,
                       const float* in, float* grad_weight);
 
-// Keeps an OpenBLAS that was built with threads from using any but the caller's
-// (the serial build, which we link where there is one, has none to use).
+// Keeps OpenBLAS to the threads that call it. To be called before the first
+// product; again it does nothing.
+// Throws: std::runtime_error if this OpenBLAS is a serial build, which several
+// threads may not use at a time.
 void UseOneThread();
 
 }  // namespace hearsay::model::cpu
