@@ -141,8 +141,7 @@ TEST_F(ClusterVerbsTest, ANodeThatFailsAtStartIsNamedWithItsLastWords) {
                             HasSubstr("broken"), HasSubstr("hearsayd.log"),
                             HasSubstr("stopped the others")));
   const Json cluster = Json::parse(tests::ReadText(dir() + "/cluster.json"));
-  for (const auto& node : cluster["nodes"])
-    EXPECT_FALSE(Alive(node)) << node;
+  for (const auto& node : cluster["nodes"]) EXPECT_FALSE(Alive(node)) << node;
 }
 
 TEST_F(ClusterVerbsTest, BadConfigurationLeavesNothingBehind) {
