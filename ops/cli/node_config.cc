@@ -6,8 +6,8 @@
 #include <array>
 #include <cmath>
 #include <fstream>
-#include <regex>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 namespace hearsay::ops {
@@ -374,18 +374,24 @@ std::string ConfigTemplate::TextFor(
 }
 
 std::string ConfigTemplate::Explain(const std::string& complaint) const {
-  // "FILE[:LINE]: section.key: what"
-  static const std::regex kComplaint(
-      R"(^.*?(?::(\d+))?: ([a-z_.\[\]0-9]+\.[^ :]+): (.*)$)");
-  std::smatch parts;
-  if (!std::regex_match(complaint, parts, kComplaint)) return complaint;
-  const std::string key = parts[2];
-  if (const auto setting = settings_.find(key); setting != settings_.end())
-    return fmt::format("--set {}: {}", setting->second, parts[3].str());
-  const auto node = user_->file.at_path(key);
-  if (!node) return complaint;
-  return fmt::format("{}:{}: {}: {}", file_.string(),
-                     node.node()->source().begin.line, key, parts[3].str());
+  // "FILE:LINE: section.key: what": the first field that is a key of the
+  // user's.
+  constexpr std::string_view kColon = ": ";
+  auto begin = complaint.find(kColon);
+  while (begin != std::string::npos) {
+    begin += kColon.size();
+    const auto end = complaint.find(kColon, begin);
+    if (end == std::string::npos) break;
+    const std::string key = complaint.substr(begin, end - begin);
+    const std::string what = complaint.substr(end + kColon.size());
+    if (const auto setting = settings_.find(key); setting != settings_.end())
+      return fmt::format("--set {}: {}", setting->second, what);
+    if (const auto node = user_->file.at_path(key))
+      return fmt::format("{}:{}: {}: {}", file_.string(),
+                         node.node()->source().begin.line, key, what);
+    begin = end;
+  }
+  return complaint;
 }
 
 }  // namespace hearsay::ops

@@ -140,9 +140,8 @@ TEST_F(ClusterVerbsTest, ANodeThatFailsAtStartIsNamedWithItsLastWords) {
   EXPECT_THAT(up.err, AllOf(HasSubstr("b exited with status 78"),
                             HasSubstr("broken"), HasSubstr("hearsayd.log"),
                             HasSubstr("stopped the others")));
-  for (const auto& node :
-       Json::parse(tests::ReadText(dir() + "/cluster.json"))["nodes"])
-    EXPECT_FALSE(Alive(node)) << node;
+  const Json cluster = Json::parse(tests::ReadText(dir() + "/cluster.json"));
+  for (const auto& node : cluster["nodes"]) EXPECT_FALSE(Alive(node)) << node;
 }
 
 TEST_F(ClusterVerbsTest, BadConfigurationLeavesNothingBehind) {

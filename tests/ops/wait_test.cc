@@ -117,9 +117,11 @@ TEST_F(WaitTest, EveryNodeOfADirectoryMustBeThere) {
   };
   daemon_.Serve("/readyz", {{"schema", 1}});
   b.Serve("/readyz", {{"schema", 1}}, 503);
-  EXPECT_EQ(wait(), 7);
+  EXPECT_EQ(wait(), 7) << "b is not";
   b.Serve("/readyz", {{"schema", 1}});
   EXPECT_EQ(wait(), 0);
+  daemon_.Serve("/readyz", {{"schema", 1}}, 503);
+  EXPECT_EQ(wait(), 7) << "a is not";
 }
 
 TEST_F(WaitTest, AProcessThatIsGoneEndsTheWait) {
