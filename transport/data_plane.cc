@@ -13,6 +13,8 @@ using boost::system::error_code;
 
 constexpr Milliseconds kMaxDeadline{std::chrono::hours{1}};
 constexpr Milliseconds kSweep{100};
+// Members that are gone are counted until there are this many.
+constexpr std::size_t kMaxCounted = 1024;
 constexpr Milliseconds kShutdownLimit{1000};
 
 }  // namespace
@@ -59,6 +61,10 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
     });
     return {};
   }
+  if (counters_.size() >= kMaxCounted)
+    std::erase_if(counters_, [&](const auto& entry) {
+      return entry.first != "" && !lanes_.contains(entry.first);
+    });
   LinkCounters& counters = counters_[node];
   const auto lane =
       std::make_shared<Lane>(Lane{.node = node,

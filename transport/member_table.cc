@@ -8,6 +8,8 @@ namespace {
 
 // Strangers can make this table grow; they push each other out.
 constexpr std::size_t kMaxRefused = 256;
+// Members that are gone are remembered until there are this many.
+constexpr std::size_t kMaxNamed = 1024;
 
 }  // namespace
 
@@ -27,6 +29,10 @@ void MemberTable::OnAlive(const std::string& node, const std::string& address,
                           std::uint64_t incarnation, const std::string& lane,
                           Clock::time_point now) {
   refused_.erase(address);
+  if (named_.size() >= kMaxNamed)
+    std::erase_if(named_, [&](const auto& entry) {
+      return entry.first != node && !IsPresent(entry.first);
+    });
   const auto [found, added] = named_.try_emplace(node);
   Member& member = found->second;
   const bool restarted = !added && member.incarnation != incarnation;

@@ -136,7 +136,10 @@ TEST_P(HostileDataTest, UnfinishedRequestsHoldOneBufferInTheEnd) {
   for (std::uint64_t exchange = 1; exchange < 50; ++exchange)
     impostor_.Send(Half(exchange, 0), payload_);
   // A burst takes what there is, for a moment; then all but the last are free.
-  EXPECT_TRUE(impostor_.RunUntil([&] { return victim_.pool()->taken() <= 1; }));
+  EXPECT_TRUE(impostor_.RunUntil([&] {
+    return victim_.counters("x").bytes_in == 49 * payload_.size() &&
+           victim_.pool()->taken() <= 1;
+  }));
   ExpectOnlyTheGoodOne(50);
 }
 

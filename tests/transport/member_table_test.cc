@@ -120,6 +120,18 @@ TEST_F(MemberTableTest, StrangersPushEachOtherOutNotTheMemory) {
   EXPECT_TRUE(table_.refused().contains("h:1999"));
 }
 
+TEST_F(MemberTableTest, ThoseThatAreGoneAreForgottenBeforeTheyAreTooMany) {
+  Join("here");
+  for (int i = 0; i < 3000; ++i) {
+    const std::string node = "n" + std::to_string(i);
+    Join(node);
+    table_.OnFailed(node, "gone", kStart);
+  }
+  EXPECT_LE(table_.named().size(), 1024U);
+  EXPECT_EQ(State("here"), MemberState::kAlive);
+  EXPECT_EQ(State("n2999"), MemberState::kFailed);
+}
+
 TEST_F(MemberTableTest, ListsMembersByName) {
   Join("c");
   Join("a");
