@@ -25,6 +25,7 @@
 #include "daemon/node.h"
 #include "daemon/signals.h"
 #include "model/safetensors.h"
+#include "transport/ucx_environment.h"
 
 namespace hearsay::daemon {
 namespace {
@@ -149,6 +150,7 @@ Overrides ParseOverrides(const std::vector<std::string>& settings) {
 
 int main(int argc, char** argv) {
   using namespace hearsay;
+  transport::PrepareUcxEnvironment();
   CLI::App app{
       "One node of a Hearsay cluster. `hearsay` starts, watches and "
       "questions it.",

@@ -28,6 +28,13 @@ void PrepareUcxEnvironment() {
   if (std::getenv("UCX_LOG_LEVEL") == nullptr)
     static_cast<void>(ucs_global_opts_set_value("LOG_LEVEL", "fatal"));
 
+  // Over TCP a rendezvous would be a "put": the sender names the address, and
+  // the receiving library writes there, even after the receive was abandoned. A
+  // peer that comes back from a freeze would write into memory long since
+  // reused. Read by ucp_init, so in time. (ucp_config_modify does not know this
+  // key.)
+  setenv("UCX_TCP_PUT_ENABLE", "n", kKeepTheUsers);
+
   // For programs that this one starts.
   setenv("UCX_DEBUG_SIGNO", "0", kKeepTheUsers);
   setenv("UCX_HANDLE_ERRORS", "none", kKeepTheUsers);

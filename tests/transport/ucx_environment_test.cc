@@ -34,6 +34,7 @@ TEST(UcxEnvironmentTest, SettingsReachTheProgramsThatAreStarted) {
   EXPECT_STREQ(std::getenv("UCX_DEBUG_SIGNO"), "0");
   EXPECT_STREQ(std::getenv("UCX_HANDLE_ERRORS"), "none");
   EXPECT_STREQ(std::getenv("UCX_LOG_LEVEL"), "fatal");
+  EXPECT_STREQ(std::getenv("UCX_TCP_PUT_ENABLE"), "n");
   PeerProcess peer("x", 16);
   peer.Signal(SIGHUP);
   const int status = peer.Leave();
