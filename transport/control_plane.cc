@@ -215,8 +215,7 @@ void ControlPlane::OnGranted(Session& session) {
   if (token == tokens_.end() ||
       token->second.value != session.given().data_token)
     return;
-  lanes_.Open(session.theirs().node, token->second.value, session.grant(),
-              session.theirs().chunk_bytes);
+  lanes_.Open(session.theirs().node, session.terms());
 }
 
 void ControlPlane::OnEstablished(Session& session) {
@@ -254,8 +253,7 @@ void ControlPlane::Install(Session& session) {
   targets_.OnConnected(session.dialled());
   targets_.OnMoved(theirs.node, theirs.address);
   targets_.AddLearned(theirs.address, theirs.node);
-  const std::string lane = lanes_.Open(theirs.node, session.given().data_token,
-                                       session.grant(), theirs.chunk_bytes);
+  const std::string lane = lanes_.Open(theirs.node, session.terms());
   SendHeartbeats();  // Establishes the dialler, and tells all about it.
   members_.OnAlive(theirs.node, theirs.address, theirs.incarnation, lane,
                    Clock::now());

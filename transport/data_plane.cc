@@ -35,24 +35,23 @@ DataPlane::DataPlane(asio::io_context& io, const Options& options,
 
 DataPlane::~DataPlane() { closed_ = true; }
 
-std::string DataPlane::Open(const std::string& node, std::uint64_t token,
-                            const Grant& grant, std::size_t chunk_bytes) {
+std::string DataPlane::Open(const std::string& node, const LaneTerms& terms) {
   if (closed_) return {};
   const auto found = lanes_.find(node);
   if (found != lanes_.end()) {
-    const Lane& lane = *found->second;
-    if (lane.token == token && lane.grant == grant &&
-        lane.chunk_bytes == chunk_bytes)
-      return worker_->lane(lane.endpoint);
+    if (found->second->terms == terms)
+      return worker_->lane(found->second->endpoint);
     Close(node, "it has begun a new connection");
   }
-  const auto endpoint = worker_->Connect(
-      grant.worker_address,
-      [weak = weak_from_this(), node, token](const std::string& reason) {
-        const auto self = weak.lock();
-        if (!self || !self->by_token_.contains(token)) return;
-        if (self->events_.on_broken) self->events_.on_broken(node, reason);
-      });
+  const auto endpoint =
+      worker_->Connect(terms.grant.worker_address,
+                       [weak = weak_from_this(), node,
+                        token = terms.token](const std::string& reason) {
+                         const auto self = weak.lock();
+                         if (!self || !self->by_token_.contains(token)) return;
+                         if (self->events_.on_broken)
+                           self->events_.on_broken(node, reason);
+                       });
   if (!endpoint) {
     asio::post(io_, [weak = weak_from_this(), node] {
       const auto self = weak.lock();
@@ -66,19 +65,17 @@ std::string DataPlane::Open(const std::string& node, std::uint64_t token,
       return entry.first != "" && !lanes_.contains(entry.first);
     });
   LinkCounters& counters = counters_[node];
-  const auto lane =
-      std::make_shared<Lane>(Lane{.node = node,
-                                  .token = token,
-                                  .grant = grant,
-                                  .chunk_bytes = chunk_bytes,
-                                  .endpoint = *endpoint,
-                                  .queue = std::make_shared<SendQueue>(
-                                      *worker_, *endpoint, grant.data_token,
-                                      options_.chunk_bytes, counters),
-                                  .request = nullptr,
-                                  .counters = &counters});
+  const auto lane = std::make_shared<Lane>(
+      Lane{.node = node,
+           .terms = terms,
+           .endpoint = *endpoint,
+           .queue = std::make_shared<SendQueue>(*worker_, *endpoint,
+                                                terms.grant.data_token,
+                                                options_.chunk_bytes, counters),
+           .request = nullptr,
+           .counters = &counters});
   lanes_[node] = lane;
-  by_token_[token] = lane;
+  by_token_[terms.token] = lane;
   return worker_->lane(*endpoint);
 }
 
@@ -89,7 +86,7 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   const auto lane = found->second;
   lane->closed = true;
   lanes_.erase(found);
-  by_token_.erase(lane->token);
+  by_token_.erase(lane->terms.token);
   if (worker_) worker_->Close(lane->endpoint);
   lane->request.reset();
   lane->queue->Close(error);
@@ -185,7 +182,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnChunk(
     return std::nullopt;
   }
   const auto lane = found->second;
-  if (!CheckBounds(*header, options_.array_bytes, lane->chunk_bytes,
+  if (!CheckBounds(*header, options_.array_bytes, lane->terms.chunk_bytes,
                    received)) {
     ++lane->counters->dropped_size;
     return std::nullopt;
@@ -213,7 +210,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnRequestChunk(
       ++lane->counters->dropped_full;
       return std::nullopt;
     }
-    lane->request = std::make_shared<Incoming>(header, lane->chunk_bytes,
+    lane->request = std::make_shared<Incoming>(header, lane->terms.chunk_bytes,
                                                std::move(payload));
     lane->request->expires =
         Clock::now() + std::min(Milliseconds(header.deadline_ms), kMaxDeadline);
@@ -236,7 +233,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnAnswerChunk(
       ++lane->counters->dropped_full;
       return std::nullopt;
     }
-    pending.answer = std::make_shared<Incoming>(header, lane->chunk_bytes,
+    pending.answer = std::make_shared<Incoming>(header, lane->terms.chunk_bytes,
                                                 std::move(payload));
   }
   return Place(lane, pending.answer, header);

@@ -42,8 +42,7 @@ class DataPlane final : public DataLanes,
 
   std::string worker_address() const { return worker_->address(); }
 
-  std::string Open(const std::string& node, std::uint64_t token,
-                   const Grant& grant, std::size_t chunk_bytes) override;
+  std::string Open(const std::string& node, const LaneTerms& terms) override;
   void Close(const std::string& node, const std::string& reason) override;
 
   void Exchange(const std::string& to, Message request, Milliseconds deadline,

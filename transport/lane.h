@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "transport/assembly.h"
-#include "transport/control_messages.h"
+#include "transport/data_lanes.h"
 #include "transport/send_queue.h"
 #include "transport/transport.h"
 #include "transport/ucx_worker.h"
@@ -31,9 +31,7 @@ struct Incoming {
 // The data connection with one member, while a session with it lasts.
 struct Lane {
   std::string node;
-  std::uint64_t token = 0;      // in what it sends to us
-  Grant grant;                  // for what we send to it
-  std::size_t chunk_bytes = 0;  // that it cuts with
+  LaneTerms terms;
   UcxWorker::EndpointId endpoint = 0;
   std::shared_ptr<SendQueue> queue;
   std::shared_ptr<Incoming> request;  // being put together

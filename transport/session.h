@@ -22,6 +22,7 @@
 #include "transport/address.h"
 #include "transport/connection.h"
 #include "transport/control_messages.h"
+#include "transport/data_lanes.h"
 
 namespace hearsay::transport {
 
@@ -80,6 +81,13 @@ class Session : public std::enable_shared_from_this<Session> {
   const Grant& grant() const { return *grant_; }
   // Requires: the same. What GrantTo gave for this session.
   const Grant& given() const { return *given_; }
+  // Requires: the same. What the two have agreed for their arrays.
+  LaneTerms terms() const {
+    return {.token = given_->data_token,
+            .grant = *grant_,
+            .chunk_bytes = theirs_->chunk_bytes,
+            .secret = std::nullopt};
+  }
   // The dialler's count: of two connections dialled by one node both ends keep
   // the one dialled later.
   std::uint64_t attempt() const {

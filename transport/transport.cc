@@ -85,9 +85,8 @@ class TransportOverUcx final : public Transport {
  private:
   // The control plane is made before the data plane that it commands.
   struct Proxy final : DataLanes {
-    std::string Open(const std::string& node, std::uint64_t token,
-                     const Grant& grant, std::size_t chunk_bytes) override {
-      return to->Open(node, token, grant, chunk_bytes);
+    std::string Open(const std::string& node, const LaneTerms& terms) override {
+      return to->Open(node, terms);
     }
     void Close(const std::string& node, const std::string& reason) override {
       to->Close(node, reason);
