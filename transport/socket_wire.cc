@@ -1,0 +1,110 @@
+#include "transport/socket_wire.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <string_view>
+#include <utility>
+
+namespace hearsay::transport {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kScheme = "socket:";
+constexpr milliseconds kStrangerLimit{5000};
+constexpr std::size_t kMaxStrangers = 64;
+constexpr milliseconds kIdlePoll{5};
+
+}  // namespace
+
+SocketWire::SocketWire(boost::asio::io_context& io,
+                       const std::string& advertised, OnMessage on_message)
+    : io_(io), advertised_(advertised), on_message_(std::move(on_message)) {}
+
+SocketWire::~SocketWire() {
+  for (const auto& [id, sender] : senders_) sender->Close();
+  for (const auto& receiver : std::exchange(receivers_, {})) receiver->Close();
+}
+
+void SocketWire::Adopt(boost::asio::ip::tcp::socket socket) {
+  const auto strangers =
+      std::count_if(receivers_.begin(), receivers_.end(),
+                    [](const auto& receiver) { return receiver->stranger(); });
+  if (static_cast<std::size_t>(strangers) >= kMaxStrangers) return;
+  const auto slot = std::make_shared<std::weak_ptr<SocketReceiver>>();
+  const auto receiver = SocketReceiver::Make(
+      std::move(socket), on_message_,
+      [this, slot] { receivers_.erase(slot->lock()); }, kStrangerLimit);
+  *slot = receiver;
+  receivers_.insert(receiver);
+  receiver->Start();
+}
+
+std::string SocketWire::address() const {
+  return std::string(kScheme) + advertised_;
+}
+
+std::optional<Wire::EndpointId> SocketWire::Connect(
+    const std::string& peer_address,
+    std::function<void(std::string)> on_broken) {
+  if (!peer_address.starts_with(kScheme)) return std::nullopt;
+  const auto address = ParseHostPort(peer_address.substr(kScheme.size()));
+  if (!address || address->port == 0) return std::nullopt;
+  const EndpointId id = next_endpoint_++;
+  senders_.emplace(id, SocketSender::Dial(io_, *address, std::move(on_broken)));
+  return id;
+}
+
+void SocketWire::Close(EndpointId endpoint) {
+  const auto found = senders_.find(endpoint);
+  if (found == senders_.end()) return;
+  const auto sender = std::move(found->second);
+  senders_.erase(found);
+  sender->Close();
+  std::erase_if(closing_, [](const auto& weak) { return weak.expired(); });
+  closing_.push_back(sender);
+}
+
+std::string SocketWire::lane(EndpointId endpoint) const {
+  return senders_.contains(endpoint) ? "socket" : "";
+}
+
+void SocketWire::Send(EndpointId endpoint, std::span<const std::byte> header,
+                      std::span<const std::byte> payload,
+                      std::shared_ptr<void> keep,
+                      std::function<void(bool)> done) {
+  const auto found = senders_.find(endpoint);
+  if (found != senders_.end())
+    return found->second->Send(header, payload, std::move(keep),
+                               std::move(done));
+  boost::asio::post(io_, [done = std::move(done)] { done(false); });
+}
+
+std::size_t SocketWire::in_flight() const {
+  std::size_t operations = 0;
+  for (const auto& [id, sender] : senders_) operations += sender->in_flight();
+  for (const auto& weak : closing_)
+    if (const auto sender = weak.lock()) operations += sender->in_flight();
+  for (const auto& receiver : receivers_)
+    if (receiver->receiving()) ++operations;
+  return operations;
+}
+
+void SocketWire::WhenIdle(milliseconds limit, std::function<void()> done) {
+  // Nothing outlives its socket, so this is a moment; no need for events.
+  const auto timer = std::make_shared<boost::asio::steady_timer>(io_);
+  const auto until = std::chrono::steady_clock::now() + limit;
+  const auto look = std::make_shared<std::function<void()>>();
+  *look = [this, alive = std::weak_ptr(alive_), timer, until,
+           done = std::move(done), weak = std::weak_ptr(look)] {
+    if (alive.expired() || in_flight() == 0 ||
+        std::chrono::steady_clock::now() >= until)
+      return done();
+    timer->expires_after(kIdlePoll);
+    timer->async_wait([again = weak.lock()](const auto&) { (*again)(); });
+  };
+  boost::asio::post(io_, [look] { (*look)(); });
+}
+
+}  // namespace hearsay::transport
