@@ -50,12 +50,15 @@ ControlPlane::~ControlPlane() {
   for (const auto& session : all_) session->Abandon();
 }
 
-void ControlPlane::Start(std::string worker_address) {
+void ControlPlane::Start(std::string worker_address,
+                         Listener::OnAccept on_data) {
   worker_address_ = std::move(worker_address);
   last_tick_ = resumed_ = next_heartbeat_ = Clock::now();
-  listener_->Start([weak = weak_from_this()](tcp::socket socket) {
-    if (const auto self = weak.lock()) self->OnAccepted(std::move(socket));
-  });
+  listener_->Start(
+      [weak = weak_from_this()](tcp::socket socket) {
+        if (const auto self = weak.lock()) self->OnAccepted(std::move(socket));
+      },
+      std::move(on_data));
   Tick();
 }
 

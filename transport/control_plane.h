@@ -35,8 +35,9 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
 
-  // Listens and dials. `worker_address` goes into every grant.
-  void Start(std::string worker_address);
+  // Listens and dials. `worker_address` goes into every grant; data sockets
+  // that come to the listener go to `on_data`.
+  void Start(std::string worker_address, Listener::OnAccept on_data);
   // Says goodbye to all and stops. `done` when all have heard it; bounded.
   void Leave(std::function<void()> done);
   void SetReport(std::string report) { report_ = std::move(report); }

@@ -20,38 +20,41 @@ constexpr Milliseconds kShutdownLimit{1000};
 }  // namespace
 
 DataPlane::DataPlane(asio::io_context& io, const Options& options,
-                     const std::string& network_interface,
+                     const MakeWire& make_wire,
                      std::shared_ptr<BufferPool> pool, Events events)
     : io_(io),
       options_(options),
       pool_(std::move(pool)),
       events_(std::move(events)),
       sweeper_(io),
-      worker_(std::make_unique<UcxWorker>(
-          io, network_interface,
+      wire_(make_wire(
           [this](std::span<const std::byte> header, std::size_t received) {
             return OnChunk(header, received);
           })) {}
 
 DataPlane::~DataPlane() { closed_ = true; }
 
+void DataPlane::Adopt(asio::ip::tcp::socket socket) {
+  if (wire_) wire_->Adopt(std::move(socket));
+}
+
 std::string DataPlane::Open(const std::string& node, const LaneTerms& terms) {
   if (closed_) return {};
   const auto found = lanes_.find(node);
   if (found != lanes_.end()) {
     if (found->second->terms == terms)
-      return worker_->lane(found->second->endpoint);
+      return wire_->lane(found->second->endpoint);
     Close(node, "it has begun a new connection");
   }
   const auto endpoint =
-      worker_->Connect(terms.grant.worker_address,
-                       [weak = weak_from_this(), node,
-                        token = terms.token](const std::string& reason) {
-                         const auto self = weak.lock();
-                         if (!self || !self->by_token_.contains(token)) return;
-                         if (self->events_.on_broken)
-                           self->events_.on_broken(node, reason);
-                       });
+      wire_->Connect(terms.grant.worker_address,
+                     [weak = weak_from_this(), node,
+                      token = terms.token](const std::string& reason) {
+                       const auto self = weak.lock();
+                       if (!self || !self->by_token_.contains(token)) return;
+                       if (self->events_.on_broken)
+                         self->events_.on_broken(node, reason);
+                     });
   if (!endpoint) {
     asio::post(io_, [weak = weak_from_this(), node] {
       const auto self = weak.lock();
@@ -65,18 +68,18 @@ std::string DataPlane::Open(const std::string& node, const LaneTerms& terms) {
       return entry.first != "" && !lanes_.contains(entry.first);
     });
   LinkCounters& counters = counters_[node];
-  const auto lane = std::make_shared<Lane>(
-      Lane{.node = node,
-           .terms = terms,
-           .endpoint = *endpoint,
-           .queue = std::make_shared<SendQueue>(*worker_, *endpoint,
-                                                terms.grant.data_token,
-                                                options_.chunk_bytes, counters),
-           .request = nullptr,
-           .counters = &counters});
+  const auto lane =
+      std::make_shared<Lane>(Lane{.node = node,
+                                  .terms = terms,
+                                  .endpoint = *endpoint,
+                                  .queue = std::make_shared<SendQueue>(
+                                      *wire_, *endpoint, terms.grant.data_token,
+                                      options_.chunk_bytes, counters),
+                                  .request = nullptr,
+                                  .counters = &counters});
   lanes_[node] = lane;
   by_token_[terms.token] = lane;
-  return worker_->lane(*endpoint);
+  return wire_->lane(*endpoint);
 }
 
 void DataPlane::Close(const std::string& node, const std::string& reason) {
@@ -87,7 +90,7 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   lane->closed = true;
   lanes_.erase(found);
   by_token_.erase(lane->terms.token);
-  if (worker_) worker_->Close(lane->endpoint);
+  if (wire_) wire_->Close(lane->endpoint);
   lane->request.reset();
   lane->queue->Close(error);
   std::vector<std::uint64_t> lost;
@@ -168,7 +171,7 @@ void DataPlane::Send(const std::shared_ptr<Lane>& lane,
   });
 }
 
-std::optional<UcxWorker::Receive> DataPlane::OnChunk(
+std::optional<Wire::Receive> DataPlane::OnChunk(
     std::span<const std::byte> bytes, std::size_t received) {
   if (closed_) return std::nullopt;
   const auto header = DecodeChunk(bytes);
@@ -192,7 +195,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnChunk(
                                              : OnAnswerChunk(lane, *header);
 }
 
-std::optional<UcxWorker::Receive> DataPlane::OnRequestChunk(
+std::optional<Wire::Receive> DataPlane::OnRequestChunk(
     const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
   if (header.exchange < lane->last_request ||
       (header.exchange == lane->last_request && !lane->request)) {
@@ -219,7 +222,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnRequestChunk(
   return Place(lane, lane->request, header);
 }
 
-std::optional<UcxWorker::Receive> DataPlane::OnAnswerChunk(
+std::optional<Wire::Receive> DataPlane::OnAnswerChunk(
     const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
   const auto found = pending_.find(header.exchange);
   if (found == pending_.end() || found->second->lane != lane) {
@@ -239,7 +242,7 @@ std::optional<UcxWorker::Receive> DataPlane::OnAnswerChunk(
   return Place(lane, pending.answer, header);
 }
 
-std::optional<UcxWorker::Receive> DataPlane::Place(
+std::optional<Wire::Receive> DataPlane::Place(
     const std::shared_ptr<Lane>& lane, const std::shared_ptr<Incoming>& into,
     const ChunkHeader& header) {
   const auto place = into->assembly.Claim(header);
@@ -247,7 +250,7 @@ std::optional<UcxWorker::Receive> DataPlane::Place(
     ++lane->counters->dropped_late;
     return std::nullopt;
   }
-  return UcxWorker::Receive{
+  return Wire::Receive{
       .into = *place,
       .keep = into,
       .done = [weak = weak_from_this(), lane, into, header](bool arrived) {
@@ -360,12 +363,12 @@ void DataPlane::Stop() {
 
 void DataPlane::Shutdown(std::function<void()> done) {
   while (!lanes_.empty()) Close(lanes_.begin()->first, "this node is leaving");
-  worker_->WhenIdle(kShutdownLimit,
-                    [weak = weak_from_this(), done = std::move(done)] {
-                      // What UCX has not let go of, its end takes from it.
-                      if (const auto self = weak.lock()) self->worker_.reset();
-                      done();
-                    });
+  wire_->WhenIdle(kShutdownLimit,
+                  [weak = weak_from_this(), done = std::move(done)] {
+                    // What UCX has not let go of, its end takes from it.
+                    if (const auto self = weak.lock()) self->wire_.reset();
+                    done();
+                  });
 }
 
 LinkCounters DataPlane::counters(const std::string& node) const {

@@ -1,5 +1,5 @@
 // Arrays between members: cuts, sends, puts together, and matches answers with
-// requests. See chunk.h for the pieces and ucx_worker.h for the wire.
+// requests. See chunk.h for the pieces and wire.h for what carries them.
 //
 // Threads: all on the thread that runs `io`.
 #pragma once
@@ -16,7 +16,7 @@
 #include "transport/data_lanes.h"
 #include "transport/lane.h"
 #include "transport/transport.h"
-#include "transport/ucx_worker.h"
+#include "transport/wire.h"
 
 namespace hearsay::transport {
 
@@ -31,16 +31,20 @@ class DataPlane final : public DataLanes,
         on_broken;
   };
 
-  // Throws: std::runtime_error (UCX).
+  using MakeWire = std::function<std::unique_ptr<Wire>(const Wire::OnMessage&)>;
+
+  // Throws: what `make_wire` throws.
   DataPlane(boost::asio::io_context& io, const Options& options,
-            const std::string& network_interface,
-            std::shared_ptr<BufferPool> pool, Events events);
+            const MakeWire& make_wire, std::shared_ptr<BufferPool> pool,
+            Events events);
   // Exchanges under way are forgotten: their `done` is not called.
   ~DataPlane();
   DataPlane(const DataPlane&) = delete;
   DataPlane& operator=(const DataPlane&) = delete;
 
-  std::string worker_address() const { return worker_->address(); }
+  std::string worker_address() const { return wire_->address(); }
+  // A data socket that came to the node's listener.
+  void Adopt(boost::asio::ip::tcp::socket socket);
 
   std::string Open(const std::string& node, const LaneTerms& terms) override;
   void Close(const std::string& node, const std::string& reason) override;
@@ -59,15 +63,15 @@ class DataPlane final : public DataLanes,
  private:
   using Done = std::function<void(Result<Message>)>;
 
-  std::optional<UcxWorker::Receive> OnChunk(std::span<const std::byte> bytes,
-                                            std::size_t received);
-  std::optional<UcxWorker::Receive> OnRequestChunk(
-      const std::shared_ptr<Lane>& lane, const ChunkHeader& header);
-  std::optional<UcxWorker::Receive> OnAnswerChunk(
-      const std::shared_ptr<Lane>& lane, const ChunkHeader& header);
-  std::optional<UcxWorker::Receive> Place(const std::shared_ptr<Lane>& lane,
-                                          const std::shared_ptr<Incoming>& into,
-                                          const ChunkHeader& header);
+  std::optional<Wire::Receive> OnChunk(std::span<const std::byte> bytes,
+                                       std::size_t received);
+  std::optional<Wire::Receive> OnRequestChunk(const std::shared_ptr<Lane>& lane,
+                                              const ChunkHeader& header);
+  std::optional<Wire::Receive> OnAnswerChunk(const std::shared_ptr<Lane>& lane,
+                                             const ChunkHeader& header);
+  std::optional<Wire::Receive> Place(const std::shared_ptr<Lane>& lane,
+                                     const std::shared_ptr<Incoming>& into,
+                                     const ChunkHeader& header);
   void OnPlaced(const std::shared_ptr<Lane>& lane,
                 const std::shared_ptr<Incoming>& into,
                 const ChunkHeader& header, bool arrived);
@@ -94,7 +98,7 @@ class DataPlane final : public DataLanes,
   std::uint64_t next_exchange_ = 1;
   boost::asio::steady_timer sweeper_;
   bool closed_ = false;
-  std::unique_ptr<UcxWorker> worker_;  // Last: its end may call the above.
+  std::unique_ptr<Wire> wire_;  // Last: its end may call the above.
 };
 
 }  // namespace hearsay::transport

@@ -14,7 +14,7 @@
 #include "transport/data_lanes.h"
 #include "transport/send_queue.h"
 #include "transport/transport.h"
-#include "transport/ucx_worker.h"
+#include "transport/wire.h"
 
 namespace hearsay::transport {
 
@@ -32,7 +32,7 @@ struct Incoming {
 struct Lane {
   std::string node;
   LaneTerms terms;
-  UcxWorker::EndpointId endpoint = 0;
+  Wire::EndpointId endpoint = 0;
   std::shared_ptr<SendQueue> queue;
   std::shared_ptr<Incoming> request;  // being put together
   std::uint64_t last_request = 0;

@@ -1,11 +1,14 @@
 #include "transport/listener.h"
 
+#include <sys/socket.h>
+
 #include <chrono>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "transport/address.h"
+#include "transport/socket_frame.h"
 
 namespace hearsay::transport {
 namespace {
@@ -15,6 +18,9 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kPause{100};
+// Sockets whose first byte has not come: how many, and how long.
+constexpr std::size_t kMaxUnsorted = 64;
+constexpr std::chrono::milliseconds kPatience{2000};
 
 [[noreturn]] void Fail(const std::string& address, const error_code& error) {
   throw std::system_error(
@@ -78,8 +84,9 @@ Listener::Listener(asio::io_context& io, const std::string& listen,
   ip_ = local.address().to_string();
 }
 
-void Listener::Start(OnAccept on_accept) {
-  on_accept_ = std::move(on_accept);
+void Listener::Start(OnAccept on_control, OnAccept on_data) {
+  on_control_ = std::move(on_control);
+  on_data_ = std::move(on_data);
   AcceptNext();
 }
 
@@ -96,7 +103,7 @@ void Listener::AcceptNext() {
         const auto self = weak.lock();
         if (!self || !self->acceptor_.is_open()) return;
         if (!error) {
-          self->on_accept_(std::move(socket));
+          self->Sort(std::move(socket));
           return self->AcceptNext();
         }
         // Such as too many open files: later may be better.
@@ -105,6 +112,32 @@ void Listener::AcceptNext() {
           const auto again = weak.lock();
           if (again && !cancelled) again->AcceptNext();
         });
+      });
+}
+
+void Listener::Sort(tcp::socket accepted) {
+  if (unsorted_ >= kMaxUnsorted) return;
+  ++unsorted_;
+  const auto socket = std::make_shared<tcp::socket>(std::move(accepted));
+  const auto patience =
+      std::make_shared<asio::steady_timer>(acceptor_.get_executor(), kPatience);
+  patience->async_wait([socket](const error_code& cancelled) {
+    error_code ignored;
+    if (!cancelled) socket->close(ignored);
+  });
+  socket->async_wait(
+      tcp::socket::wait_read,
+      [weak = weak_from_this(), socket, patience](const error_code& error) {
+        patience->cancel();
+        const auto self = weak.lock();
+        if (!self) return;
+        --self->unsorted_;
+        if (error || !self->acceptor_.is_open()) return;
+        std::byte first{};
+        if (recv(socket->native_handle(), &first, 1, MSG_PEEK) != 1) return;
+        if (first != kSocketGreeting.front())
+          return self->on_control_(std::move(*socket));
+        if (self->on_data_) self->on_data_(std::move(*socket));
       });
 }
 

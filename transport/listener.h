@@ -1,4 +1,5 @@
-// The listening socket of a node.
+// The listening socket of a node: one port for control connections and for
+// data sockets (transport/socket_frame.h), told apart by their first byte.
 //
 // Threads: all on the thread that runs `io`.
 #pragma once
@@ -23,8 +24,9 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Listener(boost::asio::io_context& io, const std::string& listen,
            const std::string& advertise);
 
-  // Accepts from now on, until Close.
-  void Start(OnAccept on_accept);
+  // Accepts from now on, until Close. Data sockets are closed if `on_data` is
+  // empty.
+  void Start(OnAccept on_control, OnAccept on_data);
   void Close();
 
   // HOST:PORT with the host as written and the port as bound.
@@ -35,10 +37,13 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
  private:
   void AcceptNext();
+  void Sort(boost::asio::ip::tcp::socket socket);
 
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer pause_;
-  OnAccept on_accept_;
+  OnAccept on_control_;
+  OnAccept on_data_;
+  std::size_t unsorted_ = 0;  // sockets whose first byte has not come
   std::string bound_;
   std::string advertised_;
   std::string ip_;

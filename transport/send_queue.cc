@@ -29,10 +29,9 @@ void Outgoing::Cancel() {
   if (in_flight == 0) message.payload.reset();
 }
 
-SendQueue::SendQueue(UcxWorker& worker, UcxWorker::EndpointId endpoint,
-                     std::uint64_t token, std::size_t chunk_bytes,
-                     LinkCounters& counters)
-    : worker_(worker),
+SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint, std::uint64_t token,
+                     std::size_t chunk_bytes, LinkCounters& counters)
+    : wire_(wire),
       endpoint_(endpoint),
       token_(token),
       chunk_bytes_(chunk_bytes),
@@ -92,12 +91,12 @@ void SendQueue::SendPiece(const std::shared_ptr<Outgoing>& message) {
   ++message->in_flight;
   counters_.bytes_out += length;
   // A send that fails breaks the endpoint, which tells by itself.
-  worker_.Send(endpoint_, EncodeChunk(header), piece, payload,
-               [weak = weak_from_this(), message](bool) {
-                 --message->in_flight;
-                 const auto self = weak.lock();
-                 if (self && !self->closed_) self->Pump();
-               });
+  wire_.Send(endpoint_, EncodeChunk(header), piece, payload,
+             [weak = weak_from_this(), message](bool) {
+               --message->in_flight;
+               const auto self = weak.lock();
+               if (self && !self->closed_) self->Pump();
+             });
 }
 
 }  // namespace hearsay::transport

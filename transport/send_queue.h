@@ -13,7 +13,7 @@
 
 #include "transport/chunk.h"
 #include "transport/transport.h"
-#include "transport/ucx_worker.h"
+#include "transport/wire.h"
 
 namespace hearsay::transport {
 
@@ -36,11 +36,10 @@ struct Outgoing {
 
 class SendQueue : public std::enable_shared_from_this<SendQueue> {
  public:
-  // `token` goes into every piece. `counters` and `worker` outlive the queue's
+  // `token` goes into every piece. `counters` and `wire` outlive the queue's
   // last use: Close comes before their end.
-  SendQueue(UcxWorker& worker, UcxWorker::EndpointId endpoint,
-            std::uint64_t token, std::size_t chunk_bytes,
-            LinkCounters& counters);
+  SendQueue(Wire& wire, Wire::EndpointId endpoint, std::uint64_t token,
+            std::size_t chunk_bytes, LinkCounters& counters);
 
   bool full() const;
   // Refuses, through on_end, what comes to a full or closed queue.
@@ -52,8 +51,8 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   void Pump();
   void SendPiece(const std::shared_ptr<Outgoing>& message);
 
-  UcxWorker& worker_;
-  const UcxWorker::EndpointId endpoint_;
+  Wire& wire_;
+  const Wire::EndpointId endpoint_;
   const std::uint64_t token_;
   const std::size_t chunk_bytes_;
   LinkCounters& counters_;

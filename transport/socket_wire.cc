@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <string_view>
 #include <utility>
 
 namespace hearsay::transport {
@@ -11,7 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kScheme = "socket:";
 constexpr milliseconds kStrangerLimit{5000};
 constexpr std::size_t kMaxStrangers = 64;
 constexpr milliseconds kIdlePoll{5};
@@ -41,15 +39,12 @@ void SocketWire::Adopt(boost::asio::ip::tcp::socket socket) {
   receiver->Start();
 }
 
-std::string SocketWire::address() const {
-  return std::string(kScheme) + advertised_;
-}
+std::string SocketWire::address() const { return advertised_; }
 
 std::optional<Wire::EndpointId> SocketWire::Connect(
     const std::string& peer_address,
     std::function<void(std::string)> on_broken) {
-  if (!peer_address.starts_with(kScheme)) return std::nullopt;
-  const auto address = ParseHostPort(peer_address.substr(kScheme.size()));
+  const auto address = ParseHostPort(peer_address);
   if (!address || address->port == 0) return std::nullopt;
   const EndpointId id = next_endpoint_++;
   senders_.emplace(id, SocketSender::Dial(io_, *address, std::move(on_broken)));

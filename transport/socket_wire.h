@@ -30,8 +30,8 @@ class SocketWire final : public Wire {
              OnMessage on_message);
   ~SocketWire() override;
 
-  // An accepted socket whose first byte is kSocketGreeting's.
-  void Adopt(boost::asio::ip::tcp::socket socket);
+  bool adopts() const override { return true; }
+  void Adopt(boost::asio::ip::tcp::socket socket) override;
 
   std::string address() const override;
   std::optional<EndpointId> Connect(

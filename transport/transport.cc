@@ -1,10 +1,15 @@
 #include "transport/transport.h"
 
+#include <cstdlib>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "transport/control_plane.h"
 #include "transport/data_plane.h"
+#include "transport/socket_wire.h"
+#include "transport/ucx_worker.h"
+#include "transport/wires.h"
 
 namespace hearsay::transport {
 namespace {
@@ -36,10 +41,36 @@ void CheckOptions(const Options& options) {
         " and cut an array into fewer than " + std::to_string(kMaxChunks));
 }
 
-class TransportOverUcx final : public Transport {
+// UCX over TCP writes where any stranger says (ops/decisions/0008): it is for
+// fabrics that need no port, and for one host.
+bool UcxIsSafe(const Listener& listener) {
+  const char* set = std::getenv("UCX_TLS");
+  const std::string transports = set == nullptr ? "tcp" : set;
+  const bool port_free = transports.find("tcp") == std::string::npos &&
+                         transports.find("all") == std::string::npos &&
+                         transports.front() != '^';
+  const auto ip = boost::asio::ip::make_address(listener.ip());
+  return port_free || ip.is_loopback();
+}
+
+std::unique_ptr<Wire> MakeWires(boost::asio::io_context& io, WireKind kind,
+                                const Listener& listener,
+                                const Wire::OnMessage& on_message) {
+  std::vector<Wires::Named> wires;
+  if (kind == WireKind::kUcx ||
+      (kind == WireKind::kAuto && UcxIsSafe(listener)))
+    wires.push_back({"ucx", std::make_unique<UcxWorker>(
+                                io, InterfaceOf(listener.ip()), on_message)});
+  if (kind != WireKind::kUcx)
+    wires.push_back({"socket", std::make_unique<SocketWire>(
+                                   io, listener.advertised(), on_message)});
+  return std::make_unique<Wires>(std::move(wires));
+}
+
+class TransportOfMembers final : public Transport {
  public:
-  TransportOverUcx(boost::asio::io_context& io, const Options& options,
-                   Callbacks callbacks)
+  TransportOfMembers(boost::asio::io_context& io, const Options& options,
+                     Callbacks callbacks)
       : callbacks_(std::make_shared<Callbacks>(std::move(callbacks))),
         pool_(BufferPool::Make(
             options.array_bytes,
@@ -47,13 +78,22 @@ class TransportOverUcx final : public Transport {
     // The control plane first: it knows the address, and so the network
     // interface, that the data plane binds to.
     control_ = std::make_shared<ControlPlane>(io, options, Wrapped(), proxy_);
-    data_ = std::make_shared<DataPlane>(io, options,
-                                        InterfaceOf(control_->listener().ip()),
-                                        pool_, DataEvents());
+    data_ = std::make_shared<DataPlane>(
+        io, options,
+        [this, &io, &options](const Wire::OnMessage& on_message) {
+          return MakeWires(io, options.wire, control_->listener(), on_message);
+        },
+        pool_, DataEvents());
     proxy_.to = data_.get();
   }
 
-  void Start() override { control_->Start(data_->worker_address()); }
+  void Start() override {
+    control_->Start(data_->worker_address(),
+                    [weak = std::weak_ptr(data_)](auto socket) {
+                      if (const auto data = weak.lock())
+                        data->Adopt(std::move(socket));
+                    });
+  }
 
   void Leave(std::function<void()> done) override {
     data_->Stop();
@@ -134,7 +174,8 @@ std::unique_ptr<Transport> Transport::Make(boost::asio::io_context& io,
                                            const Options& options,
                                            Callbacks callbacks) {
   CheckOptions(options);
-  return std::make_unique<TransportOverUcx>(io, options, std::move(callbacks));
+  return std::make_unique<TransportOfMembers>(io, options,
+                                              std::move(callbacks));
 }
 
 }  // namespace hearsay::transport

@@ -2,9 +2,9 @@
 //
 // Control plane: one TCP connection a pair of members (Asio, length-prefixed
 // protobuf): hello with protocol version, cluster, node, model fingerprint and
-// UCX address; then heartbeats that carry an opaque report. Data plane: UCX
-// active messages of about 1 MiB, checksummed, handed over only when the whole
-// array has been verified. What the bytes mean is the caller's business.
+// data address; then heartbeats that carry an opaque report. Data plane: pieces
+// of about 1 MiB over UCX or sockets, checksummed, handed over only when the
+// whole array has been verified. What the bytes mean is the caller's business.
 //
 // Delivery of an exchange is at most once; there is none between members that
 // are not connected. A member that restarts (new incarnation) is reconnected.
@@ -41,6 +41,10 @@ struct Timing {
   Milliseconds retry_max{2000};
 };
 
+// What carries arrays, of those that both ends offer. kAuto offers UCX where it
+// is safe and sockets beside it (ops/decisions/0008).
+enum class WireKind { kAuto, kUcx, kSocket };
+
 struct Options {
   std::string cluster;
   std::string node;                // unique in the cluster
@@ -50,6 +54,7 @@ struct Options {
   std::vector<std::string> peers;  // HOST:PORT, retried for ever
   std::size_t array_bytes = 0;     // size of every non-empty payload
   std::size_t chunk_bytes = std::size_t{1} << 20;
+  WireKind wire = WireKind::kAuto;
   Timing timing;
   // Experiments and tests: holds every data message back on the sending side.
   Milliseconds added_delay{0};

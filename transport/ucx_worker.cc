@@ -21,7 +21,6 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
 constexpr unsigned kMessageId = 1;
-constexpr std::size_t kMaxHeaderBytes = 128;
 // Payloads from here on wait at the sender until the receiver has said where
 // they go, so a fast sender cannot fill the receiver's memory.
 constexpr std::size_t kRendezvousBytes = std::size_t{64} << 10;
@@ -42,7 +41,7 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
   // One send or receive that UCX has not finished.
   struct Operation {
     Impl* owner;
-    std::array<std::byte, kMaxHeaderBytes> header;
+    std::array<std::byte, kMaxWireHeaderBytes> header;
     std::shared_ptr<void> keep;
     std::function<void(bool)> done;
   };
@@ -348,7 +347,7 @@ void UcxWorker::Send(EndpointId endpoint, std::span<const std::byte> header,
                      std::span<const std::byte> payload,
                      std::shared_ptr<void> keep,
                      std::function<void(bool)> done) {
-  assert(header.size() <= kMaxHeaderBytes);
+  assert(header.size() <= kMaxWireHeaderBytes);
   auto operation = std::make_unique<Impl::Operation>();
   operation->owner = impl_.get();
   operation->keep = std::move(keep);

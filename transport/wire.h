@@ -7,6 +7,7 @@
 // Threads: all on the thread that runs the owner's `io`.
 #pragma once
 
+#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,11 +36,16 @@ class Wire {
   // Waits for every buffer to be let go of; bounded.
   virtual ~Wire() = default;
 
+  // Takes a data socket that came to the node's listener (socket_frame.h).
+  virtual bool adopts() const { return false; }
+  virtual void Adopt(boost::asio::ip::tcp::socket /*socket*/) {}
+
   // For the peer's Connect; opaque.
   virtual std::string address() const = 0;
 
   // `on_broken` is called once, if the connection fails before Close. Nothing
-  // if the address is none of this kind of wire.
+  // if the address cannot be one. Requires: it came from address() of a wire of
+  // the same kind (UCX aborts the process over others).
   virtual std::optional<EndpointId> Connect(
       const std::string& peer_address,
       std::function<void(std::string)> on_broken) = 0;

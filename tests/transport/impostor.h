@@ -19,6 +19,7 @@
 #include "transport/control_messages.h"
 #include "transport/frame.h"
 #include "transport/ucx_worker.h"
+#include "transport/wires.h"
 
 namespace hearsay::transport {
 
@@ -88,24 +89,31 @@ inline Hello HelloFrom(const std::string& node, const Options& like) {
           .attempt = 1};
 }
 
+inline std::unique_ptr<Wire> UcxAlone(boost::asio::io_context& io,
+                                      const Wire::OnMessage& on_message) {
+  std::vector<Wires::Named> wires;
+  wires.push_back({"ucx", std::make_unique<UcxWorker>(io, "lo", on_message)});
+  return std::make_unique<Wires>(std::move(wires));
+}
+
 // A member as far as the handshake goes.
 class Impostor {
  public:
   Impostor(Node& victim, const std::string& name, const Options& like)
       : control_(victim.address()),
-        worker_(io_, "lo",
-                [this](std::span<const std::byte> header, std::size_t bytes) {
-                  return OnMessage(header, bytes);
-                }) {
+        wire_(UcxAlone(
+            io_, [this](std::span<const std::byte> header, std::size_t bytes) {
+              return OnMessage(header, bytes);
+            })) {
     control_.Send(HelloFrom(name, like));
     const auto welcome = control_.ReadUntil<Welcome>();
     if (!welcome) throw std::runtime_error("not welcome");
     token_ = welcome->grant.data_token;
     control_.Send(Ready{
-        .grant = {.data_token = kToken, .worker_address = worker_.address()}});
+        .grant = {.data_token = kToken, .worker_address = wire_->address()}});
     if (!control_.ReadUntil<Heartbeat>())
       throw std::runtime_error("no session");
-    endpoint_ = worker_.Connect(welcome->grant.worker_address, nullptr);
+    endpoint_ = wire_->Connect(welcome->grant.worker_address, nullptr);
   }
 
   RawControl& control() { return control_; }
@@ -128,8 +136,8 @@ class Impostor {
   void SendRaw(std::span<const std::byte> header,
                std::span<const std::byte> payload) {
     bool done = false;
-    worker_.Send(*endpoint_, header, payload, nullptr,
-                 [&done](bool) { done = true; });
+    wire_->Send(*endpoint_, header, payload, nullptr,
+                [&done](bool) { done = true; });
     RunUntil([&done] { return done; });
   }
   // Headers of what the victim has sent here.
@@ -146,20 +154,19 @@ class Impostor {
  private:
   static constexpr std::uint64_t kToken = 4711;
 
-  std::optional<UcxWorker::Receive> OnMessage(std::span<const std::byte> bytes,
-                                              std::size_t payload) {
+  std::optional<Wire::Receive> OnMessage(std::span<const std::byte> bytes,
+                                         std::size_t payload) {
     if (const auto header = DecodeChunk(bytes)) received_.push_back(*header);
     const auto memory = std::make_shared<std::vector<std::byte>>(payload);
-    return UcxWorker::Receive{
-        .into = *memory, .keep = memory, .done = [](bool) {}};
+    return Wire::Receive{.into = *memory, .keep = memory, .done = [](bool) {}};
   }
 
   RawControl control_;
   boost::asio::io_context io_;
   std::vector<ChunkHeader> received_;
-  UcxWorker worker_;
+  std::unique_ptr<Wire> wire_;
   std::uint64_t token_ = 0;
-  std::optional<UcxWorker::EndpointId> endpoint_;
+  std::optional<Wire::EndpointId> endpoint_;
 };
 
 }  // namespace hearsay::transport
