@@ -100,7 +100,8 @@ TEST_F(PairTest, ExchangesStartedAtOnceAreAllAnswered) {
 }
 
 TEST_F(PairTest, TellsTheLaneInUse) {
-  EXPECT_EQ(b_.member("a")->lane, "tcp");
+  EXPECT_EQ(b_.member("a")->lane,
+            WireUnderTest() == WireKind::kUcx ? "tcp" : "socket");
   EXPECT_EQ(a_.member("b")->lane, "tcp");
 }
 
