@@ -45,7 +45,7 @@ std::optional<std::span<std::byte>> Assembly::Claim(const ChunkHeader& piece) {
 }
 
 bool Assembly::Verify(const ChunkHeader& piece) {
-  if (Checksum(Place(piece)) != piece.checksum) return false;
+  if (ChecksumTag(Place(piece)) != piece.check) return false;
   assert(missing_ > 0);
   --missing_;
   return true;

@@ -9,7 +9,7 @@ namespace hearsay::transport {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x59535248;  // "HRSY"
-constexpr std::uint16_t kLayout = 1;
+constexpr std::uint16_t kLayout = 2;
 
 // Appends and takes integers, least significant byte first, whatever the host.
 class Writer {
@@ -21,7 +21,10 @@ class Writer {
     for (std::size_t i = 0; i < sizeof(T); ++i)
       into_[at_++] = static_cast<std::byte>((value >> (8 * i)) & 0xff);
   }
-  std::size_t at() const { return at_; }
+  void Put(const Tag& tag) {
+    std::copy(tag.begin(), tag.end(), into_.begin() + at_);
+    at_ += tag.size();
+  }
 
  private:
   std::span<std::byte> into_;
@@ -39,6 +42,12 @@ class Reader {
       value |= std::to_integer<std::uint64_t>(from_[at_++]) << (8 * i);
     return static_cast<T>(value);
   }
+  Tag TakeTag() {
+    Tag tag;
+    std::copy_n(from_.begin() + at_, tag.size(), tag.begin());
+    at_ += tag.size();
+    return tag;
+  }
 
  private:
   std::span<const std::byte> from_;
@@ -53,14 +62,19 @@ std::uint64_t Checksum(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 
-std::array<std::byte, kChunkHeaderBytes> EncodeChunk(
-    const ChunkHeader& header) {
-  std::array<std::byte, kChunkHeaderBytes> bytes{};
+Tag ChecksumTag(std::span<const std::byte> bytes) {
+  Tag tag{};
+  Writer(tag).Put(Checksum(bytes));
+  return tag;
+}
+
+EncodedChunk EncodeChunk(const ChunkHeader& header) {
+  EncodedChunk bytes{};
   Writer writer(bytes);
   writer.Put(kMagic);
   writer.Put(kLayout);
   writer.Put(static_cast<std::uint8_t>(header.kind));
-  writer.Put(std::uint8_t{0});
+  writer.Put(static_cast<std::uint8_t>(header.sealed));
   writer.Put(header.token);
   writer.Put(header.exchange);
   writer.Put(header.version);
@@ -68,7 +82,11 @@ std::array<std::byte, kChunkHeaderBytes> EncodeChunk(
   writer.Put(header.offset);
   writer.Put(header.length);
   writer.Put(header.deadline_ms);
-  writer.Put(header.checksum);
+  writer.Put(header.epoch);
+  writer.Put(std::uint32_t{0});
+  writer.Put(header.counter);
+  writer.Put(header.check);
+  writer.Put(header.proof);
   writer.Put(Checksum(std::span(bytes).first(kSummedBytes)));
   return bytes;
 }
@@ -79,12 +97,14 @@ std::optional<ChunkHeader> DecodeChunk(std::span<const std::byte> bytes) {
   if (reader.Take<std::uint32_t>() != kMagic) return std::nullopt;
   if (reader.Take<std::uint16_t>() != kLayout) return std::nullopt;
   const auto kind = reader.Take<std::uint8_t>();
-  if (kind != static_cast<std::uint8_t>(ChunkKind::kRequest) &&
-      kind != static_cast<std::uint8_t>(ChunkKind::kAnswer))
+  if (kind < static_cast<std::uint8_t>(ChunkKind::kRequest) ||
+      kind > static_cast<std::uint8_t>(ChunkKind::kRound))
     return std::nullopt;
-  if (reader.Take<std::uint8_t>() != 0) return std::nullopt;
+  const auto sealed = reader.Take<std::uint8_t>();
+  if (sealed > 1) return std::nullopt;
   ChunkHeader header;
   header.kind = static_cast<ChunkKind>(kind);
+  header.sealed = sealed == 1;
   header.token = reader.Take<std::uint64_t>();
   header.exchange = reader.Take<std::uint64_t>();
   header.version = reader.Take<std::uint64_t>();
@@ -92,7 +112,11 @@ std::optional<ChunkHeader> DecodeChunk(std::span<const std::byte> bytes) {
   header.offset = reader.Take<std::uint64_t>();
   header.length = reader.Take<std::uint32_t>();
   header.deadline_ms = reader.Take<std::uint32_t>();
-  header.checksum = reader.Take<std::uint64_t>();
+  header.epoch = reader.Take<std::uint32_t>();
+  if (reader.Take<std::uint32_t>() != 0) return std::nullopt;
+  header.counter = reader.Take<std::uint64_t>();
+  header.check = reader.TakeTag();
+  header.proof = reader.TakeTag();
   if (reader.Take<std::uint64_t>() != Checksum(bytes.first(kSummedBytes)))
     return std::nullopt;
   return header;
@@ -101,6 +125,8 @@ std::optional<ChunkHeader> DecodeChunk(std::span<const std::byte> bytes) {
 bool CheckBounds(const ChunkHeader& header, std::size_t array_bytes,
                  std::size_t chunk_bytes, std::size_t received) {
   if (header.length != received) return false;
+  if (header.kind == ChunkKind::kRound)
+    return header.total == header.length && header.length <= chunk_bytes;
   if (header.total == 0) return header.offset == 0 && header.length == 0;
   if (header.total != array_bytes) return false;
   if (header.offset >= header.total) return false;

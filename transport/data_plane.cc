@@ -11,8 +11,11 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr Milliseconds kMaxDeadline{std::chrono::hours{1}};
 constexpr Milliseconds kSweep{100};
+// For how long pieces on the terms of an earlier session are taken; longer than
+// what the wire holds takes to arrive.
+constexpr Milliseconds kOverlap{10000};
+constexpr std::size_t kMaxSessions = 4;
 // Members that are gone are counted until there are this many.
 constexpr std::size_t kMaxCounted = 1024;
 constexpr Milliseconds kShutdownLimit{1000};
@@ -41,45 +44,91 @@ void DataPlane::Adopt(asio::ip::tcp::socket socket) {
 std::string DataPlane::Open(const std::string& node, const LaneTerms& terms) {
   if (closed_) return {};
   const auto found = lanes_.find(node);
+  std::shared_ptr<Lane> lane;
   if (found != lanes_.end()) {
-    if (found->second->terms == terms)
-      return wire_->lane(found->second->endpoint);
-    Close(node, "it has begun a new connection");
+    lane = found->second;
+    if (lane->broken || lane->worker_address != terms.grant.worker_address) {
+      Close(node, "it has begun a new connection");
+      lane = nullptr;
+    }
   }
-  const auto endpoint =
-      wire_->Connect(terms.grant.worker_address,
-                     [weak = weak_from_this(), node,
-                      token = terms.token](const std::string& reason) {
-                       const auto self = weak.lock();
-                       if (!self || !self->by_token_.contains(token)) return;
-                       if (self->events_.on_broken)
-                         self->events_.on_broken(node, reason);
-                     });
-  if (!endpoint) {
+  if (!lane) lane = Connect(node, terms);
+  if (!lane) {
     asio::post(io_, [weak = weak_from_this(), node] {
       const auto self = weak.lock();
       if (self && !self->closed_ && self->events_.on_broken)
-        self->events_.on_broken(node, "UCX cannot reach its address");
+        self->events_.on_broken(node, "its data address cannot be reached");
     });
     return {};
   }
+  Renew(lane, terms);
+  return wire_->lane(lane->endpoint);
+}
+
+std::shared_ptr<Lane> DataPlane::Connect(const std::string& node,
+                                         const LaneTerms& terms) {
+  const auto lane = std::make_shared<Lane>();
+  const auto endpoint =
+      wire_->Connect(terms.grant.worker_address,
+                     [weak = weak_from_this(), weak_lane = std::weak_ptr(lane)](
+                         const std::string& reason) {
+                       const auto self = weak.lock();
+                       const auto broken = weak_lane.lock();
+                       if (!self || !broken || broken->closed) return;
+                       broken->broken = true;
+                       if (self->events_.on_broken)
+                         self->events_.on_broken(broken->node, reason);
+                     });
+  if (!endpoint) return nullptr;
+  lane->node = node;
+  lane->worker_address = terms.grant.worker_address;
+  lane->endpoint = *endpoint;
+  lane->counters = &CountersOf(node);
+  lane->queue = std::make_shared<SendQueue>(
+      *wire_, *endpoint, options_.chunk_bytes, *lane->counters);
+  lanes_[node] = lane;
+  return lane;
+}
+
+LinkCounters& DataPlane::CountersOf(const std::string& node) {
   if (counters_.size() >= kMaxCounted)
     std::erase_if(counters_, [&](const auto& entry) {
       return entry.first != "" && !lanes_.contains(entry.first);
     });
-  LinkCounters& counters = counters_[node];
-  const auto lane =
-      std::make_shared<Lane>(Lane{.node = node,
-                                  .terms = terms,
-                                  .endpoint = *endpoint,
-                                  .queue = std::make_shared<SendQueue>(
-                                      *wire_, *endpoint, terms.grant.data_token,
-                                      options_.chunk_bytes, counters),
-                                  .request = nullptr,
-                                  .counters = &counters});
-  lanes_[node] = lane;
-  by_token_[terms.token] = lane;
-  return wire_->lane(*endpoint);
+  return counters_[node];
+}
+
+void DataPlane::Renew(const std::shared_ptr<Lane>& lane,
+                      const LaneTerms& terms) {
+  auto& sessions = lane->sessions;
+  if (!sessions.empty() && sessions.back()->terms == terms) return;
+  if (!sessions.empty()) sessions.back()->expires = Clock::now() + kOverlap;
+  // The same terms again, after others, are the same session: it goes on.
+  const auto found =
+      std::find_if(sessions.begin(), sessions.end(),
+                   [&](const auto& one) { return one->terms == terms; });
+  std::shared_ptr<LaneSession> session;
+  if (found != sessions.end()) {
+    session = *found;
+    session->expires = Clock::time_point::max();
+    sessions.erase(found);
+  } else {
+    session = std::make_shared<LaneSession>(LaneSession{.terms = terms});
+  }
+  if (sessions.size() >= kMaxSessions) {
+    Retire(*sessions.front());
+    sessions.erase(sessions.begin());
+  }
+  sessions.push_back(session);
+  by_token_[terms.token] = {lane, session};
+  lane->queue->Use(terms.grant.data_token);
+  Sweep();
+}
+
+void DataPlane::Retire(const LaneSession& session) {
+  const auto found = by_token_.find(session.terms.token);
+  if (found != by_token_.end() && found->second.session.get() == &session)
+    by_token_.erase(found);
 }
 
 void DataPlane::Close(const std::string& node, const std::string& reason) {
@@ -89,9 +138,9 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   const auto lane = found->second;
   lane->closed = true;
   lanes_.erase(found);
-  by_token_.erase(lane->terms.token);
+  for (const auto& session : lane->sessions) Retire(*session);
   if (wire_) wire_->Close(lane->endpoint);
-  lane->request.reset();
+  if (lane->request) Drop(lane, std::exchange(lane->request, nullptr));
   lane->queue->Close(error);
   std::vector<std::uint64_t> lost;
   for (const auto& [exchange, pending] : pending_)
@@ -109,7 +158,7 @@ void DataPlane::CheckPayload(const Message& message) const {
 void DataPlane::Exchange(const std::string& to, Message request,
                          Milliseconds deadline, Done done) {
   CheckPayload(request);
-  deadline = std::clamp(deadline, Milliseconds(0), kMaxDeadline);
+  deadline = std::clamp(deadline, Milliseconds(0), kMaxExchange);
   const auto found = lanes_.find(to);
   std::optional<Error> error;
   if (closed_)
@@ -125,8 +174,8 @@ void DataPlane::Exchange(const std::string& to, Message request,
   const auto lane = found->second;
   const std::uint64_t exchange = next_exchange_++;
   auto pending = std::make_unique<Pending>(io_, lane, std::move(done));
-  pending->expires = Clock::now() + deadline;
-  pending->timer.expires_at(pending->expires);
+  const auto expires = Clock::now() + deadline;
+  pending->timer.expires_at(expires);
   pending->timer.async_wait(
       [weak = weak_from_this(), exchange, to](const error_code& cancelled) {
         const auto self = weak.lock();
@@ -136,7 +185,6 @@ void DataPlane::Exchange(const std::string& to, Message request,
                      Error{ErrorCode::kTimeout, to + ": no answer in time"});
       });
   ++lane->counters->requests_out;
-  const auto expires = pending->expires;
   auto outgoing = std::make_shared<Outgoing>();
   outgoing->kind = ChunkKind::kRequest;
   outgoing->exchange = exchange;
@@ -154,200 +202,139 @@ void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
   pending_.erase(found);
   pending->timer.cancel();
   if (pending->answer) pending->answer->dropped = true;
-  if (const auto request = pending->request.lock()) request->Cancel();
+  if (const auto request = pending->request.lock())
+    pending->lane->queue->Cancel(*request);
   if (pending->done) pending->done(std::move(result));
+}
+
+void DataPlane::SendPiece(const std::string& to, const RoundPiece& piece,
+                          std::span<const std::byte> bytes,
+                          std::shared_ptr<void> keep,
+                          std::function<void(bool)> done) {
+  if (bytes.size() > options_.chunk_bytes)
+    throw std::invalid_argument("transport: piece of " +
+                                std::to_string(bytes.size()) +
+                                " bytes where pieces have at most " +
+                                std::to_string(options_.chunk_bytes));
+  const auto found = lanes_.find(to);
+  auto later = [&io = io_, done = std::move(done)](bool sent) {
+    if (sent) return done(true);
+    asio::post(io, [done] { done(false); });
+  };
+  if (closed_ || found == lanes_.end()) return later(false);
+  found->second->queue->PushPiece(piece, bytes, std::move(keep),
+                                  std::move(later));
+}
+
+void DataPlane::AfterDelay(std::function<void()> call) {
+  if (options_.added_delay.count() <= 0) return call();
+  const auto timer =
+      std::make_shared<asio::steady_timer>(io_, options_.added_delay);
+  timer->async_wait([weak = weak_from_this(), timer,
+                     call = std::move(call)](const error_code& error) {
+    const auto self = weak.lock();
+    if (self && !error && !self->closed_) call();
+  });
 }
 
 void DataPlane::Send(const std::shared_ptr<Lane>& lane,
                      std::shared_ptr<Outgoing> message) {
-  if (options_.added_delay.count() <= 0)
-    return lane->queue->Push(std::move(message));
-  const auto timer =
-      std::make_shared<asio::steady_timer>(io_, options_.added_delay);
-  timer->async_wait([weak = weak_from_this(), queue = lane->queue, timer,
-                     message](const error_code& error) {
-    const auto self = weak.lock();
-    if (self && !error && !self->closed_) queue->Push(message);
+  AfterDelay([queue = lane->queue, message = std::move(message)] {
+    queue->Push(message);
   });
+  Sweep();
 }
 
-std::optional<Wire::Receive> DataPlane::OnChunk(
-    std::span<const std::byte> bytes, std::size_t received) {
-  if (closed_) return std::nullopt;
-  const auto header = DecodeChunk(bytes);
-  if (!header) {
-    ++counters_[""].dropped_checksum;
-    return std::nullopt;
-  }
-  const auto found = by_token_.find(header->token);
-  if (found == by_token_.end()) {
-    ++counters_[""].dropped_stranger;
-    return std::nullopt;
-  }
-  const auto lane = found->second;
-  if (!CheckBounds(*header, options_.array_bytes, lane->terms.chunk_bytes,
-                   received)) {
-    ++lane->counters->dropped_size;
-    return std::nullopt;
-  }
-  lane->counters->bytes_in += received;
-  return header->kind == ChunkKind::kRequest ? OnRequestChunk(lane, *header)
-                                             : OnAnswerChunk(lane, *header);
-}
-
-std::optional<Wire::Receive> DataPlane::OnRequestChunk(
-    const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
-  if (header.exchange < lane->last_request ||
-      (header.exchange == lane->last_request && !lane->request)) {
-    ++lane->counters->dropped_late;
-    return std::nullopt;
-  }
-  if (header.exchange > lane->last_request) {
-    lane->last_request = header.exchange;
-    // Unless all of it is here or on its way, its asker has given it up.
-    if (lane->request && !lane->request->assembly.claimed())
-      lane->request->dropped = true;
-    lane->request.reset();
-    Buffer payload;
-    if (header.total > 0 && !(payload = pool_->Take())) {
-      ++lane->counters->dropped_full;
-      return std::nullopt;
-    }
-    lane->request = std::make_shared<Incoming>(header, lane->terms.chunk_bytes,
-                                               std::move(payload));
-    lane->request->expires =
-        Clock::now() + std::min(Milliseconds(header.deadline_ms), kMaxDeadline);
-    Sweep();
-  }
-  return Place(lane, lane->request, header);
-}
-
-std::optional<Wire::Receive> DataPlane::OnAnswerChunk(
-    const std::shared_ptr<Lane>& lane, const ChunkHeader& header) {
-  const auto found = pending_.find(header.exchange);
-  if (found == pending_.end() || found->second->lane != lane) {
-    ++lane->counters->dropped_late;
-    return std::nullopt;
-  }
-  Pending& pending = *found->second;
-  if (!pending.answer) {
-    Buffer payload;
-    if (header.total > 0 && !(payload = pool_->Take())) {
-      ++lane->counters->dropped_full;
-      return std::nullopt;
-    }
-    pending.answer = std::make_shared<Incoming>(header, lane->terms.chunk_bytes,
-                                                std::move(payload));
-  }
-  return Place(lane, pending.answer, header);
-}
-
-std::optional<Wire::Receive> DataPlane::Place(
-    const std::shared_ptr<Lane>& lane, const std::shared_ptr<Incoming>& into,
-    const ChunkHeader& header) {
-  const auto place = into->assembly.Claim(header);
-  if (!place || into->dropped) {
-    ++lane->counters->dropped_late;
-    return std::nullopt;
-  }
-  return Wire::Receive{
-      .into = *place,
-      .keep = into,
-      .done = [weak = weak_from_this(), lane, into, header](bool arrived) {
-        if (const auto self = weak.lock())
-          self->OnPlaced(lane, into, header, arrived);
-      }};
-}
-
-void DataPlane::OnPlaced(const std::shared_ptr<Lane>& lane,
-                         const std::shared_ptr<Incoming>& into,
-                         const ChunkHeader& header, bool arrived) {
-  if (lane->closed) return;
-  if (into->dropped) {
-    ++lane->counters->dropped_late;
-    return;
-  }
-  const bool request = into->kind == ChunkKind::kRequest;
-  if (!arrived || !into->assembly.Verify(header)) {
-    ++lane->counters->dropped_checksum;
-    into->dropped = true;
-    if (lane->request == into) lane->request.reset();
-    if (!request)
-      Finish(header.exchange,
-             Error{ErrorCode::kMalformed,
-                   lane->node + ": its answer arrived damaged"});
-    return;
-  }
-  if (!into->assembly.complete()) return;
-  if (request) return OnRequestWhole(lane, into);
-  ++lane->counters->answers_in;
-  Finish(header.exchange, Message{.version = into->assembly.version(),
-                                  .payload = into->assembly.payload()});
-}
-
-void DataPlane::OnRequestWhole(const std::shared_ptr<Lane>& lane,
-                               const std::shared_ptr<Incoming>& request) {
-  if (lane->request == request) lane->request.reset();
-  ++lane->counters->requests_in;
-  if (!events_.on_request) return;
-  const auto answered = std::make_shared<bool>(false);
-  events_.on_request(
-      lane->node,
-      Message{.version = request->assembly.version(),
-              .payload = request->assembly.payload()},
-      [weak = weak_from_this(), node = lane->node,
-       to = std::weak_ptr<Lane>(lane), exchange = request->assembly.exchange(),
-       expires = request->expires, answered](Message answer) {
-        const auto self = weak.lock();
-        if (!self || self->closed_ || std::exchange(*answered, true)) return;
-        self->Answer(node, to, exchange, expires, std::move(answer));
-      });
+void DataPlane::AnswerAhead(const std::weak_ptr<Lane>& weak,
+                            const std::shared_ptr<Reply>& reply,
+                            Message answer) {
+  CheckPayload(answer);
+  const auto lane = weak.lock();
+  if (closed_ || reply->closed || reply->ahead || !lane || lane->closed) return;
+  reply->ahead = MakeAnswer(lane, *reply, std::move(answer));
+  reply->ahead->held = true;
+  Send(lane, reply->ahead);
 }
 
 void DataPlane::Answer(const std::string& to, const std::weak_ptr<Lane>& weak,
-                       std::uint64_t exchange, Clock::time_point expires,
-                       Message answer) {
+                       const std::shared_ptr<Reply>& reply, Message answer) {
   CheckPayload(answer);
-  const auto on_end = [self = weak_from_this(), weak,
-                       to](const std::optional<Error>& error) {
-    const auto plane = self.lock();
-    if (!plane) return;
-    if (error && plane->events_.on_answer_lost)
-      plane->events_.on_answer_lost(to, *error);
-    const auto lane = weak.lock();
-    if (!error && lane) ++lane->counters->answers_out;
-  };
+  if (closed_ || reply->closed) return;
+  // It is over already if there was no room for it: then it begins now.
+  const bool begun = reply->ahead && reply->ahead->on_end;
+  if (begun && reply->ahead->message.payload != answer.payload)
+    throw std::invalid_argument(
+        "transport: another payload than was given ahead");
+  reply->closed = true;
   const auto lane = weak.lock();
+  std::optional<Error> lost;
   if (!lane || lane->closed)
-    return on_end(Error{ErrorCode::kPeerGone, to + ": gone"});
-  if (Clock::now() >= expires)
-    return on_end(
-        Error{ErrorCode::kTimeout, to + ": answer after its deadline"});
+    lost = Error{ErrorCode::kPeerGone, to + ": gone"};
+  else if (Clock::now() >= reply->expires)
+    lost = Error{ErrorCode::kTimeout, to + ": answer after its deadline"};
+  const auto ahead = std::exchange(reply->ahead, nullptr);
+  if (lost) {
+    if (events_.on_answer_lost) events_.on_answer_lost(to, *lost);
+  } else if (begun) {
+    AfterDelay([queue = lane->queue, ahead] { queue->Release(*ahead); });
+  } else {
+    Send(lane, MakeAnswer(lane, *reply, std::move(answer)));
+  }
+}
+
+std::shared_ptr<Outgoing> DataPlane::MakeAnswer(
+    const std::shared_ptr<Lane>& lane, const Reply& reply, Message answer) {
   auto outgoing = std::make_shared<Outgoing>();
   outgoing->kind = ChunkKind::kAnswer;
-  outgoing->exchange = exchange;
+  outgoing->exchange = reply.exchange;
   outgoing->message = std::move(answer);
-  outgoing->expires = expires;
-  outgoing->on_end = on_end;
-  Send(lane, std::move(outgoing));
+  outgoing->expires = reply.expires;
+  outgoing->on_end = [weak = weak_from_this(), weak_lane = std::weak_ptr(lane),
+                      to = lane->node](const std::optional<Error>& error) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (error && self->events_.on_answer_lost)
+      self->events_.on_answer_lost(to, *error);
+    const auto to_lane = weak_lane.lock();
+    if (!error && to_lane) ++to_lane->counters->answers_out;
+  };
+  return outgoing;
 }
 
 void DataPlane::Sweep() {
+  if (std::exchange(sweeping_, true)) return;
   sweeper_.expires_after(kSweep);
   sweeper_.async_wait([weak = weak_from_this()](const error_code& error) {
     const auto self = weak.lock();
     if (!self || error || self->closed_) return;
-    const auto now = Clock::now();
+    self->sweeping_ = false;
     bool again = false;
-    for (const auto& [node, lane] : self->lanes_) {
-      if (!lane->request) continue;
-      again = again || lane->request->expires > now;
-      if (lane->request->expires > now) continue;
-      lane->request->dropped = true;
-      lane->request.reset();
-    }
+    for (const auto& [node, lane] : std::map(self->lanes_))
+      again = self->SweepLane(lane, Clock::now()) || again;
     if (again) self->Sweep();
   });
+}
+
+// True if there is more to come.
+bool DataPlane::SweepLane(const std::shared_ptr<Lane>& lane,
+                          Clock::time_point now) {
+  std::erase_if(lane->sessions, [&](const auto& session) {
+    if (now < session->expires) return false;
+    Retire(*session);
+    return true;
+  });
+  if (lane->request && now >= lane->request->reply->expires)
+    Drop(lane, std::exchange(lane->request, nullptr));
+  lane->queue->Pump();
+  return lane->sessions.size() > 1 || lane->request || !lane->queue->idle();
+}
+
+void DataPlane::Drop(const std::shared_ptr<Lane>& lane,
+                     const std::shared_ptr<Incoming>& request) {
+  request->dropped = true;
+  request->reply->closed = true;
+  if (const auto ahead = std::exchange(request->reply->ahead, nullptr))
+    lane->queue->Cancel(*ahead);
 }
 
 void DataPlane::Stop() {
@@ -355,8 +342,8 @@ void DataPlane::Stop() {
   sweeper_.cancel();
   const Error error{ErrorCode::kClosed, "this node is leaving"};
   for (const auto& [node, lane] : lanes_) {
+    if (lane->request) Drop(lane, std::exchange(lane->request, nullptr));
     lane->queue->Close(error);
-    lane->request.reset();
   }
   while (!pending_.empty()) Finish(pending_.begin()->first, error);
 }

@@ -1,5 +1,6 @@
 // Arrays between members: cuts, sends, puts together, and matches answers with
-// requests. See chunk.h for the pieces and wire.h for what carries them.
+// requests; and the pieces of collectives, which mean nothing here. See chunk.h
+// for the pieces and wire.h for what carries them.
 //
 // Threads: all on the thread that runs `io`.
 #pragma once
@@ -10,23 +11,29 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 
 #include "transport/data_lanes.h"
 #include "transport/lane.h"
+#include "transport/round_pieces.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
 
 namespace hearsay::transport {
 
 class DataPlane final : public DataLanes,
+                        public PieceLanes,
                         public std::enable_shared_from_this<DataPlane> {
  public:
   struct Events {
+    // As Callbacks of transport.h.
+    std::function<void(const std::string& from, std::uint64_t version, Respond)>
+        on_request_begin;
     std::function<void(const std::string& from, Message, Respond)> on_request;
     std::function<void(const std::string& to, const Error&)> on_answer_lost;
-    // UCX reported that the lane is gone. It is closed by its owner.
+    // The wire reported that the lane is gone. It is closed by its owner.
     std::function<void(const std::string& node, const std::string& reason)>
         on_broken;
   };
@@ -51,6 +58,11 @@ class DataPlane final : public DataLanes,
 
   void Exchange(const std::string& to, Message request, Milliseconds deadline,
                 std::function<void(Result<Message>)> done);
+  void SendPiece(const std::string& to, const RoundPiece& piece,
+                 std::span<const std::byte> bytes, std::shared_ptr<void> keep,
+                 std::function<void(bool sent)> done) override;
+  // Pieces go to `sink` from now on; to nobody if it is null.
+  void SetPieceSink(PieceSink* sink) { sink_ = sink; }
   // Ends every exchange with kClosed and takes no other, but leaves the lanes
   // as they are: a member that sees its lane break thinks of failure.
   void Stop();
@@ -61,30 +73,62 @@ class DataPlane final : public DataLanes,
   LinkCounters counters(const std::string& node) const;
 
  private:
-  using Done = std::function<void(Result<Message>)>;
+  static constexpr Milliseconds kMaxExchange{std::chrono::hours{1}};
 
+  using Done = std::function<void(Result<Message>)>;
+  // Who may send with a token, and on which terms.
+  struct Sender {
+    std::shared_ptr<Lane> lane;
+    std::shared_ptr<LaneSession> session;
+  };
+
+  std::shared_ptr<Lane> Connect(const std::string& node,
+                                const LaneTerms& terms);
+  // New sends follow `terms`; those before are taken for a while.
+  void Renew(const std::shared_ptr<Lane>& lane, const LaneTerms& terms);
+  void Retire(const LaneSession& session);
+  LinkCounters& CountersOf(const std::string& node);
+
+  // What arrives (data_plane_receive.cc).
   std::optional<Wire::Receive> OnChunk(std::span<const std::byte> bytes,
                                        std::size_t received);
-  std::optional<Wire::Receive> OnRequestChunk(const std::shared_ptr<Lane>& lane,
+  std::optional<Wire::Receive> OnRequestChunk(const Sender& sender,
                                               const ChunkHeader& header);
-  std::optional<Wire::Receive> OnAnswerChunk(const std::shared_ptr<Lane>& lane,
+  std::optional<Wire::Receive> OnAnswerChunk(const Sender& sender,
                                              const ChunkHeader& header);
-  std::optional<Wire::Receive> Place(const std::shared_ptr<Lane>& lane,
+  std::optional<Wire::Receive> OnRoundChunk(const Sender& sender,
+                                            const ChunkHeader& header);
+  // Nothing if the pool is exhausted.
+  std::shared_ptr<Incoming> Begin(const Sender& sender,
+                                  const ChunkHeader& header);
+  std::optional<Wire::Receive> Place(const Sender& sender,
                                      const std::shared_ptr<Incoming>& into,
                                      const ChunkHeader& header);
-  void OnPlaced(const std::shared_ptr<Lane>& lane,
-                const std::shared_ptr<Incoming>& into,
+  void OnPlaced(const Sender& sender, const std::shared_ptr<Incoming>& into,
                 const ChunkHeader& header, bool arrived);
+  void OnDamaged(const std::shared_ptr<Lane>& lane,
+                 const std::shared_ptr<Incoming>& into);
+  void OnRequestBegun(const std::shared_ptr<Lane>& lane,
+                      const std::shared_ptr<Incoming>& request);
   void OnRequestWhole(const std::shared_ptr<Lane>& lane,
                       const std::shared_ptr<Incoming>& request);
+  void Drop(const std::shared_ptr<Lane>& lane,
+            const std::shared_ptr<Incoming>& request);
+
+  void AnswerAhead(const std::weak_ptr<Lane>& lane,
+                   const std::shared_ptr<Reply>& reply, Message answer);
   void Answer(const std::string& to, const std::weak_ptr<Lane>& lane,
-              std::uint64_t exchange, Clock::time_point expires,
-              Message answer);
+              const std::shared_ptr<Reply>& reply, Message answer);
+  std::shared_ptr<Outgoing> MakeAnswer(const std::shared_ptr<Lane>& lane,
+                                       const Reply& reply, Message answer);
+  // Now, or after the delay that tests ask for.
+  void AfterDelay(std::function<void()> call);
   void Send(const std::shared_ptr<Lane>& lane,
             std::shared_ptr<Outgoing> message);
   void Finish(std::uint64_t exchange, Result<Message> result);
-  // Incoming buffers of requests whose asker has given up.
+  // Ends what has expired, again and again while there is something.
   void Sweep();
+  bool SweepLane(const std::shared_ptr<Lane>& lane, Clock::time_point now);
   void CheckPayload(const Message& message) const;
 
   boost::asio::io_context& io_;
@@ -92,11 +136,13 @@ class DataPlane final : public DataLanes,
   const std::shared_ptr<BufferPool> pool_;
   Events events_;
   std::map<std::string, std::shared_ptr<Lane>> lanes_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<Lane>> by_token_;
+  std::unordered_map<std::uint64_t, Sender> by_token_;
+  PieceSink* sink_ = nullptr;
   std::map<std::uint64_t, std::unique_ptr<Pending>> pending_;  // By exchange.
   mutable std::map<std::string, LinkCounters> counters_;
   std::uint64_t next_exchange_ = 1;
   boost::asio::steady_timer sweeper_;
+  bool sweeping_ = false;
   bool closed_ = false;
   std::unique_ptr<Wire> wire_;  // Last: its end may call the above.
 };

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "transport/assembly.h"
 #include "transport/data_lanes.h"
@@ -18,25 +19,43 @@
 
 namespace hearsay::transport {
 
+// What becomes of a request, as far as its owner decides.
+struct Reply {
+  std::uint64_t exchange = 0;
+  Clock::time_point expires;
+  bool closed = false;              // answered, or the request was dropped
+  std::shared_ptr<Outgoing> ahead;  // given while the request still arrived
+};
+
 // A message on its way in.
 struct Incoming {
   Incoming(const ChunkHeader& first, std::size_t chunk_bytes, Buffer payload)
       : assembly(first, chunk_bytes, std::move(payload)), kind(first.kind) {}
   Assembly assembly;
   ChunkKind kind;
-  Clock::time_point expires;
-  bool dropped = false;  // a piece was bad, or it is no longer wanted
+  bool dropped = false;          // a piece was bad, or it is no longer wanted
+  std::shared_ptr<Reply> reply;  // of a request
+  bool begun = false;            // the request's owner has been told
 };
 
-// The data connection with one member, while a session with it lasts.
+// What one session has agreed on. Pieces are sent on the newest terms, and
+// taken on older ones for a while: they were on their way.
+struct LaneSession {
+  LaneTerms terms;
+  Clock::time_point expires = Clock::time_point::max();
+};
+
+// The data connection with one process, as long as there is a session with it.
 struct Lane {
   std::string node;
-  LaneTerms terms;
+  std::string worker_address;
+  std::vector<std::shared_ptr<LaneSession>> sessions;  // The newest last.
   Wire::EndpointId endpoint = 0;
   std::shared_ptr<SendQueue> queue;
   std::shared_ptr<Incoming> request;  // being put together
   std::uint64_t last_request = 0;
   LinkCounters* counters = nullptr;
+  bool broken = false;
   bool closed = false;
 };
 
@@ -48,7 +67,6 @@ struct Pending {
   std::shared_ptr<Lane> lane;
   std::function<void(Result<Message>)> done;
   boost::asio::steady_timer timer;
-  Clock::time_point expires;
   std::shared_ptr<Incoming> answer;
   std::weak_ptr<Outgoing> request;  // while it is being sent
 };

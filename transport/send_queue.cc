@@ -9,10 +9,17 @@ namespace {
 // Enough to fill the pipe, few enough to stop soon when the deadline passes.
 constexpr std::size_t kWindow = 4;
 constexpr std::size_t kMaxMessages = 16;
+// Collectives have windows of their own, far below this.
+constexpr std::size_t kMaxPieces = 1024;
+
+std::size_t TotalOf(const Outgoing& message) {
+  return message.message.payload ? message.message.payload->size() : 0;
+}
 
 void End(Outgoing& message, const std::optional<Error>& error) {
   message.message.payload.reset();
-  if (const auto on_end = std::exchange(message.on_end, nullptr)) on_end(error);
+  const auto on_end = std::exchange(message.on_end, nullptr);
+  if (on_end && !message.held) on_end(error);
 }
 
 std::uint32_t MillisecondsUntil(Clock::time_point expires) {
@@ -24,16 +31,10 @@ std::uint32_t MillisecondsUntil(Clock::time_point expires) {
 
 }  // namespace
 
-void Outgoing::Cancel() {
-  expires = Clock::time_point::min();
-  if (in_flight == 0) message.payload.reset();
-}
-
-SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint, std::uint64_t token,
+SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint,
                      std::size_t chunk_bytes, LinkCounters& counters)
     : wire_(wire),
       endpoint_(endpoint),
-      token_(token),
       chunk_bytes_(chunk_bytes),
       counters_(counters) {}
 
@@ -48,55 +49,138 @@ void SendQueue::Push(std::shared_ptr<Outgoing> message) {
   Pump();
 }
 
+void SendQueue::Release(Outgoing& message) {
+  message.held = false;
+  Pump();
+}
+
+void SendQueue::Cancel(Outgoing& message) {
+  message.expires = Clock::time_point::min();
+  Pump();
+}
+
+void SendQueue::PushPiece(const RoundPiece& piece,
+                          std::span<const std::byte> bytes,
+                          std::shared_ptr<void> keep,
+                          std::function<void(bool)> done) {
+  if (closed_ || pieces_.size() >= kMaxPieces) return done(false);
+  pieces_.push_back({piece, bytes, std::move(keep), std::move(done)});
+  Pump();
+}
+
 void SendQueue::Close(const Error& error) {
   closed_ = true;
   const auto messages = std::exchange(messages_, {});
   for (const auto& message : messages) End(*message, error);
+  const auto pieces = std::exchange(pieces_, {});
+  for (const auto& piece : pieces) piece.done(false);
 }
 
 void SendQueue::Pump() {
   const auto self = shared_from_this();
-  while (!messages_.empty()) {
-    const auto message = messages_.front();
-    if (Clock::now() < message->expires)
-      while (!message->posted && message->in_flight < kWindow)
-        SendPiece(message);
-    if (message->in_flight > 0) return;
-    messages_.pop_front();
-    if (message->posted)
-      End(*message, std::nullopt);
-    else
-      End(*message, Error{ErrorCode::kTimeout, "not sent in time"});
+  while (!closed_ && in_flight_ < kWindow && SendNext()) {
   }
+  EndFinished();
 }
 
-void SendQueue::SendPiece(const std::shared_ptr<Outgoing>& message) {
+bool SendQueue::SendNext() {
+  const std::size_t turns = messages_.size() + 1;
+  for (std::size_t i = 1; i <= turns; ++i) {
+    const std::size_t turn = (turn_ + i) % turns;
+    if (turn == messages_.size()) {
+      if (pieces_.empty()) continue;
+      SendRoundPiece();
+    } else {
+      const auto message = messages_[turn];
+      const auto first = std::find_if(
+          messages_.begin(), messages_.end(),
+          [](const auto& other) { return other->kind == ChunkKind::kRequest; });
+      if (!CanSend(*message, first != messages_.end() && *first == message))
+        continue;
+      SendPieceOf(message);
+    }
+    turn_ = turn;
+    return true;
+  }
+  return false;
+}
+
+bool SendQueue::CanSend(const Outgoing& message, bool first_request) const {
+  if (message.posted || Clock::now() >= message.expires) return false;
+  if (message.kind == ChunkKind::kRequest && !first_request) return false;
+  const bool last = TotalOf(message) - message.offset <= chunk_bytes_;
+  return !(message.held && last);
+}
+
+void SendQueue::SendPieceOf(const std::shared_ptr<Outgoing>& message) {
   const Buffer& payload = message->message.payload;
-  const std::size_t total = payload ? payload->size() : 0;
+  const std::size_t total = TotalOf(*message);
   const std::size_t length = std::min(chunk_bytes_, total - message->offset);
-  const std::span<const std::byte> piece =
-      payload ? payload->subspan(message->offset, length)
-              : std::span<std::byte>();
   const ChunkHeader header{.kind = message->kind,
-                           .token = token_,
                            .exchange = message->exchange,
                            .version = message->message.version,
                            .total = total,
                            .offset = message->offset,
                            .length = static_cast<std::uint32_t>(length),
-                           .deadline_ms = MillisecondsUntil(message->expires),
-                           .checksum = Checksum(piece)};
+                           .deadline_ms = MillisecondsUntil(message->expires)};
+  const std::span<const std::byte> piece =
+      payload ? payload->subspan(message->offset, length)
+              : std::span<std::byte>();
   message->offset += length;
   message->posted = message->offset == total;
   ++message->in_flight;
-  counters_.bytes_out += length;
+  Send(header, piece, payload, [message](bool) { --message->in_flight; });
+}
+
+void SendQueue::SendRoundPiece() {
+  Piece piece = std::move(pieces_.front());
+  pieces_.pop_front();
+  Send({.kind = ChunkKind::kRound,
+        .exchange = piece.name.round,
+        .version = piece.name.tag,
+        .total = piece.bytes.size(),
+        .offset = piece.name.offset,
+        .length = static_cast<std::uint32_t>(piece.bytes.size())},
+       piece.bytes, std::move(piece.keep), std::move(piece.done));
+}
+
+void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
+                     std::shared_ptr<void> keep,
+                     std::function<void(bool)> done) {
+  header.token = token_;
+  header.check = ChecksumTag(bytes);
+  counters_.bytes_out += bytes.size();
+  ++in_flight_;
   // A send that fails breaks the endpoint, which tells by itself.
-  wire_.Send(endpoint_, EncodeChunk(header), piece, payload,
-             [weak = weak_from_this(), message](bool) {
-               --message->in_flight;
+  wire_.Send(endpoint_, EncodeChunk(header), bytes, std::move(keep),
+             [weak = weak_from_this(), done = std::move(done)](bool sent) {
+               done(sent);
                const auto self = weak.lock();
-               if (self && !self->closed_) self->Pump();
+               if (!self) return;
+               --self->in_flight_;
+               if (!self->closed_) self->Pump();
              });
+}
+
+void SendQueue::EndFinished() {
+  const auto now = Clock::now();
+  const auto over = [now](const auto& message) {
+    return message->in_flight == 0 &&
+           (message->posted || now >= message->expires);
+  };
+  std::vector<std::shared_ptr<Outgoing>> ended;
+  std::copy_if(messages_.begin(), messages_.end(), std::back_inserter(ended),
+               over);
+  if (ended.empty()) return;
+  std::erase_if(messages_, over);
+  for (const auto& message : ended) {
+    if (message->posted)
+      End(*message, std::nullopt);
+    else
+      End(*message, Error{ErrorCode::kTimeout, "not sent in time"});
+  }
+  // The next request has waited for this moment.
+  if (!closed_) Pump();
 }
 
 }  // namespace hearsay::transport

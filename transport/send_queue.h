@@ -1,8 +1,10 @@
-// What one lane has to send: messages in order, each cut into pieces, a few of
-// which UCX holds at a time.
+// What one lane has to send: messages cut into pieces, and single pieces of
+// collectives, a few of which the wire holds at a time.
 //
-// One message after the other: the next begins when UCX has finished with all
-// of this one, so a receiver sees the messages of a lane one at a time.
+// They take turns, so that nothing waits for the end of something large. Only
+// requests go one after the other: the next begins when the wire has finished
+// with all of this one, so a receiver sees the requests of a lane one at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +12,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "transport/chunk.h"
+#include "transport/round_pieces.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
 
@@ -22,12 +27,11 @@ struct Outgoing {
   std::uint64_t exchange = 0;
   Message message;
   Clock::time_point expires;
+  // Its last piece waits for Release. If it never comes, nobody hears of the
+  // end: the message was never one.
+  bool held = false;
   // Once: nothing = all of it was sent.
   std::function<void(const std::optional<Error>&)> on_end;
-
-  // Nobody waits for it any more: what is unsent stays unsent, and its buffer
-  // is free at once, unless UCX holds it.
-  void Cancel();
 
   std::size_t offset = 0;  // of the next piece
   std::size_t in_flight = 0;
@@ -36,27 +40,56 @@ struct Outgoing {
 
 class SendQueue : public std::enable_shared_from_this<SendQueue> {
  public:
-  // `token` goes into every piece. `counters` and `wire` outlive the queue's
-  // last use: Close comes before their end.
-  SendQueue(Wire& wire, Wire::EndpointId endpoint, std::uint64_t token,
-            std::size_t chunk_bytes, LinkCounters& counters);
+  // `counters` and `wire` outlive the queue's last use: Close comes before
+  // their end.
+  SendQueue(Wire& wire, Wire::EndpointId endpoint, std::size_t chunk_bytes,
+            LinkCounters& counters);
+
+  // From the next piece on. Requires: called before anything is sent.
+  void Use(std::uint64_t token) { token_ = token; }
 
   bool full() const;
+  bool idle() const { return messages_.empty() && pieces_.empty(); }
   // Refuses, through on_end, what comes to a full or closed queue.
   void Push(std::shared_ptr<Outgoing> message);
-  // Every message ends with `error`. Buffers that UCX holds stay held.
+  void Release(Outgoing& message);
+  // Nobody waits for it any more: what is unsent stays unsent, and its buffer
+  // is free as soon as the wire has let go of it.
+  void Cancel(Outgoing& message);
+  // As PieceLanes::SendPiece, but `done` may be called from within.
+  void PushPiece(const RoundPiece& piece, std::span<const std::byte> bytes,
+                 std::shared_ptr<void> keep,
+                 std::function<void(bool sent)> done);
+  // Sends what can be sent, and ends what has expired.
+  void Pump();
+  // Every message ends with `error`. Buffers that the wire holds stay held.
   void Close(const Error& error);
 
  private:
-  void Pump();
-  void SendPiece(const std::shared_ptr<Outgoing>& message);
+  struct Piece {
+    RoundPiece name;
+    std::span<const std::byte> bytes;
+    std::shared_ptr<void> keep;
+    std::function<void(bool)> done;
+  };
+
+  bool SendNext();
+  bool CanSend(const Outgoing& message, bool first_request) const;
+  void SendPieceOf(const std::shared_ptr<Outgoing>& message);
+  void SendRoundPiece();
+  void Send(ChunkHeader header, std::span<const std::byte> bytes,
+            std::shared_ptr<void> keep, std::function<void(bool)> done);
+  void EndFinished();
 
   Wire& wire_;
   const Wire::EndpointId endpoint_;
-  const std::uint64_t token_;
   const std::size_t chunk_bytes_;
   LinkCounters& counters_;
-  std::deque<std::shared_ptr<Outgoing>> messages_;
+  std::uint64_t token_ = 0;
+  std::vector<std::shared_ptr<Outgoing>> messages_;  // The oldest first.
+  std::deque<Piece> pieces_;
+  std::size_t turn_ = 0;       // whose it was: a message's index, or pieces_'
+  std::size_t in_flight_ = 0;  // pieces of any kind
   bool closed_ = false;
 };
 

@@ -17,6 +17,8 @@ using boost::system::error_code;
 
 // Of the socket's bytes before other work of the io_context gets its turn.
 constexpr std::size_t kTurnBytes = std::size_t{4} << 20;
+// For a payload to make no progress at all.
+constexpr std::chrono::seconds kStall{5};
 // Messages of a stranger without any that is wanted. The first few may be a
 // member's whose session is known here a moment later than there.
 constexpr std::size_t kMaxUnwanted = 64;
@@ -146,7 +148,20 @@ void SocketReceiver::Begin(std::span<const std::byte> header,
   if (!receive_ && stranger_ && ++unwanted_ > kMaxUnwanted) return End();
   if (receive_ && std::exchange(stranger_, false)) patience_.cancel();
   missing_ = payload_bytes;
-  if (missing_ == 0) Delivered();
+  if (missing_ == 0) return Delivered();
+  if (!stranger_ && !std::exchange(watching_, true)) WatchProgress();
+}
+
+void SocketReceiver::WatchProgress() {
+  patience_.expires_after(kStall);
+  patience_.async_wait([weak = weak_from_this(),
+                        before = received_](const error_code& cancelled) {
+    const auto self = weak.lock();
+    if (!self || cancelled || self->closed_) return;
+    if (self->missing_ > 0 && self->received_ == before) return self->End();
+    self->watching_ = self->missing_ > 0;
+    if (self->watching_) self->WatchProgress();
+  });
 }
 
 void SocketReceiver::TakeFromInbox() {

@@ -44,6 +44,8 @@ class SocketReceiver : public std::enable_shared_from_this<SocketReceiver> {
   // Takes messages from the inbox until one wants more than is there.
   bool Parse();
   void Begin(std::span<const std::byte> header, std::size_t payload_bytes);
+  // Ends the connection if a payload stops coming: its place is needed.
+  void WatchProgress();
   // Moves what the inbox holds of the payload.
   void TakeFromInbox();
   void Delivered();
@@ -57,6 +59,7 @@ class SocketReceiver : public std::enable_shared_from_this<SocketReceiver> {
   bool stranger_ = true;
   std::size_t unwanted_ = 0;  // messages while a stranger
   bool closed_ = false;
+  bool watching_ = false;
 
   // Prefixes, headers and whatever came with them: [begin, end).
   std::array<std::byte, 4096> inbox_{};

@@ -14,9 +14,9 @@
 namespace hearsay::transport {
 namespace {
 
-// Arrays that the pool may hold: one arriving and one leaving for each member,
-// and some for the owner's own use.
-constexpr std::size_t kArraysPerMember = 2;
+// Arrays that the pool may hold: a request and an answer each way for each
+// member, and some for the owner's own use.
+constexpr std::size_t kArraysPerMember = 4;
 constexpr std::size_t kSpareArrays = 4;
 
 void CheckName(const std::string& value, const std::string& what) {
@@ -147,6 +147,7 @@ class TransportOfMembers final : public Transport {
 
   DataPlane::Events DataEvents() {
     return {
+        .on_request_begin = callbacks_->on_request_begin,
         .on_request =
             [this](const std::string& from, Message request, Respond respond) {
               control_->OnProof(from);

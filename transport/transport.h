@@ -83,7 +83,8 @@ struct Message {
 };
 
 // Gives the answer to a request; at most once, on the network thread, within
-// the asker's deadline or not at all.
+// the asker's deadline or not at all. Throws: std::invalid_argument if the
+// payload is not array_bytes long, or another than was given ahead.
 using Respond = std::function<void(Message answer)>;
 
 // Why another member does not let this node in.
@@ -95,6 +96,13 @@ struct Callbacks {
   // A member's state or incarnation changed.
   std::function<void(const Member&)> on_member;
   std::function<void(const Member&)> on_report;
+  // A request has begun to arrive; it may never become whole. An answer that is
+  // given to `ahead` flows while the request does, but for its last piece: that
+  // waits for on_request to be called and to respond with the same payload
+  // (whose version stays). Optional.
+  std::function<void(const std::string& from, std::uint64_t version,
+                     Respond ahead)>
+      on_request_begin;
   // A whole, verified request. Keep `respond` to answer later.
   std::function<void(const std::string& from, Message, Respond)> on_request;
   // An answer could not be delivered (lost after on_request): one-sided.

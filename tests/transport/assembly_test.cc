@@ -30,7 +30,7 @@ class AssemblyTest : public testing::Test {
     header.total = kTotal;
     header.offset = offset;
     header.length = static_cast<std::uint32_t>(length);
-    header.checksum = Checksum(std::span(source_).subspan(offset, length));
+    header.check = ChecksumTag(std::span(source_).subspan(offset, length));
     return header;
   }
   bool Deliver(Assembly& assembly, const ChunkHeader& piece) {
@@ -99,7 +99,7 @@ TEST_F(AssemblyTest, IsNeverCompleteWithADamagedPiece) {
 
 TEST_F(AssemblyTest, AnEmptyMessageIsOneEmptyPiece) {
   ChunkHeader header;
-  header.checksum = Checksum({});
+  header.check = ChecksumTag({});
   Assembly assembly(header, kChunk, nullptr);
   EXPECT_FALSE(assembly.complete());
   ASSERT_TRUE(assembly.Claim(header));

@@ -24,7 +24,12 @@ ChunkHeader AnyHeader() {
   header.offset = *rc::gen::arbitrary<std::uint64_t>();
   header.length = *rc::gen::arbitrary<std::uint32_t>();
   header.deadline_ms = *rc::gen::arbitrary<std::uint32_t>();
-  header.checksum = *rc::gen::arbitrary<std::uint64_t>();
+  header.sealed = *rc::gen::arbitrary<bool>();
+  header.epoch = *rc::gen::arbitrary<std::uint32_t>();
+  header.counter = *rc::gen::arbitrary<std::uint64_t>();
+  for (auto* tag : {&header.check, &header.proof})
+    for (auto& byte : *tag)
+      byte = std::byte{*rc::gen::arbitrary<std::uint8_t>()};
   return header;
 }
 
@@ -40,7 +45,7 @@ TEST(ChunkTest, LaysTheHeaderOutLittleEndianAtFixedPlaces) {
   header.token = 0x0102030405060708;
   header.length = 0x0a0b0c0d;
   const auto bytes = EncodeChunk(header);
-  EXPECT_EQ(std::memcmp(bytes.data(), "HRSY\x01\x00\x02\x00", 8), 0);
+  EXPECT_EQ(std::memcmp(bytes.data(), "HRSY\x02\x00\x02\x00", 8), 0);
   EXPECT_EQ(std::to_integer<int>(bytes[8]), 0x08);   // token, lowest first
   EXPECT_EQ(std::to_integer<int>(bytes[15]), 0x01);  // and highest last
   EXPECT_EQ(std::to_integer<int>(bytes[48]), 0x0d);  // length

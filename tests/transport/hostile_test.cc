@@ -150,7 +150,7 @@ TEST_P(HostileDataTest, ADamagedAnswerIsMalformedAtOnce) {
       impostor_.RunUntil([&] { return !impostor_.received().empty(); }));
   auto header = Half(impostor_.received()[0].exchange, 0);
   header.kind = ChunkKind::kAnswer;
-  header.checksum ^= 1;
+  header.check[0] ^= std::byte{1};
   impostor_.Send(header, payload_);
   const auto answer = asked.get();
   ASSERT_FALSE(answer);

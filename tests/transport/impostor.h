@@ -155,7 +155,7 @@ class Impostor {
     header.total = total;
     header.length = static_cast<std::uint32_t>(payload.size());
     header.deadline_ms = 10000;
-    header.checksum = Checksum(payload);
+    header.check = ChecksumTag(payload);
     return header;
   }
   void Send(const ChunkHeader& header, std::span<const std::byte> payload) {

@@ -1,0 +1,191 @@
+// The receiving half of the data plane.
+#include <algorithm>
+#include <utility>
+
+#include "transport/data_plane.h"
+
+namespace hearsay::transport {
+
+std::optional<Wire::Receive> DataPlane::OnChunk(
+    std::span<const std::byte> bytes, std::size_t received) {
+  if (closed_) return std::nullopt;
+  const auto header = DecodeChunk(bytes);
+  if (!header) {
+    ++counters_[""].dropped_checksum;
+    return std::nullopt;
+  }
+  const auto found = by_token_.find(header->token);
+  if (found == by_token_.end()) {
+    ++counters_[""].dropped_stranger;
+    return std::nullopt;
+  }
+  const Sender sender = found->second;
+  if (!CheckBounds(*header, options_.array_bytes,
+                   sender.session->terms.chunk_bytes, received)) {
+    ++sender.lane->counters->dropped_size;
+    return std::nullopt;
+  }
+  sender.lane->counters->bytes_in += received;
+  switch (header->kind) {
+    case ChunkKind::kRequest:
+      return OnRequestChunk(sender, *header);
+    case ChunkKind::kAnswer:
+      return OnAnswerChunk(sender, *header);
+    case ChunkKind::kRound:
+      return OnRoundChunk(sender, *header);
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<Incoming> DataPlane::Begin(const Sender& sender,
+                                           const ChunkHeader& header) {
+  Buffer payload;
+  if (header.total > 0 && !(payload = pool_->Take())) {
+    ++sender.lane->counters->dropped_full;
+    return nullptr;
+  }
+  return std::make_shared<Incoming>(header, sender.session->terms.chunk_bytes,
+                                    std::move(payload));
+}
+
+std::optional<Wire::Receive> DataPlane::OnRequestChunk(
+    const Sender& sender, const ChunkHeader& header) {
+  Lane& lane = *sender.lane;
+  if (header.exchange < lane.last_request ||
+      (header.exchange == lane.last_request && !lane.request)) {
+    ++lane.counters->dropped_late;
+    return std::nullopt;
+  }
+  if (header.exchange > lane.last_request) {
+    lane.last_request = header.exchange;
+    // Unless all of it is here or on its way, its asker has given it up.
+    if (lane.request && !lane.request->assembly.claimed())
+      Drop(sender.lane, lane.request);
+    lane.request = Begin(sender, header);
+    if (!lane.request) return std::nullopt;
+    lane.request->reply = std::make_shared<Reply>();
+    lane.request->reply->exchange = header.exchange;
+    lane.request->reply->expires =
+        Clock::now() + std::min(Milliseconds(header.deadline_ms), kMaxExchange);
+    Sweep();
+  }
+  return Place(sender, lane.request, header);
+}
+
+std::optional<Wire::Receive> DataPlane::OnAnswerChunk(
+    const Sender& sender, const ChunkHeader& header) {
+  const auto found = pending_.find(header.exchange);
+  if (found == pending_.end() || found->second->lane != sender.lane) {
+    ++sender.lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  Pending& pending = *found->second;
+  if (!pending.answer && !(pending.answer = Begin(sender, header)))
+    return std::nullopt;
+  return Place(sender, pending.answer, header);
+}
+
+std::optional<Wire::Receive> DataPlane::OnRoundChunk(
+    const Sender& sender, const ChunkHeader& header) {
+  const RoundPiece piece{
+      .round = header.exchange, .tag = header.version, .offset = header.offset};
+  auto place = sink_ == nullptr
+                   ? std::nullopt
+                   : sink_->OnPiece(sender.lane->node, piece, header.length);
+  if (!place) {
+    ++sender.lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  return Wire::Receive{
+      .into = place->into,
+      .keep = std::move(place->keep),
+      .done = [weak = weak_from_this(), sender, piece, header,
+               into = place->into](bool arrived) {
+        const auto self = weak.lock();
+        if (!self || self->sink_ == nullptr || sender.lane->closed) return;
+        const bool good = arrived && ChecksumTag(into) == header.check;
+        if (!good) ++sender.lane->counters->dropped_checksum;
+        self->sink_->OnPlaced(sender.lane->node, piece, good);
+      }};
+}
+
+std::optional<Wire::Receive> DataPlane::Place(
+    const Sender& sender, const std::shared_ptr<Incoming>& into,
+    const ChunkHeader& header) {
+  const auto place = into->assembly.Claim(header);
+  if (!place || into->dropped) {
+    ++sender.lane->counters->dropped_late;
+    return std::nullopt;
+  }
+  return Wire::Receive{
+      .into = *place,
+      .keep = into,
+      .done = [weak = weak_from_this(), sender, into, header](bool arrived) {
+        if (const auto self = weak.lock())
+          self->OnPlaced(sender, into, header, arrived);
+      }};
+}
+
+void DataPlane::OnPlaced(const Sender& sender,
+                         const std::shared_ptr<Incoming>& into,
+                         const ChunkHeader& header, bool arrived) {
+  const auto& lane = sender.lane;
+  if (lane->closed) return;
+  if (into->dropped) {
+    ++lane->counters->dropped_late;
+    return;
+  }
+  if (!arrived || !into->assembly.Verify(header)) return OnDamaged(lane, into);
+  const bool request = into->kind == ChunkKind::kRequest;
+  if (!into->assembly.complete()) {
+    if (request && !std::exchange(into->begun, true))
+      OnRequestBegun(lane, into);
+    return;
+  }
+  if (request) return OnRequestWhole(lane, into);
+  ++lane->counters->answers_in;
+  Finish(header.exchange, Message{.version = into->assembly.version(),
+                                  .payload = into->assembly.payload()});
+}
+
+void DataPlane::OnDamaged(const std::shared_ptr<Lane>& lane,
+                          const std::shared_ptr<Incoming>& into) {
+  ++lane->counters->dropped_checksum;
+  if (into->kind == ChunkKind::kRequest) {
+    if (lane->request == into) lane->request.reset();
+    return Drop(lane, into);
+  }
+  into->dropped = true;
+  Finish(into->assembly.exchange(),
+         Error{ErrorCode::kMalformed,
+               lane->node + ": its answer arrived damaged"});
+}
+
+void DataPlane::OnRequestBegun(const std::shared_ptr<Lane>& lane,
+                               const std::shared_ptr<Incoming>& request) {
+  if (!events_.on_request_begin) return;
+  events_.on_request_begin(lane->node, request->assembly.version(),
+                           [weak = weak_from_this(), to = std::weak_ptr(lane),
+                            reply = request->reply](Message answer) {
+                             if (const auto self = weak.lock())
+                               self->AnswerAhead(to, reply, std::move(answer));
+                           });
+}
+
+void DataPlane::OnRequestWhole(const std::shared_ptr<Lane>& lane,
+                               const std::shared_ptr<Incoming>& request) {
+  if (lane->request == request) lane->request.reset();
+  ++lane->counters->requests_in;
+  if (!events_.on_request) return;
+  events_.on_request(
+      lane->node,
+      Message{.version = request->assembly.version(),
+              .payload = request->assembly.payload()},
+      [weak = weak_from_this(), node = lane->node, to = std::weak_ptr(lane),
+       reply = request->reply](Message answer) {
+        if (const auto self = weak.lock())
+          self->Answer(node, to, reply, std::move(answer));
+      });
+}
+
+}  // namespace hearsay::transport
