@@ -1,0 +1,147 @@
+// Data planes alone, without control planes: lanes are opened by hand, and
+// everything happens on the test's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/transport/node.h"
+#include "transport/data_plane.h"
+#include "transport/socket_wire.h"
+#include "transport/ucx_worker.h"
+#include "transport/wires.h"
+
+namespace hearsay::transport {
+
+// The wire under test, whose sockets come to `acceptor`.
+inline std::unique_ptr<Wires> MakeWireUnderTest(
+    boost::asio::io_context& io, const boost::asio::ip::tcp::acceptor& acceptor,
+    const Wire::OnMessage& on_message) {
+  std::vector<Wires::Named> wires;
+  if (WireUnderTest() == WireKind::kUcx)
+    wires.push_back({"ucx", std::make_unique<UcxWorker>(io, "lo", on_message)});
+  else
+    wires.push_back(
+        {"socket",
+         std::make_unique<SocketWire>(
+             io,
+             "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()),
+             on_message)});
+  return std::make_unique<Wires>(std::move(wires));
+}
+
+// A data plane and what it hears.
+class Plane {
+ public:
+  Plane(boost::asio::io_context& io, const Options& options)
+      : pool(BufferPool::Make(options.array_bytes, 16)),
+        acceptor_(io, {boost::asio::ip::address_v4::loopback(), 0}) {
+    plane_ = std::make_shared<DataPlane>(
+        io, options,
+        [&](const Wire::OnMessage& on_message) {
+          return MakeWireUnderTest(io, acceptor_, on_message);
+        },
+        pool,
+        DataPlane::Events{
+            .on_request_begin =
+                [this](const auto&, auto version, auto ahead) {
+                  if (on_begin) on_begin(version, std::move(ahead));
+                },
+            .on_request =
+                [this](const auto&, Message request, Respond respond) {
+                  if (on_request)
+                    on_request(std::move(request), std::move(respond));
+                },
+            .on_answer_lost = [this](const auto&,
+                                     const auto&) { ++lost_answers; },
+            .on_broken = [this](const auto&, const auto&) { ++broken; }});
+    Accept();
+  }
+
+  DataPlane* operator->() { return plane_.get(); }
+  LinkCounters of(const std::string& node) { return plane_->counters(node); }
+  Buffer Filled(std::uint64_t seed) {
+    const auto buffer = pool->Take();
+    FillPattern(buffer, seed);
+    return buffer;
+  }
+
+  std::shared_ptr<BufferPool> pool;
+  std::function<void(std::uint64_t version, Respond ahead)> on_begin;
+  std::function<void(Message, Respond)> on_request;
+  int lost_answers = 0;
+  int broken = 0;
+
+ private:
+  void Accept() {
+    acceptor_.async_accept([this](const auto& error, auto socket) {
+      if (error) return;
+      plane_->Adopt(std::move(socket));
+      Accept();
+    });
+  }
+
+  boost::asio::ip::tcp::acceptor acceptor_;
+  std::shared_ptr<DataPlane> plane_;
+};
+
+// Two of them, "a" and "b".
+class PlanesTest : public testing::Test {
+ protected:
+  static constexpr std::size_t kChunk = std::size_t{64} << 10;
+  static constexpr std::size_t kArray = 4 * kChunk + 8;
+
+  static Options PlaneOptions(const std::string& node) {
+    auto options = TestOptions(node, {}, kArray);
+    options.chunk_bytes = kChunk;
+    return options;
+  }
+  static std::optional<EdgeSecret> Secret(int seed, bool dialler) {
+    EdgeSecret secret{.dialler = dialler};
+    for (auto& byte : secret.bytes) byte = static_cast<std::byte>(seed);
+    return secret;
+  }
+  // A session number `seed` between the two; sealed unless `seed` is 0.
+  LaneTerms Terms(Plane& to, int seed, bool dialler) {
+    const auto token = static_cast<std::uint64_t>(1000 + seed);
+    LaneTerms terms{
+        .token = token,
+        .grant = {.data_token = token, .worker_address = to->worker_address()},
+        .chunk_bytes = kChunk,
+        .secret = std::nullopt};
+    if (seed != 0) terms.secret = Secret(seed, dialler);
+    return terms;
+  }
+  void Connect(int seed) {
+    a_->Open("b", Terms(b_, seed, true));
+    b_->Open("a", Terms(a_, seed, false));
+  }
+  // False if it did not come true in time.
+  bool RunUntil(const std::function<bool()>& condition,
+                std::chrono::milliseconds limit = kPatience) {
+    return Node::Eventually(
+        [&] {
+          io_.restart();
+          io_.poll();
+          return condition();
+        },
+        limit);
+  }
+  bool AllBuffersAreBack() {
+    return RunUntil(
+        [&] { return a_.pool->taken() == 0 && b_.pool->taken() == 0; });
+  }
+
+  boost::asio::io_context io_;
+  Plane a_{io_, PlaneOptions("a")};
+  Plane b_{io_, PlaneOptions("b")};
+};
+
+}  // namespace hearsay::transport
