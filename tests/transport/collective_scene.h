@@ -185,30 +185,19 @@ class Scene::Member final : public Network {
   void SendPiece(const std::string& to, const RoundPiece& piece,
                  std::span<const std::byte> bytes, std::shared_ptr<void> keep,
                  std::function<void(bool)> done) override;
-  bool Tell(const std::string& to, const RoundProposal& proposal) override {
-    return TellAny(to, [proposal, from = name_](Member& member) {
-      member.collectives().OnProposal(from, proposal);
-    });
-  }
-  bool Tell(const std::string& to, const RoundVerdict& verdict) override {
-    return TellAny(to, [verdict, from = name_](Member& member) {
-      member.collectives().OnVerdict(from, verdict);
-    });
+  bool Tell(const std::string& to, const RoundMessage& message) override {
+    if (!scene_.connected(name_, to)) return false;
+    scene_.Add({name_, to, [this, to, message] {
+                  if (scene_.connected(name_, to))
+                    scene_[to].collectives().OnMessage(name_, message);
+                }});
+    return true;
   }
   void Post(std::function<void()> call) override {
     scene_.Add({name_, name_, std::move(call)});
   }
 
  private:
-  bool TellAny(const std::string& to,
-               const std::function<void(Member&)>& deliver) {
-    if (!scene_.connected(name_, to)) return false;
-    scene_.Add({name_, to, [this, to, deliver] {
-                  if (scene_.connected(name_, to)) deliver(scene_[to]);
-                }});
-    return true;
-  }
-
   Scene& scene_;
   const std::string name_;
   const std::shared_ptr<BufferPool> pool_;

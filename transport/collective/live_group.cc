@@ -45,8 +45,8 @@ LiveGroup::LiveGroup(Network& network, std::shared_ptr<BufferPool> results,
 LiveGroup::~LiveGroup() {
   if (closed_ || failure_) return;
   done_ = nullptr;
-  const auto round = RoundOf(sequence_);
-  round->Cancel({ErrorCode::kClosed, "this member has left the group"});
+  if (const auto round = RoundOf(sequence_))
+    round->Cancel({ErrorCode::kClosed, "this member has left the group"});
 }
 
 void LiveGroup::CheckInput(const Buffer& input) const {
@@ -198,10 +198,17 @@ void LiveGroup::Close(const Error& why) {
   if (closed_) return;
   if (!failure_) failure_ = why;
   if (const auto round = current_) round->Cancel(why);
+  const auto done = std::exchange(done_, nullptr);
+  running_ = false;
+  Abandon();
+  if (done) done(why);
+}
+
+void LiveGroup::Abandon() {
   closed_ = true;
   current_.reset();
   next_.reset();
-  if (running_) Finish(why);
+  done_ = nullptr;
 }
 
 void LiveGroup::Send(Rank to, const Header& header,

@@ -45,8 +45,10 @@ class LiveGroup final : public Group,
   // That member is gone, or has left the group.
   void Lose(const std::string& member, const Error& why);
   void OnTime(Clock::time_point now);
-  // The network is not to be used any more.
+  // Ends what is under way with `why`. The network is not used any more.
   void Close(const Error& why);
+  // The same, without a word to anybody.
+  void Abandon();
 
  private:
   std::optional<Rank> RankOf(std::string_view member) const;
