@@ -94,6 +94,7 @@ void Listener::Close() {
   error_code ignored;
   acceptor_.close(ignored);
   pause_.cancel();
+  for (const auto& socket : unsorted_) socket->close(ignored);
 }
 
 void Listener::AcceptNext() {
@@ -116,14 +117,16 @@ void Listener::AcceptNext() {
 }
 
 void Listener::Sort(tcp::socket accepted) {
-  if (unsorted_ >= kMaxUnsorted) return;
-  ++unsorted_;
   const auto socket = std::make_shared<tcp::socket>(std::move(accepted));
+  unsorted_.push_back(socket);
+  error_code ignored;
+  // Members speak at once, so the oldest is the least likely one.
+  if (unsorted_.size() > kMaxUnsorted) unsorted_.front()->close(ignored);
   const auto patience =
       std::make_shared<asio::steady_timer>(acceptor_.get_executor(), kPatience);
   patience->async_wait([socket](const error_code& cancelled) {
-    error_code ignored;
-    if (!cancelled) socket->close(ignored);
+    error_code closing;
+    if (!cancelled) socket->close(closing);
   });
   socket->async_wait(
       tcp::socket::wait_read,
@@ -131,7 +134,7 @@ void Listener::Sort(tcp::socket accepted) {
         patience->cancel();
         const auto self = weak.lock();
         if (!self) return;
-        --self->unsorted_;
+        std::erase(self->unsorted_, socket);
         if (error || !self->acceptor_.is_open()) return;
         std::byte first{};
         if (recv(socket->native_handle(), &first, 1, MSG_PEEK) != 1) return;

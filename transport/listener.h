@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,7 +44,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   boost::asio::steady_timer pause_;
   OnAccept on_control_;
   OnAccept on_data_;
-  std::size_t unsorted_ = 0;  // sockets whose first byte has not come
+  // Sockets whose first byte has not come, the oldest first.
+  std::deque<std::shared_ptr<boost::asio::ip::tcp::socket>> unsorted_;
   std::string bound_;
   std::string advertised_;
   std::string ip_;

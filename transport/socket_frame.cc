@@ -36,7 +36,7 @@ std::optional<SocketPrefix> DecodePrefix(std::span<const std::byte> bytes) {
   assert(bytes.size() == kSocketPrefixBytes);
   const SocketPrefix prefix{.header_bytes = Take(bytes.data()),
                             .payload_bytes = Take(bytes.data() + 4)};
-  if (prefix.header_bytes == 0 || prefix.header_bytes > kMaxWireHeaderBytes ||
+  if (prefix.header_bytes > kMaxWireHeaderBytes ||
       prefix.payload_bytes > kMaxPayloadBytes)
     return std::nullopt;
   return prefix;

@@ -17,6 +17,9 @@ using boost::system::error_code;
 
 // Of the socket's bytes before other work of the io_context gets its turn.
 constexpr std::size_t kTurnBytes = std::size_t{4} << 20;
+// Messages of a stranger without any that is wanted. The first few may be a
+// member's whose session is known here a moment later than there.
+constexpr std::size_t kMaxUnwanted = 64;
 // Unwanted payloads are read into this much, over and over.
 constexpr std::size_t kNowhereBytes = std::size_t{64} << 10;
 
@@ -140,9 +143,8 @@ void SocketReceiver::Begin(std::span<const std::byte> header,
                            std::size_t payload_bytes) {
   receive_ = on_message_(header, payload_bytes);
   if (closed_) return;
-  // A stranger who brings nothing wanted has no live session: he is refused.
-  if (!receive_ && stranger_) return End();
-  if (std::exchange(stranger_, false)) patience_.cancel();
+  if (!receive_ && stranger_ && ++unwanted_ > kMaxUnwanted) return End();
+  if (receive_ && std::exchange(stranger_, false)) patience_.cancel();
   missing_ = payload_bytes;
   if (missing_ == 0) Delivered();
 }

@@ -55,6 +55,7 @@ class SocketReceiver : public std::enable_shared_from_this<SocketReceiver> {
   std::function<void()> on_end_;
   bool greeted_ = false;
   bool stranger_ = true;
+  std::size_t unwanted_ = 0;  // messages while a stranger
   bool closed_ = false;
 
   // Prefixes, headers and whatever came with them: [begin, end).

@@ -28,32 +28,35 @@ void TakeFront(std::span<const std::byte>& left, std::size_t& bytes) {
 
 }  // namespace
 
-std::shared_ptr<SocketSender> SocketSender::Dial(
+std::shared_ptr<SocketSender> SocketSender::Make(
     asio::io_context& io, const HostPort& address,
     std::function<void(std::string)> on_broken) {
-  std::shared_ptr<SocketSender> sender(
-      new SocketSender(io, std::move(on_broken)));
-  sender->Resolve(address);
-  return sender;
+  return std::shared_ptr<SocketSender>(
+      new SocketSender(io, address, std::move(on_broken)));
 }
 
-SocketSender::SocketSender(asio::io_context& io,
+SocketSender::SocketSender(asio::io_context& io, HostPort address,
                            std::function<void(std::string)> on_broken)
-    : io_(io), resolver_(io), socket_(io), on_broken_(std::move(on_broken)) {}
+    : io_(io),
+      address_(std::move(address)),
+      resolver_(io),
+      socket_(io),
+      on_broken_(std::move(on_broken)) {}
 
-void SocketSender::Resolve(const HostPort& address) {
+void SocketSender::Dial() {
+  state_ = State::kDialling;
   error_code not_numeric;
-  const auto ip = asio::ip::make_address(address.host, not_numeric);
+  const auto ip = asio::ip::make_address(address_.host, not_numeric);
   if (!not_numeric)
     return Connect(tcp::resolver::results_type::create(
-        tcp::endpoint(ip, address.port), address.host, ""));
+        tcp::endpoint(ip, address_.port), address_.host, ""));
   resolver_.async_resolve(
-      address.host, std::to_string(address.port),
+      address_.host, std::to_string(address_.port),
       tcp::resolver::numeric_service,
       [self = shared_from_this()](const error_code& error,
                                   const tcp::resolver::results_type& found) {
         if (self->state_ != State::kDialling) return;
-        if (error) return self->Break(error.message());
+        if (error) return self->Lose(error.message());
         self->Connect(found);
       });
 }
@@ -63,7 +66,7 @@ void SocketSender::Connect(const tcp::resolver::results_type& found) {
                       [self = shared_from_this()](const error_code& error,
                                                   const tcp::endpoint&) {
                         if (self->state_ != State::kDialling) return;
-                        if (error) return self->Break(error.message());
+                        if (error) return self->Lose(error.message());
                         self->OnConnected();
                       });
 }
@@ -73,6 +76,7 @@ void SocketSender::OnConnected() {
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
   state_ = State::kConnected;
+  greeting_left_ = kSocketGreeting;
   WatchEnd();
   Write();
 }
@@ -82,7 +86,7 @@ void SocketSender::WatchEnd() {
                                                  const error_code& error) {
     const auto self = weak.lock();
     if (!self || self->state_ != State::kConnected) return;
-    self->Break(error ? error.message() : "it closed the connection");
+    self->Lose(error ? error.message() : "it closed the connection");
   });
 }
 
@@ -103,6 +107,7 @@ void SocketSender::Send(std::span<const std::byte> header,
   operation->done = std::move(done);
   if (state_ == State::kClosed) return FinishSoon(std::move(operation), false);
   queue_.push_back(std::move(operation));
+  if (state_ == State::kIdle) Dial();
   if (state_ == State::kConnected && !waiting_) Write();
 }
 
@@ -132,7 +137,7 @@ void SocketSender::Write() {
       continue;
     }
     if (errno == EINTR) continue;
-    if (errno != EAGAIN) return Break(std::generic_category().message(errno));
+    if (errno != EAGAIN) return Lose(std::generic_category().message(errno));
     if (std::exchange(waiting_, true)) return;
     return socket_.async_wait(
         tcp::socket::wait_write,
@@ -189,7 +194,12 @@ void SocketSender::Close() {
   if (state_ != State::kClosed) Shut();
 }
 
-void SocketSender::Break(const std::string& reason) {
+void SocketSender::Lose(const std::string& reason) {
+  if (queue_.empty()) {
+    state_ = State::kIdle;
+    socket_ = tcp::socket(io_);
+    return;
+  }
   Shut();
   if (const auto on_broken = std::exchange(on_broken_, nullptr))
     on_broken(reason);

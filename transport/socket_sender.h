@@ -1,5 +1,6 @@
-// The sending end of one data socket: dials, then writes what it is given in
-// order, headers and payloads together, without copying.
+// The sending end of one data socket: dials when there is something to send,
+// and writes what it is given in order, headers and payloads together, without
+// copying.
 //
 // Threads: all on the thread that runs `io`.
 #pragma once
@@ -21,8 +22,9 @@ namespace hearsay::transport {
 
 class SocketSender : public std::enable_shared_from_this<SocketSender> {
  public:
-  // `on_broken` is called once, if the connection fails before Close.
-  static std::shared_ptr<SocketSender> Dial(
+  // `on_broken` is called once, if a connection fails before Close while there
+  // is something to send; one that ends idle is dialled again when needed.
+  static std::shared_ptr<SocketSender> Make(
       boost::asio::io_context& io, const HostPort& address,
       std::function<void(std::string)> on_broken);
 
@@ -33,12 +35,11 @@ class SocketSender : public std::enable_shared_from_this<SocketSender> {
   // Every send that has not gone out ends with false, soon.
   void Close();
 
-  bool connected() const { return state_ == State::kConnected; }
   // Sends whose `done` has not been called.
   std::size_t in_flight() const { return queue_.size() + finished_.size(); }
 
  private:
-  enum class State { kDialling, kConnected, kClosed };
+  enum class State { kIdle, kDialling, kConnected, kClosed };
 
   struct Operation {
     std::array<std::byte, kSocketPrefixBytes + kMaxWireHeaderBytes> head;
@@ -49,9 +50,9 @@ class SocketSender : public std::enable_shared_from_this<SocketSender> {
     bool ok = false;
   };
 
-  SocketSender(boost::asio::io_context& io,
+  SocketSender(boost::asio::io_context& io, HostPort address,
                std::function<void(std::string)> on_broken);
-  void Resolve(const HostPort& address);
+  void Dial();
   void Connect(const boost::asio::ip::tcp::resolver::results_type& found);
   void OnConnected();
   // The other end never writes: what can be read is the end.
@@ -61,16 +62,18 @@ class SocketSender : public std::enable_shared_from_this<SocketSender> {
   void Advance(std::size_t bytes);
   void FinishSoon(std::unique_ptr<Operation> operation, bool ok);
   void RunFinished();
-  void Break(const std::string& reason);
+  // The connection has ended, or was not made.
+  void Lose(const std::string& reason);
   void Shut();
 
   boost::asio::io_context& io_;
+  const HostPort address_;
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::ip::tcp::socket socket_;
   std::function<void(std::string)> on_broken_;
-  State state_ = State::kDialling;
+  State state_ = State::kIdle;
   bool waiting_ = false;  // for the kernel to take more
-  std::span<const std::byte> greeting_left_ = kSocketGreeting;
+  std::span<const std::byte> greeting_left_;
   std::deque<std::unique_ptr<Operation>> queue_;
   std::deque<std::unique_ptr<Operation>> finished_;
 };

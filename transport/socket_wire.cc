@@ -1,6 +1,5 @@
 #include "transport/socket_wire.h"
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <utility>
@@ -26,17 +25,28 @@ SocketWire::~SocketWire() {
 }
 
 void SocketWire::Adopt(boost::asio::ip::tcp::socket socket) {
-  const auto strangers =
-      std::count_if(receivers_.begin(), receivers_.end(),
-                    [](const auto& receiver) { return receiver->stranger(); });
-  if (static_cast<std::size_t>(strangers) >= kMaxStrangers) return;
+  DropOldestStranger();
   const auto slot = std::make_shared<std::weak_ptr<SocketReceiver>>();
   const auto receiver = SocketReceiver::Make(
       std::move(socket), on_message_,
       [this, slot] { receivers_.erase(slot->lock()); }, kStrangerLimit);
   *slot = receiver;
   receivers_.insert(receiver);
+  strangers_.push_back(receiver);
   receiver->Start();
+}
+
+// Members say at once what they want, so the oldest is the least likely one.
+void SocketWire::DropOldestStranger() {
+  std::erase_if(strangers_, [](const auto& weak) {
+    const auto receiver = weak.lock();
+    return !receiver || !receiver->stranger();
+  });
+  if (strangers_.size() < kMaxStrangers) return;
+  const auto oldest = strangers_.front().lock();
+  strangers_.pop_front();
+  receivers_.erase(oldest);
+  oldest->Close();
 }
 
 std::string SocketWire::address() const { return advertised_; }
@@ -47,7 +57,7 @@ std::optional<Wire::EndpointId> SocketWire::Connect(
   const auto address = ParseHostPort(peer_address);
   if (!address || address->port == 0) return std::nullopt;
   const EndpointId id = next_endpoint_++;
-  senders_.emplace(id, SocketSender::Dial(io_, *address, std::move(on_broken)));
+  senders_.emplace(id, SocketSender::Make(io_, *address, std::move(on_broken)));
   return id;
 }
 

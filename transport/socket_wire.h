@@ -10,6 +10,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,6 +48,8 @@ class SocketWire final : public Wire {
                 std::function<void()> done) override;
 
  private:
+  void DropOldestStranger();
+
   boost::asio::io_context& io_;
   const std::string advertised_;
   const OnMessage on_message_;
@@ -57,6 +60,7 @@ class SocketWire final : public Wire {
   // Closed, until their last `done`.
   std::vector<std::weak_ptr<SocketSender>> closing_;
   std::set<std::shared_ptr<SocketReceiver>> receivers_;
+  std::deque<std::weak_ptr<SocketReceiver>> strangers_;  // The oldest first.
 };
 
 }  // namespace hearsay::transport

@@ -100,8 +100,9 @@ TEST_F(PairTest, ExchangesStartedAtOnceAreAllAnswered) {
 }
 
 TEST_F(PairTest, TellsTheLaneInUse) {
-  EXPECT_EQ(b_.member("a")->lane, "tcp");
-  EXPECT_EQ(a_.member("b")->lane, "tcp");
+  const std::string lane = WireUnderTest() == WireKind::kUcx ? "tcp" : "socket";
+  EXPECT_EQ(b_.member("a")->lane, lane);
+  EXPECT_EQ(a_.member("b")->lane, lane);
 }
 
 TEST_F(PairTest, AskingAStrangerIsPeerGone) {

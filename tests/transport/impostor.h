@@ -18,6 +18,7 @@
 #include "transport/chunk.h"
 #include "transport/control_messages.h"
 #include "transport/frame.h"
+#include "transport/socket_wire.h"
 #include "transport/ucx_worker.h"
 #include "transport/wires.h"
 
@@ -89,22 +90,49 @@ inline Hello HelloFrom(const std::string& node, const Options& like) {
           .attempt = 1};
 }
 
-inline std::unique_ptr<Wire> UcxAlone(boost::asio::io_context& io,
-                                      const Wire::OnMessage& on_message) {
-  std::vector<Wires::Named> wires;
-  wires.push_back({"ucx", std::make_unique<UcxWorker>(io, "lo", on_message)});
-  return std::make_unique<Wires>(std::move(wires));
-}
+// The wire under test, with whatever listens for it.
+class LoneWire {
+ public:
+  LoneWire(boost::asio::io_context& io, const Wire::OnMessage& on_message)
+      : acceptor_(io, {boost::asio::ip::address_v4::loopback(), 0}) {
+    std::vector<Wires::Named> wires;
+    if (WireUnderTest() == WireKind::kUcx)
+      wires.push_back(
+          {"ucx", std::make_unique<UcxWorker>(io, "lo", on_message)});
+    else
+      wires.push_back(
+          {"socket",
+           std::make_unique<SocketWire>(
+               io,
+               "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()),
+               on_message)});
+    wires_ = std::make_unique<Wires>(std::move(wires));
+    Accept();
+  }
+  Wires* operator->() { return wires_.get(); }
+
+ private:
+  void Accept() {
+    acceptor_.async_accept([this](const auto& error, auto socket) {
+      if (error) return;
+      wires_->Adopt(std::move(socket));
+      Accept();
+    });
+  }
+
+  boost::asio::ip::tcp::acceptor acceptor_;
+  std::unique_ptr<Wires> wires_;
+};
 
 // A member as far as the handshake goes.
 class Impostor {
  public:
   Impostor(Node& victim, const std::string& name, const Options& like)
       : control_(victim.address()),
-        wire_(UcxAlone(
-            io_, [this](std::span<const std::byte> header, std::size_t bytes) {
-              return OnMessage(header, bytes);
-            })) {
+        wire_(io_,
+              [this](std::span<const std::byte> header, std::size_t bytes) {
+                return OnMessage(header, bytes);
+              }) {
     control_.Send(HelloFrom(name, like));
     const auto welcome = control_.ReadUntil<Welcome>();
     if (!welcome) throw std::runtime_error("not welcome");
@@ -164,7 +192,7 @@ class Impostor {
   RawControl control_;
   boost::asio::io_context io_;
   std::vector<ChunkHeader> received_;
-  std::unique_ptr<Wire> wire_;
+  LoneWire wire_;
   std::uint64_t token_ = 0;
   std::optional<Wire::EndpointId> endpoint_;
 };

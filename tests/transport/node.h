@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <future>
@@ -28,6 +29,13 @@ namespace hearsay::transport {
 // Sanitizers and a busy machine are slow; a wait this long has failed.
 inline constexpr std::chrono::seconds kPatience{20};
 
+// The same tests run over each kind: tests/transport/CMakeLists.txt.
+inline WireKind WireUnderTest() {
+  const char* name = std::getenv("HEARSAY_TEST_WIRE");
+  return name != nullptr && std::string(name) == "socket" ? WireKind::kSocket
+                                                          : WireKind::kUcx;
+}
+
 inline Options TestOptions(const std::string& node,
                            std::vector<std::string> peers = {},
                            std::size_t array_bytes = 4096) {
@@ -38,6 +46,7 @@ inline Options TestOptions(const std::string& node,
   options.listen = "127.0.0.1:0";
   options.peers = std::move(peers);
   options.array_bytes = array_bytes;
+  options.wire = WireUnderTest();
   options.timing.heartbeat = Milliseconds(50);
   // Long: many tests at once on a small machine are no failure.
   options.timing.suspect_after = Milliseconds(5000);
