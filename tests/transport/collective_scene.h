@@ -119,7 +119,7 @@ class Scene::Member final : public Network {
         name_(std::move(name)),
         pool_(BufferPool::Make(kArrayBytes, 64)),
         collectives_(std::make_unique<LiveCollectives>(
-            *this, pool_, name_,
+            *this, name_,
             LiveCollectives::Limits{.array_bytes = kArrayBytes,
                                     .largest_piece = 64})) {}
 
@@ -193,6 +193,7 @@ class Scene::Member final : public Network {
                 }});
     return true;
   }
+  void StartClock() override {}
   void Post(std::function<void()> call) override {
     scene_.Add({name_, name_, std::move(call)});
   }

@@ -52,13 +52,9 @@ std::string Difference(const RoundProposal& proposal, const Terms& terms) {
 
 }  // namespace
 
-LiveCollectives::LiveCollectives(Network& network,
-                                 std::shared_ptr<BufferPool> results,
-                                 std::string self, Limits limits)
-    : network_(network),
-      results_(std::move(results)),
-      self_(std::move(self)),
-      limits_(limits) {}
+LiveCollectives::LiveCollectives(Network& network, std::string self,
+                                 Limits limits)
+    : network_(network), self_(std::move(self)), limits_(limits) {}
 
 LiveCollectives::~LiveCollectives() {
   for (const auto& [id, weak] : groups_)
@@ -121,6 +117,7 @@ void LiveCollectives::Form(const std::string& name, const Terms& terms,
     return network_.Post([done = std::move(done), error] {
       done(Result<std::shared_ptr<Group>>(*error));
     });
+  network_.StartClock();
   auto& forming = forming_[name];
   forming.terms = terms;
   forming.until = Clock::now() + limit;
@@ -138,7 +135,7 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
   while (id == 0 || groups_.contains(id))
     id = std::uint64_t{random_()} << 32 | random_();
   forming.group =
-      std::make_shared<LiveGroup>(network_, results_, id, terms, self_);
+      std::make_shared<LiveGroup>(network_, id, terms, self_);
   forming.accepted.resize(terms.members.size());
   groups_[id] = forming.group;
   const RoundProposal proposal{
@@ -209,8 +206,7 @@ void LiveCollectives::Judge(const std::string& name, Forming& forming,
   }
   forming.terms.algorithm = static_cast<Algorithm>(proposal.algorithm);
   forming.terms.piece_bytes = proposal.piece_bytes;
-  forming.group = std::make_shared<LiveGroup>(
-      network_, results_, proposal.round, forming.terms, self_);
+  forming.group = std::make_shared<LiveGroup>(network_, proposal.round, forming.terms, self_);
   groups_[proposal.round] = forming.group;
   if (!network_.Tell(
           first, RoundVerdict{
@@ -357,6 +353,14 @@ void LiveCollectives::OnTime(Clock::time_point now) {
     else
       groups_.erase(id);
   }
+}
+
+bool LiveCollectives::busy() const {
+  return !forming_.empty() ||
+         std::any_of(groups_.begin(), groups_.end(), [](const auto& entry) {
+           const auto group = entry.second.lock();
+           return group && group->running();
+         });
 }
 
 void LiveCollectives::Close() {

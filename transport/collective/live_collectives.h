@@ -35,10 +35,8 @@ class LiveCollectives final : public Collectives, public PieceSink {
     std::size_t largest_piece = 0;  // that the network carries
   };
 
-  // `results`: see LiveGroup. Requires: `network` outlives it and its groups'
-  // last use.
-  LiveCollectives(Network& network, std::shared_ptr<BufferPool> results,
-                  std::string self, Limits limits);
+  // Requires: `network` outlives it.
+  LiveCollectives(Network& network, std::string self, Limits limits);
   // Groups that are left do nothing more; no `done` is called.
   ~LiveCollectives() override;
 
@@ -56,8 +54,8 @@ class LiveCollectives final : public Collectives, public PieceSink {
 
   // To be called often while busy(): limits are looked at here.
   void OnTime(Clock::time_point now);
-  // A group is being formed, or exists.
-  bool busy() const { return !forming_.empty() || !groups_.empty(); }
+  // A group is being formed, or runs a round.
+  bool busy() const;
   // Everything ends with kClosed, and the network is not used any more.
   void Close();
 
@@ -94,7 +92,6 @@ class LiveCollectives final : public Collectives, public PieceSink {
   std::shared_ptr<LiveGroup> Find(std::uint64_t id);
 
   Network& network_;
-  const std::shared_ptr<BufferPool> results_;
   const std::string self_;
   const Limits limits_;
   std::random_device random_;

@@ -24,11 +24,11 @@ class LiveGroup final : public Group,
                         public std::enable_shared_from_this<LiveGroup>,
                         private Round::Lines {
  public:
-  // `results` gives buffers of terms.bytes at least. Requires: a member of
+  // Requires: a member of
   // `terms`, with algorithm and piece_bytes, called `self`; `network` outlives
   // the group's last use, which is Close.
-  LiveGroup(Network& network, std::shared_ptr<BufferPool> results,
-            std::uint64_t id, Terms terms, const std::string& self);
+  LiveGroup(Network& network, std::uint64_t id, Terms terms,
+            const std::string& self);
   ~LiveGroup() override;
   LiveGroup(const LiveGroup&) = delete;
   LiveGroup& operator=(const LiveGroup&) = delete;
@@ -37,6 +37,7 @@ class LiveGroup final : public Group,
            std::function<void(Result<Buffer>)> done) override;
   const Terms& terms() const override { return terms_; }
   std::uint64_t id() const { return id_; }
+  bool running() const { return running_; }
 
   std::optional<PieceSink::Place> Claim(const std::string& from,
                                         const RoundPiece& piece,

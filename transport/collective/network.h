@@ -18,6 +18,8 @@ class Network : public PieceLanes {
   virtual bool Tell(const std::string& to, const RoundMessage& message) = 0;
   // Calls it later, on the same thread.
   virtual void Post(std::function<void()> call) = 0;
+  // From now on, and while LiveCollectives is busy, OnTime is to be called.
+  virtual void StartClock() = 0;
 
  protected:
   ~Network() = default;
