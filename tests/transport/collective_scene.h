@@ -119,7 +119,7 @@ class Scene::Member final : public Network {
         name_(std::move(name)),
         pool_(BufferPool::Make(kArrayBytes, 64)),
         collectives_(std::make_unique<LiveCollectives>(
-            *this, pool_, name_,
+            *this, name_,
             LiveCollectives::Limits{.array_bytes = kArrayBytes,
                                     .largest_piece = 64})) {}
 
@@ -185,30 +185,20 @@ class Scene::Member final : public Network {
   void SendPiece(const std::string& to, const RoundPiece& piece,
                  std::span<const std::byte> bytes, std::shared_ptr<void> keep,
                  std::function<void(bool)> done) override;
-  bool Tell(const std::string& to, const RoundProposal& proposal) override {
-    return TellAny(to, [proposal, from = name_](Member& member) {
-      member.collectives().OnProposal(from, proposal);
-    });
+  bool Tell(const std::string& to, const RoundMessage& message) override {
+    if (!scene_.connected(name_, to)) return false;
+    scene_.Add({name_, to, [this, to, message] {
+                  if (scene_.connected(name_, to))
+                    scene_[to].collectives().OnMessage(name_, message);
+                }});
+    return true;
   }
-  bool Tell(const std::string& to, const RoundVerdict& verdict) override {
-    return TellAny(to, [verdict, from = name_](Member& member) {
-      member.collectives().OnVerdict(from, verdict);
-    });
-  }
+  void StartClock() override {}
   void Post(std::function<void()> call) override {
     scene_.Add({name_, name_, std::move(call)});
   }
 
  private:
-  bool TellAny(const std::string& to,
-               const std::function<void(Member&)>& deliver) {
-    if (!scene_.connected(name_, to)) return false;
-    scene_.Add({name_, to, [this, to, deliver] {
-                  if (scene_.connected(name_, to)) deliver(scene_[to]);
-                }});
-    return true;
-  }
-
   Scene& scene_;
   const std::string name_;
   const std::shared_ptr<BufferPool> pool_;

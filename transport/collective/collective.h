@@ -64,7 +64,8 @@ class Group {
   // are used; null at all but the first member of a broadcast. It must stay as
   // it is until `done`. `done` comes once: with the result (for the root of a
   // broadcast its input), or kPeerGone, kTimeout at most `limit` after this
-  // call, kMalformed, kClosed. Only one round at a time.
+  // call, kMalformed, kClosed. Only one round at a time, and only four results
+  // held.
   // Throws: std::invalid_argument for an input that is too short, missing or
   // superfluous, std::logic_error while another round is under way.
   virtual void Run(Buffer input, Milliseconds limit,

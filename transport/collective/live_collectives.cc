@@ -11,8 +11,8 @@
 namespace hearsay::transport::collective {
 namespace {
 
-// Proposals that wait for a caller, and how long at most.
-constexpr std::size_t kMaxHeld = 256;
+// Proposals of one member that wait for a caller, and how long at most.
+constexpr std::ptrdiff_t kMaxHeld = 16;
 constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
 
 std::string Joined(const std::vector<std::string>& names) {
@@ -52,15 +52,14 @@ std::string Difference(const RoundProposal& proposal, const Terms& terms) {
 
 }  // namespace
 
-LiveCollectives::LiveCollectives(Network& network,
-                                 std::shared_ptr<BufferPool> results,
-                                 std::string self, Limits limits)
-    : network_(network),
-      results_(std::move(results)),
-      self_(std::move(self)),
-      limits_(limits) {}
+LiveCollectives::LiveCollectives(Network& network, std::string self,
+                                 Limits limits)
+    : network_(network), self_(std::move(self)), limits_(limits) {}
 
-LiveCollectives::~LiveCollectives() { Close(); }
+LiveCollectives::~LiveCollectives() {
+  for (const auto& [id, weak] : groups_)
+    if (const auto group = weak.lock()) group->Abandon();
+}
 
 void LiveCollectives::CheckTerms(const std::string& name,
                                  const Terms& terms) const {
@@ -118,12 +117,13 @@ void LiveCollectives::Form(const std::string& name, const Terms& terms,
     return network_.Post([done = std::move(done), error] {
       done(Result<std::shared_ptr<Group>>(*error));
     });
+  network_.StartClock();
   auto& forming = forming_[name];
   forming.terms = terms;
   forming.until = Clock::now() + limit;
   forming.done = std::move(done);
   if (terms.members.front() == self_) return Propose(name, forming, limit);
-  const auto held = held_.extract(name);
+  const auto held = held_.extract({terms.members.front(), name});
   if (!held.empty()) Judge(name, forming, held.mapped().proposal);
 }
 
@@ -135,7 +135,7 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
   while (id == 0 || groups_.contains(id))
     id = std::uint64_t{random_()} << 32 | random_();
   forming.group =
-      std::make_shared<LiveGroup>(network_, results_, id, terms, self_);
+      std::make_shared<LiveGroup>(network_, id, terms, self_);
   forming.accepted.resize(terms.members.size());
   groups_[id] = forming.group;
   const RoundProposal proposal{
@@ -150,31 +150,39 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
       .limit_ms = static_cast<std::uint32_t>(limit.count())};
   for (const auto& member : terms.members)
     if (member != self_ && !network_.Tell(member, proposal))
-      return network_.Post([this, name, member, id] {
-        const auto found = forming_.find(name);
-        if (found != forming_.end() && found->second.group &&
-            found->second.group->id() == id)
-          Fail(name, {ErrorCode::kPeerGone, member + ": not connected"});
+      return network_.Post([this, member, id] {
+        if (const auto found = FindForming(id); found != forming_.end())
+          Fail(found->first,
+               {ErrorCode::kPeerGone, member + ": not connected"});
       });
-  network_.Post([this, name] { OnAccepted(name, self_); });
+  network_.Post([this, id] { OnAccepted(id, self_); });
+}
+
+void LiveCollectives::OnMessage(const std::string& from,
+                                const RoundMessage& message) {
+  if (const auto* proposal = std::get_if<RoundProposal>(&message))
+    return OnProposal(from, *proposal);
+  OnVerdict(from, std::get<RoundVerdict>(message));
 }
 
 void LiveCollectives::OnProposal(const std::string& from,
                                  const RoundProposal& proposal) {
   if (closed_) return;
   if (proposal.members.empty() || proposal.members.front() != from)
-    return Refuse(proposal, "its first member has to propose it");
+    return Refuse(from, proposal, "its first member has to propose it");
   if (groups_.contains(proposal.round))
-    return Refuse(proposal, "its number is in use; propose again");
+    return Refuse(from, proposal, "its number is in use; propose again");
   const auto found = forming_.find(proposal.name);
   if (found != forming_.end())
     return Judge(proposal.name, found->second, proposal);
   std::erase_if(held_, [now = Clock::now()](const auto& entry) {
     return entry.second.until < now;
   });
-  if (held_.size() >= kMaxHeld)
-    return Refuse(proposal, "too many proposals wait here");
-  held_[proposal.name] = {
+  if (std::count_if(held_.begin(), held_.end(), [&from](const auto& entry) {
+        return entry.first.first == from;
+      }) >= kMaxHeld)
+    return Refuse(from, proposal, "too many proposals wait here");
+  held_[{from, proposal.name}] = {
       proposal,
       Clock::now() + std::min(Milliseconds(proposal.limit_ms), kMaxLimit)};
 }
@@ -188,65 +196,66 @@ void LiveCollectives::Judge(const std::string& name, Forming& forming,
                  " bytes, here at most " +
                  std::to_string(limits_.largest_piece);
   if (difference.empty() && forming.group) difference = "it has been proposed";
+  const auto& first = proposal.members.front();
   if (!difference.empty()) {
-    Refuse(proposal, difference);
-    return;
+    Refuse(first, proposal, difference);
+    if (first != forming.terms.members.front() || forming.group) return;
+    return network_.Post([this, name, first, difference] {
+      Fail(name, {ErrorCode::kRefused, first + ": " + difference});
+    });
   }
   forming.terms.algorithm = static_cast<Algorithm>(proposal.algorithm);
   forming.terms.piece_bytes = proposal.piece_bytes;
-  forming.group = std::make_shared<LiveGroup>(
-      network_, results_, proposal.round, forming.terms, self_);
+  forming.group = std::make_shared<LiveGroup>(network_, proposal.round, forming.terms, self_);
   groups_[proposal.round] = forming.group;
   if (!network_.Tell(
-          proposal.members.front(),
-          RoundVerdict{
-              .round = proposal.round, .accepted = true, .reason = {}}))
-    network_.Post([this, name, first = proposal.members.front()] {
-      Fail(name, {ErrorCode::kPeerGone, first + ": not connected"});
+          first, RoundVerdict{
+                     .round = proposal.round, .accepted = true, .reason = {}}))
+    network_.Post([this, first, id = proposal.round] {
+      if (const auto found = FindForming(id); found != forming_.end())
+        Fail(found->first, {ErrorCode::kPeerGone, first + ": not connected"});
     });
 }
 
-void LiveCollectives::Refuse(const RoundProposal& proposal,
+void LiveCollectives::Refuse(const std::string& from,
+                             const RoundProposal& proposal,
                              const std::string& reason) {
-  const auto found = forming_.find(proposal.name);
   std::string text = "group " + proposal.name + ": " + reason;
   text.resize(std::min(text.size(), kMaxReasonBytes));
-  const auto& first = proposal.members.front();
   static_cast<void>(network_.Tell(
-      first, RoundVerdict{
-                 .round = proposal.round, .accepted = false, .reason = text}));
-  if (found == forming_.end() || found->second.group) return;
-  network_.Post([this, name = proposal.name, first, text] {
-    Fail(name, {ErrorCode::kRefused, first + " has another: " + text});
+      from, RoundVerdict{
+                .round = proposal.round, .accepted = false, .reason = text}));
+}
+
+LiveCollectives::FormingMap::iterator LiveCollectives::FindForming(
+    std::uint64_t id) {
+  return std::find_if(forming_.begin(), forming_.end(), [&](const auto& entry) {
+    return entry.second.group && entry.second.group->id() == id;
   });
 }
 
 void LiveCollectives::OnVerdict(const std::string& from,
                                 const RoundVerdict& verdict) {
-  const auto found =
-      std::find_if(forming_.begin(), forming_.end(), [&](const auto& entry) {
-        return entry.second.group && entry.second.group->id() == verdict.round;
-      });
+  const auto found = FindForming(verdict.round);
   if (found == forming_.end()) {
     if (const auto group = Find(verdict.round); group && !verdict.accepted)
       group->Lose(from, {ErrorCode::kRefused, from + ": " + verdict.reason});
     return;
   }
-  const std::string name = found->first;
   const auto& members = found->second.terms.members;
   const bool first = members.front() == self_;
   if (std::find(members.begin(), members.end(), from) == members.end() ||
       (!first && from != members.front()))
     return;
+  const std::string name = found->first;
   if (!verdict.accepted)
     return Fail(name, {ErrorCode::kRefused, from + ": " + verdict.reason});
-  if (first) return OnAccepted(name, from);
+  if (first) return OnAccepted(verdict.round, from);
   Succeed(name);
 }
 
-void LiveCollectives::OnAccepted(const std::string& name,
-                                 const std::string& from) {
-  const auto found = forming_.find(name);
+void LiveCollectives::OnAccepted(std::uint64_t id, const std::string& from) {
+  const auto found = FindForming(id);
   if (found == forming_.end()) return;
   Forming& forming = found->second;
   const auto& members = forming.terms.members;
@@ -255,9 +264,8 @@ void LiveCollectives::OnAccepted(const std::string& name,
   if (std::find(forming.accepted.begin(), forming.accepted.end(), false) !=
       forming.accepted.end())
     return;
-  TellAll(*forming.group,
-          {.round = forming.group->id(), .accepted = true, .reason = {}});
-  Succeed(name);
+  TellAll(*forming.group, {.round = id, .accepted = true, .reason = {}});
+  Succeed(found->first);
 }
 
 void LiveCollectives::TellAll(const LiveGroup& group,
@@ -273,7 +281,7 @@ void LiveCollectives::Succeed(const std::string& name) {
 }
 
 // The first tells all; another tells the first, which tells the rest.
-void LiveCollectives::Fail(const std::string& name, const Error& why) {
+void LiveCollectives::Fail(std::string name, const Error& why) {
   auto forming = forming_.extract(name);
   if (forming.empty()) return;
   if (const auto& group = forming.mapped().group) {
@@ -345,6 +353,14 @@ void LiveCollectives::OnTime(Clock::time_point now) {
     else
       groups_.erase(id);
   }
+}
+
+bool LiveCollectives::busy() const {
+  return !forming_.empty() ||
+         std::any_of(groups_.begin(), groups_.end(), [](const auto& entry) {
+           const auto group = entry.second.lock();
+           return group && group->running();
+         });
 }
 
 void LiveCollectives::Close() {

@@ -19,6 +19,8 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "transport/collective/collective.h"
 #include "transport/collective/live_group.h"
@@ -33,18 +35,16 @@ class LiveCollectives final : public Collectives, public PieceSink {
     std::size_t largest_piece = 0;  // that the network carries
   };
 
-  // `results`: see LiveGroup. Requires: `network` outlives it and its groups'
-  // last use.
-  LiveCollectives(Network& network, std::shared_ptr<BufferPool> results,
-                  std::string self, Limits limits);
+  // Requires: `network` outlives it.
+  LiveCollectives(Network& network, std::string self, Limits limits);
+  // Groups that are left do nothing more; no `done` is called.
   ~LiveCollectives() override;
 
   void Form(const std::string& name, const Terms& terms, Milliseconds limit,
             std::function<void(Result<std::shared_ptr<Group>>)> done) override;
 
   // What the network hears.
-  void OnProposal(const std::string& from, const RoundProposal& proposal);
-  void OnVerdict(const std::string& from, const RoundVerdict& verdict);
+  void OnMessage(const std::string& from, const RoundMessage& message);
   std::optional<Place> OnPiece(const std::string& from, const RoundPiece& piece,
                                std::size_t length) override;
   void OnPlaced(const std::string& from, const RoundPiece& piece,
@@ -54,8 +54,8 @@ class LiveCollectives final : public Collectives, public PieceSink {
 
   // To be called often while busy(): limits are looked at here.
   void OnTime(Clock::time_point now);
-  // A group is being formed, or exists.
-  bool busy() const { return !forming_.empty() || !groups_.empty(); }
+  // A group is being formed, or runs a round.
+  bool busy() const;
   // Everything ends with kClosed, and the network is not used any more.
   void Close();
 
@@ -73,26 +73,31 @@ class LiveCollectives final : public Collectives, public PieceSink {
     Clock::time_point until;
   };
 
+  void OnProposal(const std::string& from, const RoundProposal& proposal);
+  void OnVerdict(const std::string& from, const RoundVerdict& verdict);
+  using FormingMap = std::map<std::string, Forming>;
   void CheckTerms(const std::string& name, const Terms& terms) const;
   void Complete(Terms& terms) const;
   void Propose(const std::string& name, Forming& forming, Milliseconds limit);
   void Judge(const std::string& name, Forming& forming,
              const RoundProposal& proposal);
-  void OnAccepted(const std::string& name, const std::string& from);
-  void Refuse(const RoundProposal& proposal, const std::string& reason);
+  FormingMap::iterator FindForming(std::uint64_t id);
+  void OnAccepted(std::uint64_t id, const std::string& from);
+  void Refuse(const std::string& from, const RoundProposal& proposal,
+              const std::string& reason);
   // The forming of `name` is over.
-  void Fail(const std::string& name, const Error& why);
+  void Fail(std::string name, const Error& why);
   void Succeed(const std::string& name);
   void TellAll(const LiveGroup& group, const RoundVerdict& verdict);
   std::shared_ptr<LiveGroup> Find(std::uint64_t id);
 
   Network& network_;
-  const std::shared_ptr<BufferPool> results_;
   const std::string self_;
   const Limits limits_;
   std::random_device random_;
-  std::map<std::string, Forming> forming_;  // By name.
-  std::map<std::string, Held> held_;        // By name.
+  FormingMap forming_;  // By name.
+  // By proposer and name.
+  std::map<std::pair<std::string, std::string>, Held> held_;
   // Weak: the callers own them. Those that are forming are in forming_.
   std::map<std::uint64_t, std::weak_ptr<LiveGroup>> groups_;
   bool closed_ = false;

@@ -14,6 +14,8 @@ namespace {
 constexpr int kGraceDivisor = 4;
 constexpr Milliseconds kMaxGrace{1000};
 constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
+// That the caller may hold, besides the one of the round under way.
+constexpr std::size_t kMaxResults = 4;
 
 std::size_t ElementBytes(Operation operation) {
   return operation == Operation::kSum ? sizeof(float) : 1;
@@ -28,10 +30,11 @@ Rank RankIn(const Terms& terms, std::string_view member) {
 
 }  // namespace
 
-LiveGroup::LiveGroup(Network& network, std::shared_ptr<BufferPool> results,
-                     std::uint64_t id, Terms terms, const std::string& self)
+LiveGroup::LiveGroup(Network& network, std::uint64_t id, Terms terms,
+                     const std::string& self)
     : network_(network),
-      results_(std::move(results)),
+      results_(BufferPool::Make(std::max<std::size_t>(terms.bytes, 1),
+                                kMaxResults)),
       slots_(BufferPool::Make(terms.piece_bytes,
                               2 * Round::kWindow * terms.members.size())),
       id_(id),
@@ -45,8 +48,8 @@ LiveGroup::LiveGroup(Network& network, std::shared_ptr<BufferPool> results,
 LiveGroup::~LiveGroup() {
   if (closed_ || failure_) return;
   done_ = nullptr;
-  const auto round = RoundOf(sequence_);
-  round->Cancel({ErrorCode::kClosed, "this member has left the group"});
+  if (const auto round = RoundOf(sequence_))
+    round->Cancel({ErrorCode::kClosed, "this member has left the group"});
 }
 
 void LiveGroup::CheckInput(const Buffer& input) const {
@@ -69,9 +72,12 @@ void LiveGroup::Run(Buffer input, Milliseconds limit,
   done_ = std::move(done);
   const bool has_result =
       terms_.operation == Operation::kBroadcast && rank_ == 0;
-  Buffer result = has_result ? input : results_->Take();
-  if (!result && !failure_)
-    failure_ = Error{ErrorCode::kClosed, "no buffer is left for the result"};
+  const Buffer result = has_result ? input : results_->Take();
+  const auto round = RoundOf(sequence_);
+  if (!result && !failure_) {
+    failure_ = Error{ErrorCode::kClosed, "the caller holds too many results"};
+    if (round) round->Cancel(*failure_);
+  }
   if (failure_)
     return network_.Post([weak = weak_from_this()] {
       const auto self = weak.lock();
@@ -79,7 +85,7 @@ void LiveGroup::Run(Buffer input, Milliseconds limit,
     });
   if (plan_->receives().empty() && !has_result && terms_.bytes > 0)
     std::memcpy(result->data(), input->data(), terms_.bytes);
-  const auto round = RoundOf(sequence_);
+  network_.StartClock();
   limit = std::clamp(limit, Milliseconds(0), kMaxLimit);
   const Milliseconds grace = std::min(limit / kGraceDivisor, kMaxGrace);
   starting_ = true;
@@ -198,10 +204,17 @@ void LiveGroup::Close(const Error& why) {
   if (closed_) return;
   if (!failure_) failure_ = why;
   if (const auto round = current_) round->Cancel(why);
+  const auto done = std::exchange(done_, nullptr);
+  running_ = false;
+  Abandon();
+  if (done) done(why);
+}
+
+void LiveGroup::Abandon() {
   closed_ = true;
   current_.reset();
   next_.reset();
-  if (running_) Finish(why);
+  done_ = nullptr;
 }
 
 void LiveGroup::Send(Rank to, const Header& header,

@@ -24,11 +24,11 @@ class LiveGroup final : public Group,
                         public std::enable_shared_from_this<LiveGroup>,
                         private Round::Lines {
  public:
-  // `results` gives buffers of terms.bytes at least. Requires: a member of
+  // Requires: a member of
   // `terms`, with algorithm and piece_bytes, called `self`; `network` outlives
   // the group's last use, which is Close.
-  LiveGroup(Network& network, std::shared_ptr<BufferPool> results,
-            std::uint64_t id, Terms terms, const std::string& self);
+  LiveGroup(Network& network, std::uint64_t id, Terms terms,
+            const std::string& self);
   ~LiveGroup() override;
   LiveGroup(const LiveGroup&) = delete;
   LiveGroup& operator=(const LiveGroup&) = delete;
@@ -37,6 +37,7 @@ class LiveGroup final : public Group,
            std::function<void(Result<Buffer>)> done) override;
   const Terms& terms() const override { return terms_; }
   std::uint64_t id() const { return id_; }
+  bool running() const { return running_; }
 
   std::optional<PieceSink::Place> Claim(const std::string& from,
                                         const RoundPiece& piece,
@@ -45,8 +46,10 @@ class LiveGroup final : public Group,
   // That member is gone, or has left the group.
   void Lose(const std::string& member, const Error& why);
   void OnTime(Clock::time_point now);
-  // The network is not to be used any more.
+  // Ends what is under way with `why`. The network is not used any more.
   void Close(const Error& why);
+  // The same, without a word to anybody.
+  void Abandon();
 
  private:
   std::optional<Rank> RankOf(std::string_view member) const;
