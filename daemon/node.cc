@@ -31,6 +31,12 @@ std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
   return nullptr;
 }
 
+transport::WireKind WireOf(const std::string& word) {
+  if (word == "ucx") return transport::WireKind::kUcx;
+  if (word == "socket") return transport::WireKind::kSocket;
+  return transport::WireKind::kAuto;
+}
+
 // A stream would lose the reason, and a full disk is noticed only at the end.
 std::error_code WriteFile(const std::filesystem::path& path,
                           const std::string& text) {
@@ -109,6 +115,47 @@ Node::~Node() {
   exchange_->Stop();
   joiner_->Stop();
   sketcher_.join();
+}
+
+transport::Options Node::TransportOptions() const {
+  transport::Options options;
+  options.cluster = config_.cluster.name;
+  options.node = config_.node.name;
+  options.model_fingerprint = run_.identity.fingerprint;
+  options.listen = config_.cluster.listen;
+  options.advertise = config_.cluster.advertise;
+  options.peers = config_.cluster.peers;
+  options.array_bytes = run_.weights->size() * sizeof(float);
+  options.wire = WireOf(config_.cluster.wire);
+  options.timing = profile_.timing;
+  options.added_delay = std::chrono::duration_cast<transport::Milliseconds>(
+      config_.test.exchange_delay);
+  return options;
+}
+
+transport::Callbacks Node::TransportCallbacks() {
+  transport::Callbacks callbacks;
+  callbacks.on_member = [this](const auto& member) { OnMember(member); };
+  callbacks.on_report = [this](const auto& member) { OnReport(member); };
+  callbacks.on_request = [this](const std::string& from,
+                                transport::Message request,
+                                transport::Respond respond) {
+    exchange_->OnRequest(from, std::move(request), std::move(respond));
+  };
+  callbacks.on_answer_lost = [this](const std::string& to,
+                                    const transport::Error& /*why*/) {
+    exchange_->OnAnswerLost(to);
+  };
+  callbacks.on_refused = [this](const std::string& reason,
+                                transport::RefusalKind kind) {
+    events_.Add(Level::kError, "member", "refused: " + reason);
+    // Two nodes of one name cannot both be right, and the older one stays.
+    if (kind == transport::RefusalKind::kDuplicateName) {
+      refusal_ = reason;
+      Stop();
+    }
+  };
+  return callbacks;
 }
 
 void Node::BindAdmin() {

@@ -23,46 +23,6 @@ bool Joining(const NodeReport& report) {
 
 }  // namespace
 
-transport::Options Node::TransportOptions() const {
-  transport::Options options;
-  options.cluster = config_.cluster.name;
-  options.node = config_.node.name;
-  options.model_fingerprint = run_.identity.fingerprint;
-  options.listen = config_.cluster.listen;
-  options.advertise = config_.cluster.advertise;
-  options.peers = config_.cluster.peers;
-  options.array_bytes = run_.weights->size() * sizeof(float);
-  options.timing = profile_.timing;
-  options.added_delay = std::chrono::duration_cast<transport::Milliseconds>(
-      config_.test.exchange_delay);
-  return options;
-}
-
-transport::Callbacks Node::TransportCallbacks() {
-  transport::Callbacks callbacks;
-  callbacks.on_member = [this](const auto& member) { OnMember(member); };
-  callbacks.on_report = [this](const auto& member) { OnReport(member); };
-  callbacks.on_request = [this](const std::string& from,
-                                transport::Message request,
-                                transport::Respond respond) {
-    exchange_->OnRequest(from, std::move(request), std::move(respond));
-  };
-  callbacks.on_answer_lost = [this](const std::string& to,
-                                    const transport::Error& /*why*/) {
-    exchange_->OnAnswerLost(to);
-  };
-  callbacks.on_refused = [this](const std::string& reason,
-                                transport::RefusalKind kind) {
-    events_.Add(Level::kError, "member", "refused: " + reason);
-    // Two nodes of one name cannot both be right, and the older one stays.
-    if (kind == transport::RefusalKind::kDuplicateName) {
-      refusal_ = reason;
-      Stop();
-    }
-  };
-  return callbacks;
-}
-
 void Node::OnMember(const transport::Member& member) {
   const auto& name = member.node.empty() ? member.address : member.node;
   const bool bad = member.state == MemberState::kFailed ||
