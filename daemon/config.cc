@@ -167,7 +167,9 @@ void ReadMixing(ConfigReader& reader, Config& config) {
   OnlyFor(reader, "mixing.objective", {"gradients"});
   OnlyFor(reader, "mixing.momentum", {"off"});
   OnlyFor(reader, "mixing.wire", {"fp32"});
-  reader.Number("mixing.clip", 0, 0);
+  Take(config.mixing.clip, reader.Number("mixing.clip", 0, kHuge));
+  Take(config.mixing.max_staleness,
+       reader.Integer("mixing.max_staleness", 0, kMaxSteps));
   const auto interval = reader.String("mixing.interval");
   if (interval && *interval != "auto") {
     config.mixing.interval = reader.Time("mixing.interval");
@@ -187,6 +189,8 @@ void ReadTest(ConfigReader& reader, Config& config) {
   Take(test.index, reader.Integer("test.index", 0, test.dimension / 2 - 1));
   Take(test.step_time, reader.Time("test.step_time"));
   Take(test.exchange_delay, reader.Time("test.exchange_delay"));
+  Take(test.misbehave,
+       reader.Word("test.misbehave", {"", "nan", "huge", "stale"}));
 }
 
 void ReadRest(ConfigReader& reader, Config& config) {
@@ -318,6 +322,8 @@ std::string PrintConfig(const Config& c) {
   key("rule", Quote(Word(c.mixing.rule)));
   key("interval",
       Quote(c.mixing.interval ? FormatDuration(*c.mixing.interval) : "auto"));
+  key("clip", c.mixing.clip);
+  key("max_staleness", c.mixing.max_staleness);
   section("checkpoint");
   key("every_steps", c.checkpoint.every_steps);
   key("keep", c.checkpoint.keep);

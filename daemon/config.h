@@ -86,6 +86,11 @@ struct Config {
   struct Mixing {
     Rule rule = Rule::kPairwise;
     std::optional<Duration> interval;  // nullopt = auto
+    // How far one message may move the weights (Euclidean); 0 = no bound.
+    double clip = 0;
+    // How many of its sender's steps a message may be behind what that sender
+    // has shown; 0 = no bound. No honest message is ten thousand steps late.
+    std::uint64_t max_staleness = 10000;
   } mixing;
 
   struct Checkpoint {
@@ -110,6 +115,7 @@ struct Config {
     int index = 0;       // which target is this node's
     Duration step_time = std::chrono::milliseconds(10);
     Duration exchange_delay{0};  // holds outgoing arrays back
+    std::string misbehave;       // "" | "nan" | "huge" | "stale": what it sends
   } test;
 };
 

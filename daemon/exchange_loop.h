@@ -5,6 +5,12 @@
 // times depend on private batch sizes. Streaming passes over the weights run on
 // a worker thread, so that a large correction delays no heartbeat.
 //
+// A request that carries nothing asks for a snapshot: the answering node adds
+// nothing. That is how a late joiner fetches the current weights, and how
+// one_way asks. An answer that carries nothing declines: this node has no
+// trained weights yet, or is giving them to somebody else. An array is used
+// whole or, if it is not fit (mixing/vet.h), not at all.
+//
 // Threads: the network thread, which runs `io`; counters too.
 #pragma once
 
@@ -21,36 +27,52 @@
 
 #include "daemon/config.h"
 #include "daemon/live_weights.h"
+#include "daemon/misbehaviour.h"
 #include "daemon/mixing/rule.h"
+#include "daemon/mixing/vet.h"
+#include "daemon/neighbours.h"
 #include "transport/transport.h"
 
 namespace hearsay::daemon {
 
 struct ExchangeOptions {
   std::optional<Duration> interval;  // nullopt: auto
+  // For an array that takes no time on the wire.
   transport::Milliseconds deadline{2000};
+  double clip = 0;                  // mixing.clip; 0 = none
+  std::uint64_t max_staleness = 0;  // mixing.max_staleness, steps; 0 = none
+  std::string misbehave = {};       // test.misbehave
 };
 
 // Of the exchanges with one peer. Egress: public.
 struct ExchangeCounters {
-  std::uint64_t ok = 0;           // asked, answered, corrected
-  std::uint64_t failed = 0;       // asked, no use: late, lost or unfit
-  std::uint64_t answered = 0;     // their requests, corrected and answered
-  std::uint64_t one_sided = 0;    // corrected here, but the answer was lost
-  std::uint64_t not_finite = 0;   // dropped whole
-  double round_trip_seconds = 0;  // smoothed; 0 before the first
+  std::uint64_t ok = 0;         // asked, answered, corrected
+  std::uint64_t failed = 0;     // asked, no use: late, lost or unfit
+  std::uint64_t answered = 0;   // their requests, corrected and answered
+  std::uint64_t declined = 0;   // asked, it had nothing to give
+  std::uint64_t one_sided = 0;  // corrected here, but the answer was lost
+  std::uint64_t untrusted = 0;  // their requests, dropped: quarantined
+  // Arrays dropped whole.
+  std::uint64_t not_finite = 0;
+  std::uint64_t beyond_clip = 0;
+  std::uint64_t stale = 0;
+
+  double round_trip_seconds = 0;     // smoothed; 0 before the first
+  std::uint64_t newest_version = 0;  // steps, as this process of it has shown
+  std::uint64_t used_version = 0;    // of the last array that was let in
+  std::optional<transport::Clock::time_point> used;  // when that was
 };
 
 class ExchangeLoop {
  public:
-  // `next_peer` names whom to ask now, or nobody. References must outlive this.
+  // References must outlive this. `version` is this node's step.
   ExchangeLoop(boost::asio::io_context& io, transport::Transport& transport,
                const mixing::Rule& rule, LiveWeights& weights,
-               const ExchangeOptions& options,
-               std::function<std::optional<std::string>()> next_peer,
+               Neighbours& neighbours, const ExchangeOptions& options,
                std::function<std::uint64_t()> version);
   ~ExchangeLoop();
 
+  // From now on there is something to mix; before, every request is declined.
   void Start();
   // Asks no more and answers no more; returns when no pass is running.
   void Stop();
@@ -59,6 +81,13 @@ class ExchangeLoop {
   void OnRequest(const std::string& from, transport::Message request,
                  transport::Respond respond);
   void OnAnswerLost(const std::string& to);
+
+  // `peer` has shown that it is at `step`.
+  void OnStep(const std::string& peer, std::uint64_t step);
+  // A new process has taken the name: its steps begin anew.
+  void OnRestart(const std::string& peer);
+  // How long to wait for an array from `peer`.
+  transport::Milliseconds Deadline(const std::string& peer) const;
 
   // What the others say: the median member's step time, and the largest
   // interval that any proposes (for rules that need a common one).
@@ -74,27 +103,39 @@ class ExchangeLoop {
  private:
   void Arm();
   void Ask(const std::string& peer);
-  void Sent(const std::string& peer, transport::Buffer mine);
+  void Send(const std::string& peer, transport::Buffer mine,
+            transport::Message request);
   void OnAnswer(const std::string& peer, transport::Buffer mine,
                 transport::Clock::time_point asked,
                 transport::Result<transport::Message> answer);
+  void Correct(const std::string& peer, transport::Buffer mine,
+               transport::Message answer);
+  void Answer(const std::string& from, transport::Message request,
+              transport::Buffer mine, transport::Respond respond);
+  bool IsStale(const std::string& peer, std::uint64_t version);
+  // Counts it, and tells the neighbours.
+  void OnUsed(const std::string& peer, std::uint64_t version);
+  void OnFault(const std::string& peer, mixing::Fault fault);
 
   boost::asio::io_context& io_;
   transport::Transport& transport_;
   const mixing::Rule& rule_;
   LiveWeights& weights_;
+  Neighbours& neighbours_;
   const ExchangeOptions options_;
-  const std::function<std::optional<std::string>()> next_peer_;
   const std::function<std::uint64_t()> version_;
 
   boost::asio::steady_timer timer_;
   std::mt19937_64 jitter_;  // Of the clock: no secret, no claim.
+  bool started_ = false;
   bool stopped_ = false;
   bool in_flight_ = false;  // At most one exchange of one's own.
+  std::weak_ptr<transport::Buffer::element_type> given_;  // To a late joiner.
   Duration median_step_time_{0};
   Duration largest_proposed_{0};
   double round_trip_seconds_ = 0;
   std::map<std::string, ExchangeCounters> counters_;
+  Misbehaviour misbehaviour_;           // The worker's.
   boost::asio::thread_pool worker_{1};  // Streaming passes; joined first.
 };
 

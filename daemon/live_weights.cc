@@ -1,7 +1,6 @@
 #include "daemon/live_weights.h"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <chrono>
 
@@ -64,16 +63,6 @@ void LiveWeights::Correct(float gain, std::span<const float> theirs,
 
 double LiveWeights::waited_seconds() const {
   return static_cast<double>(waited_ns_.load()) * 1e-9;
-}
-
-bool AllFinite(std::span<const float> values) {
-  constexpr std::uint32_t kExponent = 0x7f800000U;
-  std::uint32_t unfit = 0;  // Without a branch, so that it vectorises.
-  for (const float value : values)
-    unfit |= (std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent
-                 ? 1U
-                 : 0U;
-  return unfit == 0;
 }
 
 }  // namespace hearsay::daemon

@@ -48,7 +48,4 @@ class LiveWeights {
   mutable std::atomic<std::int64_t> waited_ns_ = 0;
 };
 
-// False if any value is NaN or infinite: such a message is dropped whole.
-bool AllFinite(std::span<const float> values);
-
 }  // namespace hearsay::daemon

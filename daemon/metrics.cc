@@ -109,7 +109,7 @@ void AddCluster(const Node& node, Page& page) {
     page.Add(count, fmt::format(R"(state="{}")", state));
   page.Begin("ring_repairs_total", "counter",
              "Times the next node of the ring failed and was bypassed");
-  page.Add(static_cast<double>(node.ring_repairs()));
+  page.Add(static_cast<double>(node.neighbours().repairs()));
   if (const auto when = node.last_checkpoint()) {
     page.Begin("checkpoint_last_success_timestamp_seconds", "gauge",
                "Unix time");

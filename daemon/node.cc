@@ -4,16 +4,13 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "daemon/admin_api.h"
-#include "daemon/mixing/ring.h"
 #include "model/arena.h"
 
 namespace hearsay::daemon {
@@ -21,9 +18,6 @@ namespace hearsay::daemon {
 using transport::MemberState;
 
 namespace {
-
-// Between exchanges when nobody trains: there is little left to mix.
-constexpr Duration kIdleInterval = std::chrono::milliseconds(100);
 
 std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
   switch (rule) {
@@ -76,7 +70,12 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       profile_(ProfileOf(config.cluster.profile)),
       run_((PrepareStateFolder(config), PrepareRun(config, events_))),
       rule_(MakeRule(config.mixing.rule)),
+      neighbours_(config.node.name,
+                  [this](const auto& text) {
+                    events_.Add(Level::kInfo, "ring", text);
+                  }),
       tick_(io),
+      listen_(io),
       expect_(io),
       born_(std::chrono::steady_clock::now()) {
   checkpoints_ = std::make_unique<CheckpointWriter>(
@@ -88,12 +87,13 @@ Node::Node(boost::asio::io_context& io, const Config& config)
   transport_ =
       transport::Transport::Make(io_, TransportOptions(), TransportCallbacks());
   exchange_ = std::make_unique<ExchangeLoop>(
-      io_, *transport_, *rule_, *run_.weights,
-      ExchangeOptions{config_.mixing.interval, profile_.exchange_deadline},
-      [this] {
-        return mixing::RingSuccessor(config_.node.name, AliveMembers());
-      },
+      io_, *transport_, *rule_, *run_.weights, neighbours_,
+      ExchangeOptions{config_.mixing.interval, profile_.exchange_deadline,
+                      config_.mixing.clip, config_.mixing.max_staleness,
+                      config_.test.misbehave},
       [this] { return trainer_->step(); });
+  joiner_ = std::make_unique<Joiner>(io_, *transport_, *run_.weights,
+                                     profile_.timing.heartbeat, JoinHooks());
   const bool probe = !config_.test.probe.empty();
   trainer_ = std::make_unique<Trainer>(
       TrainerOptions{
@@ -113,6 +113,7 @@ Node::Node(boost::asio::io_context& io, const Config& config)
 Node::~Node() {
   trainer_->Stop();
   exchange_->Stop();
+  joiner_->Stop();
   sketcher_.join();
 }
 
@@ -194,46 +195,32 @@ void Node::Start() {
                           transport_->address(), admin_->address(),
                           run_.identity.fingerprint, run_.weights->size(),
                           rule_->name()));
+  // So that whoever meets this node knows at once whether it has trained.
+  transport_->SetReport(EncodeReport(SelfReport()));
   transport_->Start();
-  exchange_->Start();
   Tick();
-  if (config_.cluster.expect > 1 && run_.first_step == 0) {
-    expect_.expires_after(config_.cluster.expect_timeout);
-    expect_.async_wait([this](const boost::system::error_code& error) {
-      if (error || begun_ || stopping_) return;
-      events_.Add(
-          Level::kWarning, "training",
-          fmt::format("begins with {} of {} expected members, after "
-                      "cluster.expect_timeout",
-                      AliveMembers().size() + 1, config_.cluster.expect));
-      Begin();
-    });
-    BeginWhenExpected();
-  } else {
-    Begin();
-  }
+  listen_.expires_after(profile_.timing.handshake);
+  listen_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    listened_ = true;
+    BeginWhenSettled();
+  });
+  expect_.expires_after(config_.cluster.expect_timeout);
+  expect_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    expect_over_ = true;
+    BeginWhenSettled();
+  });
+  BeginWhenSettled();
 }
-
-void Node::BeginWhenExpected() {
-  if (begun_ || stopping_) return;
-  if (static_cast<int>(AliveMembers().size()) + 1 >= config_.cluster.expect)
-    Begin();
-}
-
-void Node::Begin() {
-  if (begun_ || stopping_) return;
-  begun_ = true;
-  expect_.cancel();
-  trainer_->Begin();
-}
-
-bool Node::joining() const { return !begun_; }
 
 void Node::Stop() {
   if (std::exchange(stopping_, true)) return;
   events_.Add(Level::kInfo, "node", "stopping");
   tick_.cancel();
+  listen_.cancel();
   expect_.cancel();
+  joiner_->Stop();
   trainer_->Stop();
   exchange_->Stop();
   WriteCheckpoint();
@@ -272,36 +259,6 @@ void Node::Reload(const Config& config) {
     events_.Add(Level::kWarning, "config",
                 "reloaded log.level and a lower privacy.target_epsilon; other "
                 "changed keys need a restart");
-}
-
-void Node::OnMember(const transport::Member& member) {
-  const auto& name = member.node.empty() ? member.address : member.node;
-  const bool bad = member.state == MemberState::kFailed ||
-                   member.state == MemberState::kRefused;
-  events_.Add(
-      bad ? Level::kWarning : Level::kInfo, "member",
-      fmt::format(
-          "{} is {}{}", name, Word(member.state),
-          member.last_error.empty() ? "" : " (" + member.last_error + ")"));
-  const auto next =
-      mixing::RingSuccessor(config_.node.name, AliveMembers()).value_or("");
-  if (next != successor_) {
-    if (bad && member.node == successor_) ++ring_repairs_;
-    events_.Add(Level::kInfo, "member",
-                next.empty() ? "the ring: alone"
-                             : fmt::format("the ring: next is {}", next));
-    successor_ = next;
-  }
-  BeginWhenExpected();
-}
-
-void Node::OnReport(const transport::Member& member) {
-  if (auto report = DecodeReport(member.report)) {
-    reports_[member.node] = std::move(*report);
-  } else {
-    events_.Add(Level::kWarning, "member",
-                fmt::format("dropped a malformed report of {}", member.node));
-  }
 }
 
 void Node::OnTrainingState(TrainingState state) {
@@ -361,17 +318,11 @@ std::string Node::EncodeWeights() const {
       "weights");
 }
 
-std::vector<std::string> Node::AliveMembers() const {
-  std::vector<std::string> names;
-  for (const auto& member : transport_->members())
-    if (member.state == MemberState::kAlive) names.push_back(member.node);
-  return names;
-}
-
 void Node::Tick() {
   if (stopping_) return;
   rate_.Sample(std::chrono::steady_clock::now(), trainer_->step());
   PaceExchanges();
+  UpdateRing();
   // The sketch is a pass over all weights: not on this thread.
   if (!std::exchange(sketching_, true))
     boost::asio::post(sketcher_, [this] {
@@ -391,31 +342,6 @@ void Node::PublishReport(const mixing::Sketch& sketch) {
   if (stopping_) return;
   sketch_ = sketch;
   transport_->SetReport(EncodeReport(SelfReport()));
-}
-
-void Node::PaceExchanges() {
-  std::vector<double> step_times;
-  double largest =
-      std::chrono::duration<double>(exchange_->ProposedInterval()).count();
-  const auto add = [&](const std::string& state, double rate) {
-    if (state == "training" && rate > 0) step_times.push_back(1 / rate);
-  };
-  add(state(), rate_.PerSecond());
-  for (const auto& name : AliveMembers()) {
-    const auto found = reports_.find(name);
-    if (found == reports_.end()) continue;
-    add(found->second.state, found->second.steps_per_second);
-    largest = std::max(largest, found->second.proposed_interval);
-  }
-  auto median = kIdleInterval;
-  if (!step_times.empty()) {
-    const auto middle =
-        step_times.begin() + static_cast<std::ptrdiff_t>(step_times.size() / 2);
-    std::nth_element(step_times.begin(), middle, step_times.end());
-    median = Duration(std::llround(std::min(*middle, 1e3) * 1e6));
-  }
-  exchange_->SetClusterPace(
-      median, Duration(std::llround(std::min(largest, 1e3) * 1e6)));
 }
 
 }  // namespace hearsay::daemon

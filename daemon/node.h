@@ -5,6 +5,9 @@
 //                                           +-- evaluator (own thread)
 //   reports, member list -> view -> admin API
 //
+// node.cc: how it lives; node_network.cc: whom it meets, and how it joins;
+// node_view.cc: what it says of itself.
+//
 // Threads: everything here runs on the thread that runs `io`, except where a
 // callback of the trainer or the checkpoint writer says so (it posts).
 #pragma once
@@ -25,7 +28,10 @@
 #include "daemon/config.h"
 #include "daemon/events.h"
 #include "daemon/exchange_loop.h"
+#include "daemon/join_plan.h"
+#include "daemon/joiner.h"
 #include "daemon/mixing/rule.h"
+#include "daemon/neighbours.h"
 #include "daemon/profile.h"
 #include "daemon/rate_meter.h"
 #include "daemon/run.h"
@@ -75,7 +81,7 @@ class Node {
   std::optional<std::chrono::system_clock::time_point> last_checkpoint() const {
     return last_checkpoint_;
   }
-  std::uint64_t ring_repairs() const { return ring_repairs_; }
+  const Neighbours& neighbours() const { return neighbours_; }
   void WriteCheckpoint();
   // Safetensors of the live weights.
   std::string EncodeWeights() const;
@@ -90,7 +96,12 @@ class Node {
   void OnTrainingState(TrainingState state);
   void OnBoundary(TrainerSnapshot snapshot);  // trainer's thread
   void OnCheckpoint(const std::string& path, const std::string& error);
-  void BeginWhenExpected();
+  Candidate CandidateOf(const transport::Member& member) const;
+  void UpdateRing();
+  JoinSituation Situation() const;
+  Joiner::Hooks JoinHooks();
+  std::optional<std::string> UnfitNorm(double norm) const;
+  void BeginWhenSettled();
   void Begin();
   void Tick();
   void PublishReport(const mixing::Sketch& sketch);
@@ -110,19 +121,29 @@ class Node {
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<transport::Transport> transport_;
+  Neighbours neighbours_;
   std::unique_ptr<ExchangeLoop> exchange_;
+  std::unique_ptr<Joiner> joiner_;
   std::unique_ptr<Trainer> trainer_;
 
   boost::asio::steady_timer tick_;
+  boost::asio::steady_timer listen_;  // for members that are ahead
   boost::asio::steady_timer expect_;
   RateMeter rate_;
-  std::map<std::string, NodeReport> reports_;
+  // What each member said last, and whether its process had trained before this
+  // node met it.
+  struct Heard {
+    NodeReport report;
+    bool ahead = false;
+  };
+  std::map<std::string, Heard> heard_;
+  std::map<std::string, std::uint64_t> incarnations_;
   std::optional<mixing::Sketch> sketch_;
-  std::string successor_;
-  std::uint64_t ring_repairs_ = 0;
   std::optional<std::chrono::system_clock::time_point> last_checkpoint_;
   std::string checkpoint_error_;
   std::optional<std::string> refusal_;
+  bool listened_ = false;
+  bool expect_over_ = false;
   bool begun_ = false;
   bool stopping_ = false;
   bool sketching_ = false;

@@ -23,7 +23,11 @@ double Rounded(double value) {
 
 std::string Node::state() const {
   if (stopping_) return "left";
-  return Word(trainer_->state());
+  const auto state = trainer_->state();
+  // Its thread is about to take the first step.
+  if (begun_ && state == TrainingState::kWaiting)
+    return Word(TrainingState::kTraining);
+  return Word(state);
 }
 
 std::vector<LinkReport> Node::Links() const {
@@ -117,8 +121,8 @@ ClusterView Node::View() const {
     known.since_seconds = Seconds(now - member.since).count();
     known.age_seconds = Seconds(now - member.heard).count();
     if (member.state != MemberState::kAlive) known.error = member.last_error;
-    const auto report = reports_.find(member.node);
-    if (report != reports_.end()) known.report = report->second;
+    const auto heard = heard_.find(member.node);
+    if (heard != heard_.end()) known.report = heard->second.report;
     view.nodes.push_back(std::move(known));
   }
   std::sort(view.nodes.begin(), view.nodes.end(),

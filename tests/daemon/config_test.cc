@@ -176,9 +176,24 @@ TEST_F(ConfigTest, TlsIsOffOnlyExplicitlyAndOnlyOnLoopback) {
 TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
   for (const char* text :
        {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
-        "[mixing]\nclip = 1.0\n", "[resync]\nevery_steps = 100\n",
-        "[mixing]\nmomentum = \"acid\"\n", "[admin]\ntoken_file = \"t\"\n"})
+        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n",
+        "[admin]\ntoken_file = \"t\"\n"})
     EXPECT_NE(Error(std::string(kGood) + text), "") << text;
+}
+
+TEST_F(ConfigTest, MixingHasBoundsOnWhatAMessageMayDo) {
+  EXPECT_EQ(Load(kGood).mixing.clip, 0) << "none unless asked for";
+  const auto bounds = [](const std::string& text) {
+    return std::string(kGood) + "[mixing]\n" + text;
+  };
+  const Config c = Load(bounds("clip = 2.5\nmax_staleness = 0\n"));
+  EXPECT_EQ(c.mixing.clip, 2.5);
+  EXPECT_EQ(c.mixing.max_staleness, 0U);
+  for (const auto* text : {"clip = -1.0\n", "clip = nan\n", "clip = \"x\"\n",
+                           "max_staleness = -1\n", "max_staleness = 1.5\n"})
+    EXPECT_NE(Error(bounds(text)), "") << text;
+  EXPECT_THAT(Error(std::string(kGood) + "[test]\nmisbehave = \"lie\"\n"),
+              HasSubstr("\"nan\", \"huge\", \"stale\""));
 }
 
 TEST_F(ConfigTest, AMissingFileAndBrokenTomlAreOneClearLine) {

@@ -85,16 +85,14 @@ class MemoryTransport final : public transport::Transport {
 
 struct Side {
   Side(boost::asio::io_context& io, const std::string& name,
-       const std::string& peer, const mixing::Rule& rule, float value)
+       const std::string& peer, const mixing::Rule& rule, float value,
+       const ExchangeOptions& options)
       : transport(io, name),
-        loop(
-            io, transport, rule, weights,
-            ExchangeOptions{Duration(2ms), transport::Milliseconds(50)},
-            [this, peer]() -> std::optional<std::string> {
-              if (alone) return std::nullopt;
-              return peer;
-            },
-            [] { return 5U; }) {
+        neighbours(name, [](const auto&) {}),
+        loop(io, transport, rule, weights, neighbours, options,
+             [this] { return step; }) {
+    neighbours.Update({{.name = peer, .reachable = true, .mixes = true}},
+                      transport::Clock::now());
     const std::vector<float> start(kSize, value);
     weights.Assign(start);
   }
@@ -106,8 +104,9 @@ struct Side {
   }
 
   LiveWeights weights{kSize};
+  std::uint64_t step = 5;
   MemoryTransport transport;
-  bool alone = false;
+  Neighbours neighbours;
   ExchangeLoop loop;
 };
 
@@ -115,14 +114,26 @@ class ExchangeLoopTest : public testing::Test {
  protected:
   void Make(std::unique_ptr<mixing::Rule> rule) {
     rule_ = std::move(rule);
-    a = std::make_unique<Side>(io, "a", "b", *rule_, 0);
-    b = std::make_unique<Side>(io, "b", "a", *rule_, 8);
+    a = std::make_unique<Side>(io, "a", "b", *rule_, 0, options);
+    b = std::make_unique<Side>(io, "b", "a", *rule_, 8, options);
     a->transport.peer = &b->loop;
     b->transport.peer = &a->loop;
   }
 
+  // Only a asks; b answers.
+  void StartAsking() {
+    Answers(*b);
+    a->loop.Start();
+  }
+  static void Answers(Side& side) {
+    side.neighbours.Update({}, transport::Clock::now());
+    side.loop.Start();
+  }
+
   void RunFor(std::chrono::milliseconds time) { io.run_for(time); }
 
+  ExchangeOptions options{.interval = Duration(2ms),
+                          .deadline = transport::Milliseconds(50)};
   boost::asio::io_context io;
   // run_for lasts its time, even while only the worker has something to do.
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type>
@@ -133,7 +144,7 @@ class ExchangeLoopTest : public testing::Test {
 
 TEST_F(ExchangeLoopTest, PairwiseMeetsInTheMiddleAndConservesTheSum) {
   Make(mixing::MakePairwise());
-  a->loop.Start();
+  StartAsking();
   RunFor(60ms);
   EXPECT_EQ(a->value(), 4);
   EXPECT_EQ(b->value(), 4);
@@ -145,7 +156,7 @@ TEST_F(ExchangeLoopTest, PairwiseMeetsInTheMiddleAndConservesTheSum) {
 
 TEST_F(ExchangeLoopTest, OneWayMovesOnlyTheAskerAndSendsNothing) {
   Make(mixing::MakeOneWay());
-  a->loop.Start();
+  StartAsking();
   RunFor(60ms);
   EXPECT_NEAR(a->value(), 8, 0.1);
   EXPECT_EQ(b->value(), 8);
@@ -154,7 +165,7 @@ TEST_F(ExchangeLoopTest, OneWayMovesOnlyTheAskerAndSendsNothing) {
 
 TEST_F(ExchangeLoopTest, NoneNeverAsks) {
   Make(mixing::MakeNone());
-  a->loop.Start();
+  StartAsking();
   RunFor(30ms);
   EXPECT_EQ(a->transport.requests, 0);
 }
@@ -162,7 +173,7 @@ TEST_F(ExchangeLoopTest, NoneNeverAsks) {
 TEST_F(ExchangeLoopTest, ALostExchangeChangesNothingAndIsCounted) {
   Make(mixing::MakePairwise());
   a->transport.lose = true;
-  a->loop.Start();
+  StartAsking();
   RunFor(150ms);
   EXPECT_EQ(a->value(), 0);
   EXPECT_EQ(b->value(), 8);
@@ -173,7 +184,7 @@ TEST_F(ExchangeLoopTest, ALostExchangeChangesNothingAndIsCounted) {
 TEST_F(ExchangeLoopTest, AnAnswerThatIsNotFiniteIsDroppedWhole) {
   Make(mixing::MakePairwise());
   a->transport.spoil = true;
-  a->loop.Start();
+  StartAsking();
   RunFor(30ms);
   EXPECT_EQ(a->value(), 0) << "nothing of it was let in";
   EXPECT_GE(a->loop.counters().at("b").not_finite, 1U);
@@ -181,6 +192,7 @@ TEST_F(ExchangeLoopTest, AnAnswerThatIsNotFiniteIsDroppedWhole) {
 
 TEST_F(ExchangeLoopTest, ARequestThatIsNotFiniteIsDroppedWholeAndNotAnswered) {
   Make(mixing::MakePairwise());
+  Answers(*b);
   const auto payload = a->transport.pool->Take();
   std::fill_n(Floats(payload).begin(), kSize, 1.0F);
   Floats(payload)[kSize - 1] = std::numeric_limits<float>::quiet_NaN();
@@ -196,7 +208,7 @@ TEST_F(ExchangeLoopTest, ARequestThatIsNotFiniteIsDroppedWholeAndNotAnswered) {
 TEST_F(ExchangeLoopTest, OnlyOneExchangeOfItsOwnIsInFlight) {
   Make(mixing::MakePairwise());
   a->transport.delay = 40ms;  // Against an interval of 2 ms.
-  a->loop.Start();
+  StartAsking();
   RunFor(70ms);
   EXPECT_EQ(a->transport.requests, 1);
 }
@@ -204,11 +216,11 @@ TEST_F(ExchangeLoopTest, OnlyOneExchangeOfItsOwnIsInFlight) {
 TEST_F(ExchangeLoopTest, WorkGoesOnWhileTheAnswerIsOnItsWay) {
   Make(mixing::MakePairwise());
   a->transport.delay = 20ms;
-  a->loop.Start();
+  StartAsking();
   RunFor(25ms);  // Asked; no answer yet.
   const std::vector<float> step(kSize, 100);
   a->weights.Add(step);
-  a->alone = true;
+  a->neighbours.Update({}, transport::Clock::now());
   RunFor(100ms);
   EXPECT_EQ(a->value(), 104) << "the step is not undone by the correction";
   EXPECT_EQ(b->value(), 4);
@@ -217,7 +229,7 @@ TEST_F(ExchangeLoopTest, WorkGoesOnWhileTheAnswerIsOnItsWay) {
 TEST_F(ExchangeLoopTest, ALateAnswerAfterStopIsHarmless) {
   Make(mixing::MakePairwise());
   a->transport.delay = 20ms;
-  a->loop.Start();
+  StartAsking();
   RunFor(10ms);
   a->loop.Stop();
   RunFor(100ms);
@@ -228,7 +240,7 @@ TEST_F(ExchangeLoopTest, AnEmptyPoolSkipsATurn) {
   Make(mixing::MakePairwise());
   std::vector<transport::Buffer> all;
   while (auto buffer = a->transport.pool->Take()) all.push_back(buffer);
-  a->loop.Start();
+  StartAsking();
   RunFor(20ms);
   EXPECT_EQ(a->transport.requests, 0);
   all.clear();
@@ -236,14 +248,151 @@ TEST_F(ExchangeLoopTest, AnEmptyPoolSkipsATurn) {
   EXPECT_GT(a->transport.requests, 0);
 }
 
+TEST_F(ExchangeLoopTest, BeforeItsStartANodeDeclinesEverything) {
+  Make(mixing::MakePairwise());
+  a->loop.Start();
+  RunFor(30ms);
+  EXPECT_EQ(a->value(), 0);
+  EXPECT_EQ(b->value(), 8) << "no weights to mix yet";
+  EXPECT_GE(a->loop.counters().at("b").declined, 1U);
+  EXPECT_EQ(a->loop.counters().at("b").failed, 0U) << "that is no failure";
+}
+
+TEST_F(ExchangeLoopTest, ARequestThatCarriesNothingFetchesAndMovesNobody) {
+  Make(mixing::MakePairwise());
+  Answers(*b);
+  transport::Message got;
+  b->loop.OnRequest("a", {0, nullptr}, [&](Message m) { got = std::move(m); });
+  RunFor(20ms);
+  ASSERT_NE(got.payload, nullptr);
+  EXPECT_EQ(Floats(got.payload)[kSize - 1], 8);
+  EXPECT_EQ(got.version, 5U);
+  EXPECT_EQ(b->value(), 8);
+}
+
+TEST_F(ExchangeLoopTest, ADonorGivesToOneAtATimeAndSaysSoToTheOthers) {
+  Make(mixing::MakePairwise());
+  Answers(*b);
+  std::vector<Message> got;
+  const auto fetch = [&] {
+    b->loop.OnRequest("a", {0, nullptr},
+                      [&](Message m) { got.push_back(std::move(m)); });
+    RunFor(10ms);
+  };
+  fetch();
+  fetch();  // The first is still on its way: somebody holds its buffer.
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_NE(got[0].payload, nullptr);
+  EXPECT_EQ(got[1].payload, nullptr) << "declined at once, not left waiting";
+  got.clear();
+  fetch();
+  EXPECT_NE(got[0].payload, nullptr);
+}
+
+TEST_F(ExchangeLoopTest, WhatMovesTheWeightsTooFarIsDroppedWhole) {
+  options.clip = 31.9;  // Half of 8, in 64 elements: a move of 32.
+  Make(mixing::MakePairwise());
+  StartAsking();
+  RunFor(30ms);
+  EXPECT_EQ(a->value(), 0);
+  EXPECT_EQ(b->value(), 8);
+  EXPECT_GE(b->loop.counters().at("a").beyond_clip, 1U)
+      << "not answered either";
+}
+
+TEST_F(ExchangeLoopTest, WhatMovesTheWeightsJustFarEnoughIsLetIn) {
+  options.clip = 32.1;
+  Make(mixing::MakePairwise());
+  StartAsking();
+  RunFor(60ms);
+  EXPECT_EQ(a->value(), 4);
+}
+
+TEST_F(ExchangeLoopTest, AnAnswerOlderThanTheBoundIsDropped) {
+  options.max_staleness = 10;
+  Make(mixing::MakeOneWay());
+  a->loop.OnStep("b", 16);  // By its heartbeats; its arrays say 5.
+  StartAsking();
+  RunFor(30ms);
+  EXPECT_EQ(a->value(), 0);
+  EXPECT_GE(a->loop.counters().at("b").stale, 1U);
+  a->loop.OnRestart("b");
+  a->neighbours.Update({}, transport::Clock::now());
+  EXPECT_EQ(a->loop.counters().at("b").newest_version, 0U);
+}
+
+TEST_F(ExchangeLoopTest, ARequestOlderThanTheBoundIsNotAnswered) {
+  options.max_staleness = 10;
+  Make(mixing::MakePairwise());
+  b->loop.OnStep("a", 16);
+  StartAsking();
+  RunFor(30ms);
+  EXPECT_EQ(b->value(), 8);
+  EXPECT_GE(b->loop.counters().at("a").stale, 1U);
+}
+
+TEST_F(ExchangeLoopTest, APeerThatRepeatsOffencesIsNeitherAskedNorAnswered) {
+  options.misbehave = "nan";
+  Make(mixing::MakePairwise());
+  StartAsking();
+  RunFor(20ms);
+  EXPECT_EQ(b->loop.counters().at("a").not_finite, 1U);
+  EXPECT_TRUE(std::isfinite(a->value())) << "it spoils only what it sends";
+
+  int answered = 0;
+  const auto ask = [&](float value) {
+    const auto payload = a->transport.pool->Take();
+    std::fill_n(Floats(payload).begin(), kSize, value);
+    b->loop.OnRequest("a", {9, payload}, [&](const auto&) { ++answered; });
+    RunFor(10ms);
+  };
+  ask(std::nanf(""));
+  ask(8);
+  EXPECT_EQ(answered, 1) << "two offences may be an accident";
+  ask(std::nanf(""));
+  ask(8);
+  EXPECT_EQ(answered, 1);
+  EXPECT_EQ(b->loop.counters().at("a").untrusted, 1U);
+  EXPECT_EQ(b->value(), 8);
+}
+
+TEST_F(ExchangeLoopTest, APeerThatNeverAnswersIsBypassed) {
+  Make(mixing::MakePairwise());
+  a->transport.lose = true;
+  StartAsking();
+  RunFor(400ms);
+  EXPECT_EQ(a->loop.counters().at("b").failed, 3U);
+  EXPECT_FALSE(a->neighbours.Successor(transport::Clock::now()));
+  EXPECT_TRUE(a->neighbours.Trusts("b", transport::Clock::now()));
+}
+
+TEST(MisbehaviourTest, SpoilsAsItSays) {
+  std::vector<float> array = {1, 2, 3};
+  std::uint64_t version = 7;
+  Misbehaviour("").Spoil(array, version);
+  EXPECT_EQ(array, (std::vector<float>{1, 2, 3}));
+  Misbehaviour("huge").Spoil(array, version);
+  EXPECT_EQ(array[0], 2e6F);
+  Misbehaviour stale("stale");
+  array = {1, 2, 3};
+  stale.Spoil(array, version);
+  array = {4, 5, 6};
+  version = 8;
+  stale.Spoil(array, version);
+  EXPECT_EQ(array, (std::vector<float>{1, 2, 3}));
+  EXPECT_EQ(version, 7U);
+  Misbehaviour("nan").Spoil(array, version);
+  EXPECT_FALSE(mixing::AllFinite(array));
+}
+
 TEST(ExchangeIntervalTest, AutoFollowsTheSlowerOfStepAndExchange) {
   boost::asio::io_context io;
   MemoryTransport transport(io, "a");
   LiveWeights weights(kSize);
   const auto rule = mixing::MakeOneWay();
-  ExchangeLoop loop(
-      io, transport, *rule, weights, {}, [] { return std::nullopt; },
-      [] { return 0U; });
+  Neighbours nobody("a", [](const auto&) {});
+  ExchangeLoop loop(io, transport, *rule, weights, nobody, {},
+                    [] { return 0U; });
   EXPECT_EQ(loop.ProposedInterval(), Duration(1ms)) << "the shortest";
   loop.SetClusterPace(20ms, 0ms);
   EXPECT_EQ(loop.ProposedInterval(), Duration(20ms));

@@ -57,25 +57,5 @@ TEST(LiveWeightsTest, ConcurrentAddsAreAllThere) {
   EXPECT_EQ(seen, std::vector<float>(live.size(), 4.0F * kEach));
 }
 
-TEST(AllFiniteTest, FindsASingleValueThatIsNot) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity(),
-                          -std::numeric_limits<float>::infinity()})
-    for (const std::size_t at : {0UL, 31UL, 999UL}) {
-      std::vector<float> values(1000, 1);
-      EXPECT_TRUE(AllFinite(values));
-      values[at] = bad;
-      EXPECT_FALSE(AllFinite(values)) << bad << " at " << at;
-    }
-}
-
-TEST(AllFiniteTest, TheLargestAndSmallestFloatsAreFinite) {
-  const std::vector<float> values = {std::numeric_limits<float>::max(),
-                                     std::numeric_limits<float>::lowest(),
-                                     std::numeric_limits<float>::denorm_min()};
-  EXPECT_TRUE(AllFinite(values));
-  EXPECT_TRUE(AllFinite({}));
-}
-
 }  // namespace
 }  // namespace hearsay::daemon

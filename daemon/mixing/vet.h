@@ -1,0 +1,38 @@
+// Which arrays may be let in: an array is used whole or not at all.
+//
+// Pure, streaming, without a branch in the loops. What is dropped here was
+// delivered intact: its sender made it so, by a fault or on purpose.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace hearsay::mixing {
+
+// What is wrong with an array.
+enum class Fault {
+  kNotFinite,   // holds a NaN or an infinity
+  kBeyondClip,  // would move the weights by more than mixing.clip
+  kStale,       // is older than what its sender has shown before
+};
+
+// In the words of the metrics: not_finite, beyond_clip, stale.
+const char* Word(Fault fault);
+
+// Is `gain * (theirs - mine)` fit to be added? `clip` bounds its Euclidean
+// norm; 0 = no bound. Shapes: equal.
+std::optional<Fault> Vet(std::span<const float> theirs,
+                         std::span<const float> mine, float gain, double clip);
+
+// Nothing if `version` (its sender's step) is at most `bound` steps behind the
+// `newest` that the same process has shown. A bound of 0 = none.
+std::optional<Fault> VetVersion(std::uint64_t version, std::uint64_t newest,
+                                std::uint64_t bound);
+
+bool AllFinite(std::span<const float> values);
+// Euclidean; infinite or NaN if a value is.
+double Norm(std::span<const float> values);
+double Distance(std::span<const float> a, std::span<const float> b);
+
+}  // namespace hearsay::mixing
