@@ -78,6 +78,7 @@ void ReadCluster(ConfigReader& reader, Config& config) {
     CheckAddress(reader, "cluster.peers", peer);
   Take(cluster.profile,
        reader.Word("cluster.profile", {"local", "lan", "wan"}));
+  Take(cluster.wire, reader.Word("cluster.wire", {"auto", "ucx", "socket"}));
   Take(cluster.expect, reader.Integer("cluster.expect", 1, 100000));
   Take(cluster.expect_timeout, reader.Time("cluster.expect_timeout"));
 
@@ -273,6 +274,7 @@ std::string PrintConfig(const Config& c) {
     peers += (peers.empty() ? "" : ", ") + Quote(peer);
   key("peers", "[" + peers + "]");
   key("profile", Quote(c.cluster.profile));
+  key("wire", Quote(c.cluster.wire));
   key("expect", c.cluster.expect);
   key("expect_timeout", Quote(FormatDuration(c.cluster.expect_timeout)));
   section("tls");

@@ -37,6 +37,12 @@ std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
   return nullptr;
 }
 
+transport::WireKind WireOf(const std::string& word) {
+  if (word == "ucx") return transport::WireKind::kUcx;
+  if (word == "socket") return transport::WireKind::kSocket;
+  return transport::WireKind::kAuto;
+}
+
 // A stream would lose the reason, and a full disk is noticed only at the end.
 std::error_code WriteFile(const std::filesystem::path& path,
                           const std::string& text) {
@@ -119,6 +125,7 @@ transport::Options Node::TransportOptions() const {
   options.advertise = config_.cluster.advertise;
   options.peers = config_.cluster.peers;
   options.array_bytes = run_.weights->size() * sizeof(float);
+  options.wire = WireOf(config_.cluster.wire);
   options.timing = profile_.timing;
   options.added_delay = std::chrono::duration_cast<transport::Milliseconds>(
       config_.test.exchange_delay);

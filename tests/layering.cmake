@@ -3,7 +3,7 @@
 # The arrows allowed are those of the table in README ("The house"): model, dp
 # and transport are leaves; daemon sees the leaves; ops sees everything but
 # tests; daemon/mixing is pure, so it sees no other folder of ours and neither
-# sockets, files nor clocks.
+# sockets, files nor clocks; transport/swim is pure too, with a clock passed in.
 get_filename_component(root "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
 if(DEFINED HEARSAY_LAYERING_ROOT)  # tests of this very check
   set(root "${HEARSAY_LAYERING_ROOT}")
@@ -33,6 +33,8 @@ forbid(transport "is a leaf: it knows no other folder"
 forbid(daemon "never knows the command line or the tests" "\"(ops|tests)/")
 forbid(daemon/mixing "is pure: no other folder, no I/O, no clock"
   "([<\"](boost|asio|ucp|uct|ucs|sys|netinet|openssl|spdlog)/|<(chrono|fstream|iostream|thread|mutex|filesystem)>|\"(model|dp|transport|ops|daemon/[^m]))")
+forbid(transport/swim "is pure: no I/O, and a clock that it is given"
+  "([<\"](boost|ucp|uct|ucs|sys|netinet|openssl)/|<(fstream|iostream|thread|mutex|filesystem)>|\"transport/[^s])")
 forbid(model "never knows sockets or privacy accounting"
   "[<\"](boost/asio|boost/beast|ucp|sys/socket|netinet)")
 forbid(dp "never knows sockets" "[<\"](boost/asio|boost/beast|ucp|sys/socket|netinet)")

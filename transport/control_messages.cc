@@ -69,6 +69,26 @@ struct PutBody {
     }
   }
   void operator()(const Leave&) const { to.mutable_leave(); }
+  void operator()(const RoundProposal& from) const {
+    auto& proposal = *to.mutable_round_proposal();
+    proposal.set_round(from.round);
+    proposal.set_name(from.name);
+    for (const auto& member : from.members) proposal.add_members(member);
+    proposal.set_operation(
+        static_cast<proto::RoundProposal::Operation>(from.operation));
+    proposal.set_algorithm(
+        static_cast<proto::RoundProposal::Algorithm>(from.algorithm));
+    proposal.set_bytes(from.bytes);
+    proposal.set_piece_bytes(from.piece_bytes);
+    proposal.set_voted(from.voted);
+    proposal.set_limit_ms(from.limit_ms);
+  }
+  void operator()(const RoundVerdict& from) const {
+    auto& verdict = *to.mutable_round_verdict();
+    verdict.set_round(from.round);
+    verdict.set_accepted(from.accepted);
+    verdict.set_reason(from.reason);
+  }
 };
 
 bool IsAddress(const std::string& text) {
@@ -157,6 +177,39 @@ std::optional<ControlMessage> Take(const proto::Heartbeat& from) {
   return heartbeat;
 }
 
+std::optional<ControlMessage> Take(const proto::RoundProposal& from) {
+  using Proposal = proto::RoundProposal;
+  const auto members = static_cast<std::size_t>(from.members_size());
+  if (!IsName(from.name()) || members == 0 || members > kMaxRoundMembers ||
+      !std::all_of(from.members().begin(), from.members().end(), IsName) ||
+      !Proposal::Operation_IsValid(from.operation()) ||
+      from.operation() == Proposal::NO_OPERATION ||
+      !Proposal::Algorithm_IsValid(from.algorithm()) ||
+      from.algorithm() == Proposal::NO_ALGORITHM || from.piece_bytes() == 0 ||
+      from.piece_bytes() > kMaxChunkBytes)
+    return std::nullopt;
+  return RoundProposal{
+      .round = from.round(),
+      .name = from.name(),
+      .members = {from.members().begin(), from.members().end()},
+      .operation = static_cast<std::uint8_t>(from.operation()),
+      .algorithm = static_cast<std::uint8_t>(from.algorithm()),
+      .bytes = from.bytes(),
+      .piece_bytes = from.piece_bytes(),
+      .voted = from.voted(),
+      .limit_ms = from.limit_ms()};
+}
+
+std::optional<ControlMessage> Take(const proto::RoundVerdict& from) {
+  const auto is_text = [](char c) { return c >= ' ' && c < 0x7f; };
+  if (from.reason().size() > kMaxReasonBytes ||
+      !std::all_of(from.reason().begin(), from.reason().end(), is_text))
+    return std::nullopt;
+  return RoundVerdict{.round = from.round(),
+                      .accepted = from.accepted(),
+                      .reason = from.reason()};
+}
+
 }  // namespace
 
 bool IsName(std::string_view text) {
@@ -189,6 +242,10 @@ std::optional<ControlMessage> DecodeControl(std::string_view bytes) {
       return Take(control.heartbeat());
     case proto::Control::kLeave:
       return Leave{};
+    case proto::Control::kRoundProposal:
+      return Take(control.round_proposal());
+    case proto::Control::kRoundVerdict:
+      return Take(control.round_verdict());
     case proto::Control::BODY_NOT_SET:
       break;
   }

@@ -18,6 +18,8 @@ inline constexpr std::size_t kMaxReportBytes = std::size_t{32} << 10;
 inline constexpr std::size_t kMaxWorkerAddressBytes = 4096;
 // Of one heartbeat; longer lists go round, some at a time.
 inline constexpr std::size_t kMaxKnown = 64;
+inline constexpr std::size_t kMaxRoundMembers = 64;
+inline constexpr std::size_t kMaxReasonBytes = 1024;
 
 struct Hello {
   std::uint32_t protocol = kProtocolVersion;
@@ -80,12 +82,37 @@ struct Heartbeat {
   bool operator==(const Heartbeat&) const = default;
 };
 
+// A round of collectives is proposed (collective/collective.h). The numbers are
+// those of collective::Operation and collective::Algorithm.
+struct RoundProposal {
+  std::uint64_t round = 0;  // what all messages of the group carry
+  std::string name;
+  std::vector<std::string> members;  // the proposer first
+  std::uint8_t operation = 0;
+  std::uint8_t algorithm = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t piece_bytes = 0;
+  bool voted = false;
+  std::uint32_t limit_ms = 0;
+  bool operator==(const RoundProposal&) const = default;
+};
+
+// A member's answer; from the proposer, what all have answered.
+struct RoundVerdict {
+  std::uint64_t round = 0;
+  bool accepted = false;
+  std::string reason;  // "" if accepted; one line
+  bool operator==(const RoundVerdict&) const = default;
+};
+
 struct Leave {
   bool operator==(const Leave&) const = default;
 };
 
-using ControlMessage =
-    std::variant<Hello, Welcome, Ready, Refuse, Heartbeat, Leave>;
+using RoundMessage = std::variant<RoundProposal, RoundVerdict>;
+
+using ControlMessage = std::variant<Hello, Welcome, Ready, Refuse, Heartbeat,
+                                    Leave, RoundProposal, RoundVerdict>;
 
 // 1 to kMaxNameBytes printable ASCII characters, no space.
 bool IsName(std::string_view text);

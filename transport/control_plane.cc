@@ -286,6 +286,19 @@ void ControlPlane::OnLeave(Session& session) {
   members_.OnLeft(node, now);
 }
 
+bool ControlPlane::Tell(const std::string& node,
+                        const ControlMessage& message) {
+  const auto found = sessions_.find(node);
+  return !stopped_ && found != sessions_.end() && found->second->Send(message);
+}
+
+void ControlPlane::OnRound(Session& session, RoundMessage message) {
+  const std::string node = session.theirs().node;
+  const auto found = sessions_.find(node);
+  if (found == sessions_.end() || found->second.get() != &session) return;
+  if (on_round_) on_round_(node, std::move(message));
+}
+
 void ControlPlane::OnEnd(Session& session, const std::string& reason) {
   const auto self = session.shared_from_this();
   all_.erase(self);

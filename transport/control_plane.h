@@ -43,6 +43,12 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void SetReport(std::string report) { report_ = std::move(report); }
   // The data lane failed although the session lives: both begin anew.
   void OnLaneBroken(const std::string& node, const std::string& reason);
+  // About rounds of collectives, to the member's current session. False if
+  // there is none.
+  bool Tell(const std::string& node, const ControlMessage& message);
+  void OnRounds(std::function<void(const std::string&, RoundMessage)> handle) {
+    on_round_ = std::move(handle);
+  }
   // Its data came, with our token: it has accepted this node.
   void OnProof(const std::string& node);
 
@@ -81,6 +87,7 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void OnEstablished(Session& session) override;
   void OnHeartbeat(Session& session, Heartbeat heartbeat) override;
   void OnLeave(Session& session) override;
+  void OnRound(Session& session, RoundMessage message) override;
   void OnRefuse(Session& session, const Refuse& refuse) override;
   void OnEnd(Session& session, const std::string& reason) override;
 
@@ -92,6 +99,7 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   const Clock::time_point started_;
   const std::shared_ptr<Listener> listener_;
   boost::asio::steady_timer ticker_;
+  std::function<void(const std::string&, RoundMessage)> on_round_;
   std::string worker_address_;
   std::string report_;
   MemberTable members_;

@@ -173,6 +173,11 @@ void Session::Handle(const Leave&) {
   End("it has left");
 }
 
+void Session::Handle(RoundMessage message) {
+  if (!established()) return End(kOutOfTurn);
+  owner_.OnRound(*this, std::move(message));
+}
+
 void Session::Establish() {
   if (state_ != State::kReady || !grant_) return;
   state_ = State::kEstablished;

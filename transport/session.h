@@ -43,6 +43,7 @@ class Session : public std::enable_shared_from_this<Session> {
     virtual void OnEstablished(Session& session) = 0;
     virtual void OnHeartbeat(Session& session, Heartbeat heartbeat) = 0;
     virtual void OnLeave(Session& session) = 0;
+    virtual void OnRound(Session& session, RoundMessage message) = 0;
     // The peer has refused this node.
     virtual void OnRefuse(Session& session, const Refuse& refuse) = 0;
     // Once, last; not after Abandon. Also after OnLeave and OnRefuse.
@@ -111,6 +112,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Handle(const Refuse& refuse);
   void Handle(Heartbeat heartbeat);
   void Handle(const Leave& leave);
+  void Handle(RoundMessage message);
   // False if the peer was refused.
   bool Admit(const Hello& theirs);
   void End(const std::string& reason);

@@ -36,6 +36,7 @@ listen = ?
 advertise = ?                # the address told to others, if it differs
 peers = ?                    # retried for ever
 profile = "local"            # local | lan | wan: every timeout follows from it
+wire = "auto"                # auto | ucx | socket: what carries arrays
 expect = ?                   # members to wait for before a fresh run's first step
 expect_timeout = "30s"       # and how long; then it starts with those there
 

@@ -85,6 +85,13 @@ TEST_F(ConfigTest, ReadsEveryKeyOfTheExample) {
   EXPECT_FALSE(c.mixing.interval) << "auto";
 }
 
+TEST_F(ConfigTest, AWireIsChosenByName) {
+  EXPECT_EQ(Load(kGood).cluster.wire, "auto");
+  EXPECT_EQ(Load(kGood, {{"cluster.wire", "socket"}}).cluster.wire, "socket");
+  EXPECT_THAT(Error(kGood, {{"cluster.wire", "rdma"}}),
+              HasSubstr("\"auto\", \"ucx\", \"socket\""));
+}
+
 TEST_F(ConfigTest, PathsAreRelativeToTheFile) {
   EXPECT_EQ(Load(kGood).node.state_dir, folder_ / "state/a");
 }

@@ -1,0 +1,398 @@
+#include "transport/collective/live_collectives.h"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "transport/collective/cost.h"
+
+namespace hearsay::transport::collective {
+namespace {
+
+// Proposals that wait for a caller, and how long at most.
+constexpr std::size_t kMaxHeld = 256;
+constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
+
+std::string Joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+std::string NameOf(Operation operation) {
+  return operation == Operation::kSum ? "all-reduce" : "broadcast";
+}
+
+// What the proposal has and this node's caller has not, both values; "" if
+// they agree.
+std::string Difference(const RoundProposal& proposal, const Terms& terms) {
+  const auto differ = [](const std::string& what, const std::string& theirs,
+                         const std::string& ours) {
+    return what + ": proposed " + theirs + ", here " + ours;
+  };
+  if (proposal.members != terms.members)
+    return differ("members", Joined(proposal.members), Joined(terms.members));
+  const auto operation = static_cast<Operation>(proposal.operation);
+  if (operation != terms.operation)
+    return differ("operation", NameOf(operation), NameOf(terms.operation));
+  if (proposal.bytes != terms.bytes)
+    return differ("bytes", std::to_string(proposal.bytes),
+                  std::to_string(terms.bytes));
+  if (proposal.voted != (terms.outcome == Round::Outcome::kAgreed))
+    return differ("vote", proposal.voted ? "yes" : "no",
+                  proposal.voted ? "no" : "yes");
+  const auto algorithm = static_cast<Algorithm>(proposal.algorithm);
+  if (IsBroadcast(algorithm) != (operation == Operation::kBroadcast))
+    return "algorithm " + std::string(Name(algorithm)) + " is for no " +
+           NameOf(operation);
+  return {};
+}
+
+}  // namespace
+
+LiveCollectives::LiveCollectives(Network& network,
+                                 std::shared_ptr<BufferPool> results,
+                                 std::string self, Limits limits)
+    : network_(network),
+      results_(std::move(results)),
+      self_(std::move(self)),
+      limits_(limits) {}
+
+LiveCollectives::~LiveCollectives() { Close(); }
+
+void LiveCollectives::CheckTerms(const std::string& name,
+                                 const Terms& terms) const {
+  const auto fail = [&](const std::string& what) {
+    throw std::invalid_argument("transport: group " + name + ": " + what);
+  };
+  if (!IsName(name)) fail("its name must be printable, without spaces");
+  if (terms.members.empty() || terms.members.size() > kMaxMembers)
+    fail(std::to_string(terms.members.size()) + " members, allowed are 1 to " +
+         std::to_string(kMaxMembers));
+  const std::set<std::string> different(terms.members.begin(),
+                                        terms.members.end());
+  if (different.size() != terms.members.size())
+    fail("a member twice: " + Joined(terms.members));
+  if (!different.contains(self_))
+    fail(self_ + " is not among its members: " + Joined(terms.members));
+  if (terms.bytes > limits_.array_bytes)
+    fail(std::to_string(terms.bytes) + " bytes, allowed are " +
+         std::to_string(limits_.array_bytes));
+  if (terms.operation == Operation::kSum && terms.bytes % sizeof(float) != 0)
+    fail(std::to_string(terms.bytes) + " bytes are no float32 array");
+  if (terms.piece_bytes > limits_.largest_piece ||
+      terms.piece_bytes % sizeof(float) != 0)
+    fail("pieces of " + std::to_string(terms.piece_bytes) +
+         " bytes, allowed are multiples of 4 up to " +
+         std::to_string(limits_.largest_piece));
+  if (terms.algorithm && IsBroadcast(*terms.algorithm) !=
+                             (terms.operation == Operation::kBroadcast))
+    fail("its algorithm does not do what it is for");
+  if (terms.operation == Operation::kBroadcast &&
+      terms.outcome != Round::Outcome::kAgreed)
+    fail("a broadcast needs the vote");
+}
+
+void LiveCollectives::Complete(Terms& terms) const {
+  const auto n = static_cast<Rank>(terms.members.size());
+  if (!terms.algorithm)
+    terms.algorithm = terms.operation == Operation::kSum
+                          ? ChooseAllReduce(n, terms.bytes, {})
+                          : ChooseBroadcast(n, terms.bytes, {});
+  if (terms.piece_bytes == 0)
+    terms.piece_bytes = ChoosePieceBytes(terms.bytes, limits_.largest_piece);
+}
+
+void LiveCollectives::Form(const std::string& name, const Terms& terms,
+                           Milliseconds limit, FormDone done) {
+  CheckTerms(name, terms);
+  limit = std::clamp(limit, Milliseconds(0), kMaxLimit);
+  std::optional<Error> error;
+  if (closed_) error = Error{ErrorCode::kClosed, "this node is leaving"};
+  if (forming_.contains(name))
+    error = Error{ErrorCode::kRefused,
+                  "group " + name + ": it is being formed already"};
+  if (error)
+    return network_.Post([done = std::move(done), error] {
+      done(Result<std::shared_ptr<Group>>(*error));
+    });
+  auto& forming = forming_[name];
+  forming.terms = terms;
+  forming.until = Clock::now() + limit;
+  forming.done = std::move(done);
+  if (terms.members.front() == self_) return Propose(name, forming, limit);
+  const auto held = held_.extract(name);
+  if (!held.empty()) Judge(name, forming, held.mapped().proposal);
+}
+
+void LiveCollectives::Propose(const std::string& name, Forming& forming,
+                              Milliseconds limit) {
+  Terms& terms = forming.terms;
+  Complete(terms);
+  std::uint64_t id = 0;
+  while (id == 0 || groups_.contains(id))
+    id = std::uint64_t{random_()} << 32 | random_();
+  forming.group =
+      std::make_shared<LiveGroup>(network_, results_, id, terms, self_);
+  forming.accepted.resize(terms.members.size());
+  groups_[id] = forming.group;
+  const RoundProposal proposal{
+      .round = id,
+      .name = name,
+      .members = terms.members,
+      .operation = static_cast<std::uint8_t>(terms.operation),
+      .algorithm = static_cast<std::uint8_t>(*terms.algorithm),
+      .bytes = terms.bytes,
+      .piece_bytes = terms.piece_bytes,
+      .voted = terms.outcome == Round::Outcome::kAgreed,
+      .limit_ms = static_cast<std::uint32_t>(limit.count())};
+  for (const auto& member : terms.members)
+    if (member != self_ && !network_.Tell(member, proposal))
+      return network_.Post([this, name, member, id] {
+        const auto found = forming_.find(name);
+        if (found != forming_.end() && found->second.group &&
+            found->second.group->id() == id)
+          Fail(name, {ErrorCode::kPeerGone, member + ": not connected"});
+      });
+  network_.Post([this, name] { OnAccepted(name, self_); });
+}
+
+void LiveCollectives::OnProposal(const std::string& from,
+                                 const RoundProposal& proposal) {
+  if (closed_) return;
+  if (proposal.members.empty() || proposal.members.front() != from)
+    return Refuse(proposal, "its first member has to propose it");
+  if (groups_.contains(proposal.round))
+    return Refuse(proposal, "its number is in use; propose again");
+  const auto found = forming_.find(proposal.name);
+  if (found != forming_.end())
+    return Judge(proposal.name, found->second, proposal);
+  std::erase_if(held_, [now = Clock::now()](const auto& entry) {
+    return entry.second.until < now;
+  });
+  if (held_.size() >= kMaxHeld)
+    return Refuse(proposal, "too many proposals wait here");
+  held_[proposal.name] = {
+      proposal,
+      Clock::now() + std::min(Milliseconds(proposal.limit_ms), kMaxLimit)};
+}
+
+void LiveCollectives::Judge(const std::string& name, Forming& forming,
+                            const RoundProposal& proposal) {
+  auto difference = Difference(proposal, forming.terms);
+  if (difference.empty() && (proposal.piece_bytes > limits_.largest_piece ||
+                             proposal.piece_bytes % sizeof(float) != 0))
+    difference = "pieces of " + std::to_string(proposal.piece_bytes) +
+                 " bytes, here at most " +
+                 std::to_string(limits_.largest_piece);
+  if (difference.empty() && forming.group) difference = "it has been proposed";
+  if (!difference.empty()) {
+    Refuse(proposal, difference);
+    return;
+  }
+  forming.terms.algorithm = static_cast<Algorithm>(proposal.algorithm);
+  forming.terms.piece_bytes = proposal.piece_bytes;
+  forming.group = std::make_shared<LiveGroup>(
+      network_, results_, proposal.round, forming.terms, self_);
+  groups_[proposal.round] = forming.group;
+  if (!network_.Tell(
+          proposal.members.front(),
+          RoundVerdict{
+              .round = proposal.round, .accepted = true, .reason = {}}))
+    network_.Post([this, name, first = proposal.members.front()] {
+      Fail(name, {ErrorCode::kPeerGone, first + ": not connected"});
+    });
+}
+
+void LiveCollectives::Refuse(const RoundProposal& proposal,
+                             const std::string& reason) {
+  const auto found = forming_.find(proposal.name);
+  std::string text = "group " + proposal.name + ": " + reason;
+  text.resize(std::min(text.size(), kMaxReasonBytes));
+  const auto& first = proposal.members.front();
+  static_cast<void>(network_.Tell(
+      first, RoundVerdict{
+                 .round = proposal.round, .accepted = false, .reason = text}));
+  if (found == forming_.end() || found->second.group) return;
+  network_.Post([this, name = proposal.name, first, text] {
+    Fail(name, {ErrorCode::kRefused, first + " has another: " + text});
+  });
+}
+
+void LiveCollectives::OnVerdict(const std::string& from,
+                                const RoundVerdict& verdict) {
+  const auto found =
+      std::find_if(forming_.begin(), forming_.end(), [&](const auto& entry) {
+        return entry.second.group && entry.second.group->id() == verdict.round;
+      });
+  if (found == forming_.end()) {
+    if (const auto group = Find(verdict.round); group && !verdict.accepted)
+      group->Lose(from, {ErrorCode::kRefused, from + ": " + verdict.reason});
+    return;
+  }
+  const std::string name = found->first;
+  const auto& members = found->second.terms.members;
+  const bool first = members.front() == self_;
+  if (std::find(members.begin(), members.end(), from) == members.end() ||
+      (!first && from != members.front()))
+    return;
+  if (!verdict.accepted)
+    return Fail(name, {ErrorCode::kRefused, from + ": " + verdict.reason});
+  if (first) return OnAccepted(name, from);
+  Succeed(name);
+}
+
+void LiveCollectives::OnAccepted(const std::string& name,
+                                 const std::string& from) {
+  const auto found = forming_.find(name);
+  if (found == forming_.end()) return;
+  Forming& forming = found->second;
+  const auto& members = forming.terms.members;
+  const auto rank = std::find(members.begin(), members.end(), from);
+  forming.accepted[static_cast<std::size_t>(rank - members.begin())] = true;
+  if (std::find(forming.accepted.begin(), forming.accepted.end(), false) !=
+      forming.accepted.end())
+    return;
+  TellAll(*forming.group,
+          {.round = forming.group->id(), .accepted = true, .reason = {}});
+  Succeed(name);
+}
+
+void LiveCollectives::TellAll(const LiveGroup& group,
+                              const RoundVerdict& verdict) {
+  for (const auto& member : group.terms().members)
+    if (member != self_) static_cast<void>(network_.Tell(member, verdict));
+}
+
+void LiveCollectives::Succeed(const std::string& name) {
+  const auto forming = forming_.extract(name);
+  forming.mapped().done(
+      std::static_pointer_cast<Group>(forming.mapped().group));
+}
+
+// The first tells all; another tells the first, which tells the rest.
+void LiveCollectives::Fail(const std::string& name, const Error& why) {
+  auto forming = forming_.extract(name);
+  if (forming.empty()) return;
+  if (const auto& group = forming.mapped().group) {
+    RoundVerdict verdict{
+        .round = group->id(), .accepted = false, .reason = why.detail};
+    verdict.reason.resize(std::min(verdict.reason.size(), kMaxReasonBytes));
+    const auto& first = forming.mapped().terms.members.front();
+    if (first == self_)
+      TellAll(*group, verdict);
+    else
+      static_cast<void>(network_.Tell(first, verdict));
+    groups_.erase(group->id());
+    group->Close(why);
+  }
+  forming.mapped().done(why);
+}
+
+std::shared_ptr<LiveGroup> LiveCollectives::Find(std::uint64_t id) {
+  const auto found = groups_.find(id);
+  if (found == groups_.end()) return nullptr;
+  auto group = found->second.lock();
+  if (!group) groups_.erase(found);
+  return group;
+}
+
+std::optional<PieceSink::Place> LiveCollectives::OnPiece(
+    const std::string& from, const RoundPiece& piece, std::size_t length) {
+  const auto group = Find(piece.round);
+  if (!group) return std::nullopt;
+  return group->Claim(from, piece, length);
+}
+
+void LiveCollectives::OnPlaced(const std::string& from, const RoundPiece& piece,
+                               bool ok) {
+  if (const auto group = Find(piece.round)) group->OnPlaced(from, piece, ok);
+}
+
+void LiveCollectives::Lose(const std::string& member,
+                           const std::string& reason) {
+  const Error why{ErrorCode::kPeerGone, member + ": " + reason};
+  std::vector<std::string> lost;
+  for (const auto& [name, forming] : forming_)
+    if (forming.group &&
+        std::find(forming.terms.members.begin(), forming.terms.members.end(),
+                  member) != forming.terms.members.end())
+      lost.push_back(name);
+  for (const auto& name : lost) Fail(name, why);
+  const auto groups = groups_;
+  for (const auto& [id, weak] : groups)
+    if (const auto group = weak.lock()) group->Lose(member, why);
+}
+
+void LiveCollectives::OnTime(Clock::time_point now) {
+  std::vector<std::string> late;
+  for (const auto& [name, forming] : forming_)
+    if (now >= forming.until) late.push_back(name);
+  for (const auto& name : late) {
+    const auto& forming = forming_.at(name);
+    std::string waited_for = forming.terms.members.front();
+    for (std::size_t i = forming.accepted.size(); i-- > 0;)
+      if (!forming.accepted[i]) waited_for = forming.terms.members[i];
+    Fail(name, {ErrorCode::kTimeout,
+                "group " + name + ": no answer from " + waited_for});
+  }
+  const auto groups = groups_;
+  for (const auto& [id, weak] : groups) {
+    if (const auto group = weak.lock())
+      group->OnTime(now);
+    else
+      groups_.erase(id);
+  }
+}
+
+void LiveCollectives::Close() {
+  if (closed_) return;
+  const Error why{ErrorCode::kClosed, "this node is leaving"};
+  while (!forming_.empty()) Fail(forming_.begin()->first, why);
+  closed_ = true;
+  const auto groups = std::exchange(groups_, {});
+  for (const auto& [id, weak] : groups)
+    if (const auto group = weak.lock()) group->Close(why);
+}
+
+void Collectives::RunOnce(const std::string& name, const Terms& terms,
+                          Buffer input, Milliseconds limit,
+                          std::function<void(Result<Buffer>)> done) {
+  const auto until = Clock::now() + limit;
+  Form(name, terms, limit,
+       [input = std::move(input), until,
+        done = std::move(done)](Result<std::shared_ptr<Group>> formed) {
+         if (!formed) return done(formed.error());
+         const auto group = *formed;
+         const auto left =
+             std::chrono::ceil<Milliseconds>(until - Clock::now());
+         group->Run(input, left, [group, done](Result<Buffer> result) {
+           done(std::move(result));
+         });
+       });
+}
+
+void Collectives::AllReduce(const std::string& name,
+                            std::vector<std::string> members, Buffer input,
+                            std::size_t bytes, Milliseconds limit,
+                            std::function<void(Result<Buffer>)> done) {
+  Terms terms;
+  terms.members = std::move(members);
+  terms.bytes = bytes;
+  RunOnce(name, terms, std::move(input), limit, std::move(done));
+}
+
+void Collectives::Broadcast(const std::string& name,
+                            std::vector<std::string> members, Buffer input,
+                            std::size_t bytes, Milliseconds limit,
+                            std::function<void(Result<Buffer>)> done) {
+  Terms terms;
+  terms.members = std::move(members);
+  terms.operation = Operation::kBroadcast;
+  terms.bytes = bytes;
+  RunOnce(name, terms, std::move(input), limit, std::move(done));
+}
+
+}  // namespace hearsay::transport::collective
