@@ -9,14 +9,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/url.hpp>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <utility>
 
 #include "daemon/admin_listen.h"
+#include "daemon/admin_request.h"
 
 namespace hearsay::daemon {
 namespace {
@@ -32,30 +31,7 @@ using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 constexpr auto kLastWord = std::chrono::seconds(1);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
-std::string Lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
-// "localhost:80" -> "localhost", "[::1]:80" -> "::1".
-std::string HostName(beast::string_view header) {
-  const std::string text(header);
-  if (!text.empty() && text.front() == '[') {
-    const std::size_t end = text.find(']');
-    return end == std::string::npos ? "" : text.substr(1, end - 1);
-  }
-  return Lower(text.substr(0, text.find(':')));
-}
-
 }  // namespace
-
-AdminResponse AdminError(int status, const std::string& message) {
-  const nlohmann::json body = {{"schema", 1}, {"error", message}};
-  // A message may quote what a client sent, so it need not be UTF-8.
-  const auto replace = nlohmann::json::error_handler_t::replace;
-  return {status, "application/json", body.dump(-1, ' ', false, replace)};
-}
 
 // Shared by the server and its sessions: a session's last completion may run
 // after the server is gone, and then finds `stopped`.
@@ -82,9 +58,7 @@ struct AdminServer::State : std::enable_shared_from_this<State> {
   void Accept(Door<Protocol>& door);
   template <class Protocol>
   void Serve(Door<Protocol>& door, asio::generic::stream_protocol::socket one);
-  bool HostAllowed(const std::string& host) const;
-  AdminResponse Answer(const http::request<http::string_body>& request,
-                       bool local) const;
+  AdminResponse Answer(const HttpRequest& request, bool local) const;
 
   asio::io_context& io;
   const AdminOptions options;
@@ -125,14 +99,12 @@ class AdminServer::State::Session
 
   void Read() {
     parser_.emplace();
-    parser_->header_limit(
-        static_cast<std::uint32_t>(state_->options.header_bytes));
-    parser_->body_limit(state_->options.body_bytes);
+    Limit(*parser_, state_->options);
     stream_.expires_after(state_->options.timeout);
-    http::async_read(
+    http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](beast::error_code error, std::size_t) {
-          self->OnRead(error);
+          self->OnHeader(error);
         });
   }
 
@@ -150,13 +122,23 @@ class AdminServer::State::Session
  private:
   enum class Then { kRead, kClose };
 
+  void OnHeader(beast::error_code error) {
+    if (error || state_->stopped) return OnRead(error);
+    version_ = parser_->get().version();
+    if (const auto refusal = RefuseBody(*parser_))
+      return Write(*refusal, Then::kClose);
+    http::async_read(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code failed, std::size_t) {
+          self->OnRead(failed);
+        });
+  }
+
   void OnRead(beast::error_code error) {
     if (state_->stopped) return;
-    if (error.category() == http::make_error_code(http::error{}).category() &&
-        error != http::error::end_of_stream) {
-      // What follows a malformed request cannot be trusted to be a request.
-      return Write(Malformed(error), Then::kClose);
-    }
+    // What follows a malformed request cannot be trusted to be a request.
+    if (IsMalformed(error))
+      return Write(Malformed(error, state_->options), Then::kClose);
     if (error) return;  // closed, timed out
     const auto& request = parser_->get();
     version_ = request.version();
@@ -164,19 +146,6 @@ class AdminServer::State::Session
     answering_ = true;  // the handler may Stop the server, and still answers
     Write(state_->Answer(request, local_),
           request.keep_alive() ? Then::kRead : Then::kClose);
-  }
-
-  AdminResponse Malformed(beast::error_code error) const {
-    const auto& limits = state_->options;
-    if (error == http::error::header_limit ||
-        error == http::error::buffer_overflow)
-      return AdminError(431, "the request's header is longer than " +
-                                 std::to_string(limits.header_bytes) +
-                                 " bytes");
-    if (error == http::error::body_limit)
-      return AdminError(413, "the request's body is longer than " +
-                                 std::to_string(limits.body_bytes) + " bytes");
-    return AdminError(400, "malformed request: " + error.message());
   }
 
   void Write(AdminResponse answer, Then then) {
@@ -221,7 +190,7 @@ class AdminServer::State::Session
   const std::shared_ptr<State> state_;
   Stream stream_;
   beast::flat_buffer buffer_;
-  std::optional<http::request_parser<http::string_body>> parser_;
+  std::optional<HttpParser> parser_;
   http::response<http::string_body> response_;
   std::size_t& count_;
   const bool local_;
@@ -273,37 +242,13 @@ void AdminServer::State::Serve(Door<Protocol>& door,
     session->Read();
 }
 
-bool AdminServer::State::HostAllowed(const std::string& host) const {
-  return host == "localhost" || host == "127.0.0.1" || host == "::1" ||
-         host == listen_host;
-}
-
-AdminResponse AdminServer::State::Answer(
-    const http::request<http::string_body>& request, bool local) const {
-  const http::verb verb = request.method();
-  if (verb != http::verb::get && verb != http::verb::head &&
-      verb != http::verb::post)
-    return AdminError(405, "only GET, HEAD and POST are served");
-  if (!local && !HostAllowed(HostName(request[http::field::host])))
-    return AdminError(421,
-                      "this address is served as localhost only; the Host "
-                      "header says \"" +
-                          std::string(request[http::field::host]) + "\"");
-  if (!local && verb == http::verb::post)
-    return AdminError(403,
-                      "actions are taken on the node's unix socket only "
-                      "(--addr unix:STATE_DIR/admin.sock); TCP is read-only");
-  const auto url = boost::urls::parse_origin_form(request.target());
-  if (!url) return AdminError(400, "malformed request target");
-  AdminRequest asked;
-  asked.method = verb == http::verb::post ? "POST" : "GET";
-  asked.path = url->path();
-  for (const auto& parameter : url->params())
-    asked.query[parameter.key] = parameter.value;
-  asked.body = request.body();
-  asked.local = local;
+AdminResponse AdminServer::State::Answer(const HttpRequest& request,
+                                         bool local) const {
+  const auto asked =
+      ReadAdminRequest(request, {.local = local, .listen_host = listen_host});
+  if (const auto* refusal = std::get_if<AdminResponse>(&asked)) return *refusal;
   try {
-    return handler(asked);
+    return handler(std::get<AdminRequest>(asked));
   } catch (const std::exception& error) {
     return AdminError(500, error.what());
   }

@@ -2,12 +2,9 @@
 
 #include <sys/uio.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
-
-#include "transport/socket_frame.h"
 
 namespace hearsay::transport {
 namespace {
@@ -19,11 +16,6 @@ using boost::system::error_code;
 constexpr std::size_t kTurnBytes = std::size_t{4} << 20;
 // For a payload to make no progress at all.
 constexpr std::chrono::seconds kStall{5};
-// Messages of a stranger without any that is wanted. The first few may be a
-// member's whose session is known here a moment later than there.
-constexpr std::size_t kMaxUnwanted = 64;
-// Unwanted payloads are read into this much, over and over.
-constexpr std::size_t kNowhereBytes = std::size_t{64} << 10;
 
 }  // namespace
 
@@ -41,7 +33,7 @@ SocketReceiver::SocketReceiver(asio::ip::tcp::socket socket,
                                std::function<void()> on_end)
     : socket_(std::move(socket)),
       patience_(socket_.get_executor()),
-      on_message_(std::move(on_message)),
+      parser_(std::move(on_message)),
       on_end_(std::move(on_end)) {}
 
 void SocketReceiver::Start() {
@@ -49,7 +41,7 @@ void SocketReceiver::Start() {
   socket_.non_blocking(true, error);
   patience_.async_wait([weak = weak_from_this()](const error_code& cancelled) {
     const auto self = weak.lock();
-    if (self && !cancelled && self->stranger_) self->End();
+    if (self && !cancelled && self->stranger()) self->End();
   });
   Await();
 }
@@ -74,82 +66,29 @@ bool SocketReceiver::Poll() {
 }
 
 bool SocketReceiver::ReadOnce() {
-  // The payload goes to its place; what follows it comes along.
   std::array<iovec, 2> parts{};
   std::size_t count = 0;
-  if (missing_ > 0) {
-    if (receive_) {
-      const auto place = receive_->into.last(missing_);
+  for (const auto place : parser_.Places())
+    if (!place.empty())
       parts[count++] = {.iov_base = place.data(), .iov_len = place.size()};
-    } else {
-      nowhere_.resize(kNowhereBytes);
-      parts[count++] = {.iov_base = nowhere_.data(),
-                        .iov_len = std::min(missing_, nowhere_.size())};
-    }
-  }
-  if (missing_ == 0 || receive_)
-    parts[count++] = {.iov_base = inbox_.data() + end_,
-                      .iov_len = inbox_.size() - end_};
   const ssize_t bytes =
       readv(socket_.native_handle(), parts.data(), static_cast<int>(count));
-  if (bytes > 0) return Consume(static_cast<std::size_t>(bytes));
   if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  End();
-  return false;
-}
-
-bool SocketReceiver::Consume(std::size_t bytes) {
-  received_ += bytes;
-  const std::size_t payload = std::min(bytes, missing_);
-  missing_ -= payload;
-  end_ += bytes - payload;
-  if (payload > 0 && missing_ == 0) Delivered();
-  return !closed_ && Parse();
-}
-
-bool SocketReceiver::Parse() {
-  const auto rest = [this] {
-    return std::span<const std::byte>(inbox_).subspan(begin_, end_ - begin_);
-  };
-  if (!greeted_) {
-    if (rest().size() < kSocketGreeting.size()) return true;
-    greeted_ = std::equal(kSocketGreeting.begin(), kSocketGreeting.end(),
-                          rest().begin());
-    if (!greeted_) {
-      End();
-      return false;
-    }
-    begin_ += kSocketGreeting.size();
+  if (bytes <= 0) {
+    End();
+    return false;
   }
-  while (missing_ == 0 && rest().size() >= kSocketPrefixBytes) {
-    const auto prefix = DecodePrefix(rest().first(kSocketPrefixBytes));
-    if (!prefix) {
-      End();
-      return false;
-    }
-    const std::size_t head = kSocketPrefixBytes + prefix->header_bytes;
-    if (rest().size() < head) break;
-    Begin(rest().subspan(kSocketPrefixBytes, prefix->header_bytes),
-          prefix->payload_bytes);
-    if (closed_) return false;
-    begin_ += head;
-    TakeFromInbox();
-    if (closed_) return false;
+  received_ += static_cast<std::size_t>(bytes);
+  const bool was_stranger = stranger();
+  const bool good = parser_.Consume(static_cast<std::size_t>(bytes));
+  if (closed_) return false;
+  if (!good) {
+    End();
+    return false;
   }
-  std::memmove(inbox_.data(), inbox_.data() + begin_, end_ - begin_);
-  end_ -= std::exchange(begin_, 0);
+  if (was_stranger && !stranger()) patience_.cancel();
+  if (receiving() && !std::exchange(watching_, true)) WatchProgress();
   return true;
-}
-
-void SocketReceiver::Begin(std::span<const std::byte> header,
-                           std::size_t payload_bytes) {
-  receive_ = on_message_(header, payload_bytes);
-  if (closed_) return;
-  if (!receive_ && stranger_ && ++unwanted_ > kMaxUnwanted) return End();
-  if (receive_ && std::exchange(stranger_, false)) patience_.cancel();
-  missing_ = payload_bytes;
-  if (missing_ == 0) return Delivered();
-  if (!stranger_ && !std::exchange(watching_, true)) WatchProgress();
 }
 
 void SocketReceiver::WatchProgress() {
@@ -158,26 +97,10 @@ void SocketReceiver::WatchProgress() {
                         before = received_](const error_code& cancelled) {
     const auto self = weak.lock();
     if (!self || cancelled || self->closed_) return;
-    if (self->missing_ > 0 && self->received_ == before) return self->End();
-    self->watching_ = self->missing_ > 0;
+    if (self->receiving() && self->received_ == before) return self->End();
+    self->watching_ = self->receiving();
     if (self->watching_) self->WatchProgress();
   });
-}
-
-void SocketReceiver::TakeFromInbox() {
-  if (missing_ == 0) return;
-  const std::size_t bytes = std::min(missing_, end_ - begin_);
-  if (receive_ && bytes > 0)
-    std::memcpy(receive_->into.last(missing_).data(), inbox_.data() + begin_,
-                bytes);
-  begin_ += bytes;
-  missing_ -= bytes;
-  if (missing_ == 0) Delivered();
-}
-
-void SocketReceiver::Delivered() {
-  const auto receive = std::exchange(receive_, std::nullopt);
-  if (receive && receive->done) receive->done(true);
 }
 
 void SocketReceiver::Close() {
@@ -186,8 +109,7 @@ void SocketReceiver::Close() {
   socket_.close(ignored);
   patience_.cancel();
   on_end_ = nullptr;
-  const auto receive = std::exchange(receive_, std::nullopt);
-  if (receive && receive->done) receive->done(false);
+  parser_.Abandon();
 }
 
 void SocketReceiver::End() {

@@ -252,13 +252,29 @@ TEST(AdminServerTest, RefusesToActOverTcp) {
 
 TEST(AdminServerTest, RefusesHostNamesThatAWebPageCouldClaim) {
   const Served served;
-  for (const char* host : {"evil.example", "evil.example:80", "localhost.evil",
-                           "127.0.0.1.evil", "", "[::1", "10.0.0.1"})
+  for (const char* host :
+       {"evil.example", "evil.example:80", "localhost.evil", "127.0.0.1.evil",
+        "", "[::1", "10.0.0.1", "[::1]evil:80", "localhost:80:80",
+        "localhost:a", "::1"})
     EXPECT_THAT(served.Tcp(Get("/", host)), StartsWith("HTTP/1.1 421")) << host;
   for (const char* host :
        {"localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:99", "[::1]:5"})
     EXPECT_THAT(served.Tcp(Get("/", host)), StartsWith("HTTP/1.1 200")) << host;
   EXPECT_THAT(served.Tcp("GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 421"));
+}
+
+// Beast (Boost 1.81) asserts on a last chunk whose end comes byte by byte.
+TEST(AdminServerTest, RefusesChunkedBodiesAndLivesOn) {
+  const Served served;
+  const std::string header =
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string start : {"", "0", "0\r\n", "zz\r\n"}) {
+    const Client client = Client::Unix(served.socket_path());
+    client.Send(header + start);
+    EXPECT_THAT(client.ReadAnswer(), StartsWith("HTTP/1.1 411"));
+    client.Send("a");
+  }
+  EXPECT_THAT(served.Unix(Get("/")), StartsWith("HTTP/1.1 200"));
 }
 
 TEST(AdminServerTest, AnswersMalformedRequestsWith400AndLivesOn) {
@@ -268,7 +284,6 @@ TEST(AdminServerTest, AnswersMalformedRequestsWith400AndLivesOn) {
         "GET / HTTP/1.1\r\nbad header\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         "GET nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"}) {
