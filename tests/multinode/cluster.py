@@ -72,10 +72,12 @@ def write_toml(path, config):
 class Node:
     """One hearsayd: its folder, its process, its admin API."""
 
-    def __init__(self, folder, name, config):
+    def __init__(self, folder, name, config, launcher=()):
         self.folder = folder
         self.name = name
         self.config = config
+        self.launcher = launcher  # Words that run a command where the node lives.
+        self.environment = {}     # Beside the test's own.
         self.process = None
         self.log = folder / "log"
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,8 +86,10 @@ class Node:
         write_toml(self.folder / "hearsayd.toml", self.config)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "hearsayd", "--config", self.folder / "hearsayd.toml", *flags],
-                stdout=log, stderr=log, start_new_session=True)
+                [*self.launcher, BIN / "hearsayd", "--config",
+                 self.folder / "hearsayd.toml", *flags],
+                stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **self.environment})
         return self
 
     def get(self, path, timeout=10, method="GET"):
@@ -156,13 +160,14 @@ def safetensors(body):
 
 
 class Cluster:
-    """`with Cluster(3, sections) as c:` starts nothing yet; c.start() does."""
+    """`with Cluster(3, sections) as c:` starts nothing yet; c.start() does. In a
+    `lab` every node lives in the namespace of its name."""
 
-    def __init__(self, count, sections, names=None, cluster="test"):
+    def __init__(self, count, sections, names=None, cluster="test", lab=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearsay-"))
         names = names or [chr(ord("a") + i) for i in range(count)]
-        ports = free_ports(count)
-        addresses = [f"127.0.0.1:{p}" for p in ports]
+        addresses = ([lab.address(n) for n in names] if lab else
+                     [f"127.0.0.1:{p}" for p in free_ports(count)])
         self.nodes = []
         for i, name in enumerate(names):
             config = {
@@ -176,12 +181,15 @@ class Cluster:
                 },
                 "tls": {"mode": "off"},
             }
+            if lab:
+                config["cluster"]["wire"] = "socket"
             for section, keys in (sections(i) if callable(sections) else sections).items():
                 if isinstance(keys, list):
                     config[section] = keys
                 else:
                     config.setdefault(section, {}).update(keys)
-            self.nodes.append(Node(self.folder / name, name, config))
+            self.nodes.append(Node(self.folder / name, name, config,
+                                   lab.launcher(name) if lab else ()))
 
     def __enter__(self):
         return self

@@ -17,6 +17,8 @@ import time
 import unittest
 
 import cluster
+import invariants
+import lab
 
 HEARSAYD = cluster.BIN / "hearsayd"
 SCHEMA = cluster.ROOT / "ops/schemas/pums-employed.toml"
@@ -280,3 +282,63 @@ class Veteran(NodeTest):
         self.node.start()
         self.until("trains on", lambda: self.node.own()["step"] > at_least)
         self.assertEqual(self.node.terminate(), CLEAN)
+
+
+class Faults(NodeTest):
+    """Clusters of nodes that spend budget, and what must hold after a fault."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.shards = Shards(rows=4000, count=8)
+        cls.addClassCleanup(cls.shards.remove)
+
+    def started(self, count, lab=None, **changes):
+        """A cluster that trains and is one ring."""
+        self.cluster = self.nodes(count, invariants.sections(self.shards, **changes), lab=lab)
+        self.cluster.start().until_ready()
+        invariants.until_one_ring(self.cluster.nodes)
+        self.ledgers = invariants.Ledgers(self.cluster.nodes)
+        return self.cluster.nodes
+
+    def lab(self, *sites, **options):
+        """Namespaces that end with the test, or a skip where there can be none."""
+        reason = lab.reason()
+        if reason:
+            self.skipTest(reason)
+        made = lab.Lab(*sites, **options)
+        self.addCleanup(made.close)
+        return made
+
+    def withstand(self, strike, cure, meanwhile, seconds, watched=None, times=1):
+        """The same fault briefly, after which every lane that it needs is open, and
+        then `times` times for `seconds` each. `meanwhile` waits for what must hold
+        while it lasts. Afterwards all is as it was before."""
+        watched = watched or self.cluster.nodes
+        def once(seconds):
+            self.ledgers.look()
+            strike()
+            try:
+                begin = time.monotonic()
+                meanwhile()
+                adapted = time.monotonic() - begin
+                time.sleep(max(0, seconds - adapted))
+                meanwhile()
+            finally:
+                cure()
+            return adapted, invariants.until_one_ring(self.cluster.nodes)
+        once(0)
+        footprints = invariants.Footprints(watched)
+        with invariants.Watch(watched) as watch:
+            for _ in range(times):
+                adapted, back = once(seconds)
+        print(f"adapted after {adapted:.1f} s, one ring {back:.1f} s after the cure")
+        watch.assert_never_paused()
+        footprints.assert_back()
+        self.assert_ends_whole()
+
+    def assert_ends_whole(self):
+        """All stop in order, with whole ledgers."""
+        self.ledgers.look()
+        self.assertEqual(self.cluster.stop(), [CLEAN] * len(self.cluster.nodes))
+        self.ledgers.assert_whole()

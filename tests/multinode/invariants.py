@@ -1,0 +1,237 @@
+"""What must hold after every fault: one ring, training that never paused, a whole
+ledger, no descriptor or memory lost. Asked of the daemons from outside, over
+their unix sockets and /proc."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import threading
+import time
+
+from cluster import run
+
+STEP = 0.02  # Seconds a step of `sections` takes: nodes sleep most of it.
+FULL = bool(os.environ.get("HEARSAY_FULL_FAULTS"))
+
+
+def lasting(seconds, usually):
+    """How long a fault lasts: what the contract says under HEARSAY_FULL_FAULTS=1,
+    shorter else, but longer than every timeout that it has to outlast."""
+    return seconds if FULL else usually
+
+
+def sections(shards, **changes):
+    """Of nodes that spend budget, keep a ledger, and cost 1-2 % of a core.
+    `changes` are whole keys, as section__key=value."""
+    return lambda i: shards.sections(
+        i, train__min_step_time=f"{int(STEP * 1000)}ms", train__public_size=400, **changes)
+
+
+def metric(node, name):
+    """The sum of that metric's samples."""
+    page = node.get("/metrics")[1].decode()
+    return sum(float(line.split()[-1]) for line in page.splitlines()
+               if re.match(rf"hearsay_{name}[ {{]", line))
+
+
+def exchanged(node):
+    """Exchanges that succeeded, by the peer that this node asked."""
+    return {l["peer"]: l["ok"] for l in node.get("/v1/links")[1]["links"]
+            if l["direction"] == "out"}
+
+
+def successors(nodes, seconds=0.5):
+    """Whom each node asks, by what it really exchanged meanwhile."""
+    before = [exchanged(n) for n in nodes]
+    time.sleep(seconds)
+    after = [exchanged(n) for n in nodes]
+    return {n.name: [p for p in now if now[p] > then.get(p, 0)]
+            for n, then, now in zip(nodes, before, after)}
+
+
+def one_ring(nodes):
+    """Whether these nodes, and nobody else, form one cycle in the order of their
+    names, and each of them counts all of them alive and nobody else."""
+    names = sorted(n.name for n in nodes)
+    ring = {name: [names[(i + 1) % len(names)]] if len(names) > 1 else []
+            for i, name in enumerate(names)}
+    return (all(n.status()["cluster"]["members_alive"] == len(names) for n in nodes)
+            and successors(nodes) == ring)
+
+
+def until_one_ring(nodes, seconds=20):
+    """Waits for it; the seconds it took. Fails with what was seen instead."""
+    begin = time.monotonic()
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if one_ring(nodes):
+                return time.monotonic() - begin
+        if time.monotonic() - begin > seconds:
+            seen = {n.name: {m["name"] or m["address"]: m["state"]
+                             for m in n.get("/v1/members")[1]["members"]} for n in nodes}
+            raise AssertionError(f"not one ring within {seconds} s: asking "
+                                 f"{successors(nodes)}; members {json.dumps(seen)}")
+
+
+def mixing(nodes):
+    """Whether what these nodes exchange connects all of them, in whatever order."""
+    asked = successors(nodes)
+    reached, found = set(), [nodes[0].name]
+    while found:
+        name = found.pop()
+        reached.add(name)
+        found += [other for other in asked if other not in reached and
+                  (other in asked[name] or name in asked[other])]
+    return len(reached) == len(nodes)
+
+
+def until_mixing(nodes, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not mixing(nodes):
+        assert time.monotonic() < deadline, (
+            f"not all mixing within {seconds} s: asking {successors(nodes)}")
+
+
+class Watch(threading.Thread):
+    """Samples the steps of `nodes` while a fault goes on among others:
+
+        with Watch(survivors) as watch:
+            fault()
+        watch.assert_never_paused()
+    """
+
+    PERIOD = 0.1
+    LONGEST_PAUSE = 1.5  # Seconds: a machine's own hiccups, no timeout of ours.
+
+    def __init__(self, nodes, before=1.5):
+        super().__init__(daemon=True)
+        self.nodes = nodes
+        self.before = self._rates(before)
+        self.over = threading.Event()
+        self.seen = {n.name: [] for n in nodes}
+        self.missed = 0
+        self.stalled = {}
+
+    def _rates(self, seconds):
+        begin = time.monotonic()
+        first = [n.own()["step"] for n in self.nodes]
+        time.sleep(seconds)
+        last = [n.own()["step"] for n in self.nodes]
+        elapsed = time.monotonic() - begin
+        return {n.name: (b - a) / elapsed for n, a, b in zip(self.nodes, first, last)}
+
+    def __enter__(self):
+        self.stalled = {n.name: -metric(n, "train_stall_seconds_total") for n in self.nodes}
+        self.begin = time.monotonic()
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.over.set()
+        self.join()
+        self.seconds = time.monotonic() - self.begin
+        if kind is None:
+            for n in self.nodes:
+                self.stalled[n.name] += metric(n, "train_stall_seconds_total")
+
+    def run(self):
+        while not self.over.wait(self.PERIOD):
+            for node in self.nodes:
+                try:
+                    step = node.own()["step"]
+                except (OSError, http.client.HTTPException):
+                    self.missed += 1
+                    continue
+                self.seen[node.name].append((time.monotonic(), step))
+
+    def pause(self, name):
+        """The longest time between two looks with a step between them."""
+        longest, (since, step) = 0.0, self.seen[name][0]
+        for when, now in self.seen[name][1:]:
+            if now > step:
+                longest, since, step = max(longest, when - since), when, now
+        return max(longest, self.seen[name][-1][0] - since)
+
+    def rate(self, name):
+        (begin, first), (end, last) = self.seen[name][0], self.seen[name][-1]
+        return (last - first) / (end - begin)
+
+    def assert_never_paused(self):
+        """Steps/s at least 90 % of before, no gap, and under 0.1 % of the time
+        spent waiting for the weights."""
+        ratios = {n.name: self.rate(n.name) / self.before[n.name] for n in self.nodes}
+        pauses = {n.name: self.pause(n.name) for n in self.nodes}
+        print(f"watched {self.seconds:.1f} s: steps/s {min(ratios.values()):.2f} of before "
+              f"or more, longest pause {max(pauses.values()):.2f} s, longest stall "
+              f"{max(self.stalled.values()) * 1e3:.1f} ms")
+        for name, ratio in ratios.items():
+            assert ratio >= 0.9, f"{name}: steps/s fell to {ratio:.2f} of before"
+            assert pauses[name] < self.LONGEST_PAUSE, (
+                f"{name}: no step for {pauses[name]:.2f} s")
+            assert self.stalled[name] <= max(0.001 * self.seconds, 0.01), (
+                f"{name}: stalled for {self.stalled[name]:.3f} s")
+
+
+def footprint(node):
+    """What a process holds: (descriptors, threads, resident KiB)."""
+    process = pathlib.Path(f"/proc/{node.process.pid}")
+    status = (process / "status").read_text()
+    return (len(os.listdir(process / "fd")),
+            int(re.search(r"Threads:\s+(\d+)", status)[1]),
+            int(re.search(r"VmRSS:\s+(\d+)", status)[1]))
+
+
+class Footprints:
+    """Of nodes before a fault; `assert_back` after it."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.before = {n.name: footprint(n) for n in nodes}
+
+    def assert_back(self, descriptors=0, resident_mib=2, seconds=10):
+        """Back to what it was within `seconds`. `descriptors`: more that are
+        allowed, since lanes are dialled when they are first needed."""
+        deadline = time.monotonic() + seconds
+        while True:
+            now = {n.name: footprint(n) for n in self.nodes}
+            grown = {name: tuple(b - a for a, b in zip(self.before[name], now[name]))
+                     for name in now}
+            if all(fds <= descriptors and threads <= 0 and kib <= resident_mib * 1024
+                   for fds, threads, kib in grown.values()):
+                break
+            assert time.monotonic() < deadline, (
+                "(descriptors, threads, KiB) grown: "
+                f"{grown} from {self.before}; allowed {descriptors} descriptors and "
+                f"{resident_mib} MiB")
+            time.sleep(0.2)
+        print("grown by", " ".join(f"{name}:{fds}fd,{kib}KiB"
+                                   for name, (fds, _, kib) in grown.items()))
+
+
+class Ledgers:
+    """What every node was seen to have released, to hold against its ledger."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.released = {n.name: 0 for n in nodes}
+
+    def look(self):
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    self.released[node.name] = max(self.released[node.name],
+                                                   node.own()["step"])
+
+    def assert_whole(self):
+        """Call when the daemons have ended. Every ledger verifies and charges no
+        less than was released."""
+        for node in self.nodes:
+            path = node.folder / "ledger/ledger"
+            found = json.loads(run("inspect", path, "-o", "json").stdout)
+            assert not found["torn"], f"{path} is torn"
+            assert found["charged_steps"] >= self.released[node.name] > 0, (
+                f"{node.name} released {self.released[node.name]} steps and paid for "
+                f"{found['charged_steps']}")

@@ -1,0 +1,74 @@
+"""Faults of the network between nodes in namespaces of their own (lab.py; needs
+root). Each scene ends with the invariants: one ring, nobody's training paused,
+ledgers whole, nothing leaked."""
+
+import threading
+import unittest
+
+import scene
+from invariants import lasting, until_mixing, until_one_ring
+
+LONG = 8  # Seconds: longer than every timeout of profile "local".
+
+
+class InterfaceDown(scene.Faults):
+    def test_down_for_a_minute(self):
+        lab = self.lab("abcd")
+        a, b, c, d = self.started(4, lab)
+        def meanwhile():
+            until_one_ring([a, c, d])
+            until_one_ring([b])
+        # The node that is cut off trains on, too.
+        self.withstand(lambda: lab.down("b"), lambda: lab.up("b"), meanwhile,
+                       lasting(60, LONG))
+
+
+class OneWay(scene.Faults):
+    def test_a_node_that_is_heard_but_hears_nobody(self):
+        lab = self.lab("abcd")
+        a, b, c, d = self.started(4, lab)
+        self.withstand(lambda: lab.deaf("b", "acd"), lab.heal,
+                       lambda: until_one_ring([a, c, d]), lasting(60, LONG))
+
+    def test_a_node_that_does_not_hear_its_successor(self):
+        # Nobody is dead; only this one edge is, and the others mix around it.
+        lab = self.lab("abcd")
+        nodes = self.started(4, lab)
+        self.withstand(lambda: lab.deaf("b", "c"), lab.heal,
+                       lambda: until_mixing(nodes), lasting(60, LONG))
+
+
+class Partition(scene.Faults):
+    def test_four_and_four_are_two_rings_and_then_one(self):
+        lab = self.lab("abcdefgh")
+        nodes = self.started(8, lab)
+        def two_rings():
+            until_one_ring(nodes[::2])
+            until_one_ring(nodes[1::2])
+        self.withstand(lambda: lab.partition("aceg", "bdfh"), lab.heal, two_rings,
+                       lasting(60, LONG))
+
+
+class Flapping(scene.Faults):
+    def test_an_interface_that_comes_and_goes(self):
+        lab = self.lab("abcd")
+        nodes = self.started(4, lab)
+        calm = threading.Event()
+        def flap():
+            while not calm.wait(0.5):
+                lab.down("b")
+                calm.wait(0.5)
+                lab.up("b")
+        def strike():
+            calm.clear()
+            self.flapping = threading.Thread(target=flap)
+            self.flapping.start()
+        def cure():
+            calm.set()
+            self.flapping.join()
+        self.withstand(strike, cure, lambda: until_mixing(nodes[:1] + nodes[2:]),
+                       lasting(60, LONG))
+
+
+if __name__ == "__main__":
+    unittest.main()
