@@ -54,6 +54,16 @@ struct WithinBounds {
     }
   }
   void operator()(const Leave&) const {}
+  void operator()(const RoundProposal& proposal) const {
+    Check(IsName(proposal.name));
+    Check(!proposal.members.empty() &&
+          proposal.members.size() <= kMaxRoundMembers);
+    for (const auto& member : proposal.members) Check(IsName(member));
+  }
+  void operator()(const RoundVerdict& verdict) const {
+    Check(verdict.reason.size() <= kMaxReasonBytes);
+    Check(IsPrintable(verdict.reason));
+  }
 };
 
 void Decode(const std::string& bytes) {
