@@ -134,8 +134,7 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
   std::uint64_t id = 0;
   while (id == 0 || groups_.contains(id))
     id = std::uint64_t{random_()} << 32 | random_();
-  forming.group =
-      std::make_shared<LiveGroup>(network_, id, terms, self_);
+  forming.group = std::make_shared<LiveGroup>(network_, id, terms, self_);
   forming.accepted.resize(terms.members.size());
   groups_[id] = forming.group;
   const RoundProposal proposal{
@@ -206,7 +205,8 @@ void LiveCollectives::Judge(const std::string& name, Forming& forming,
   }
   forming.terms.algorithm = static_cast<Algorithm>(proposal.algorithm);
   forming.terms.piece_bytes = proposal.piece_bytes;
-  forming.group = std::make_shared<LiveGroup>(network_, proposal.round, forming.terms, self_);
+  forming.group = std::make_shared<LiveGroup>(network_, proposal.round,
+                                              forming.terms, self_);
   groups_[proposal.round] = forming.group;
   if (!network_.Tell(
           first, RoundVerdict{

@@ -33,8 +33,8 @@ Rank RankIn(const Terms& terms, std::string_view member) {
 LiveGroup::LiveGroup(Network& network, std::uint64_t id, Terms terms,
                      const std::string& self)
     : network_(network),
-      results_(BufferPool::Make(std::max<std::size_t>(terms.bytes, 1),
-                                kMaxResults)),
+      results_(
+          BufferPool::Make(std::max<std::size_t>(terms.bytes, 1), kMaxResults)),
       slots_(BufferPool::Make(terms.piece_bytes,
                               2 * Round::kWindow * terms.members.size())),
       id_(id),
