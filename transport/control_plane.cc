@@ -262,6 +262,7 @@ void ControlPlane::Install(Session& session) {
   sessions_[theirs.node] = session.shared_from_this();
   targets_.OnConnected(session.dialled());
   targets_.OnMoved(theirs.node, theirs.address);
+  members_.ForgetRefused(session.remote_ip());
   targets_.AddLearned(theirs.address, theirs.node);
   const std::string lane = lanes_.Open(theirs.node, session.terms());
   SendHeartbeats();  // Establishes the dialler, and tells all about it.

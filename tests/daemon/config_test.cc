@@ -3,14 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
 #include "tests/support/temporary_folder.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::daemon {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kGood = R"([node]
@@ -160,66 +163,58 @@ TEST_F(ConfigTest, MissingRequiredKeysAreNamed) {
 }
 
 TEST_F(ConfigTest, TlsIsOffOnlyExplicitlyAndOnlyOnLoopback) {
-  EXPECT_THAT(Error(With("mode = \"off\"", "mode = \"mutual\"")),
-              HasSubstr("later release"));
-  EXPECT_NE(Error(With("[tls]\nmode = \"off\"\n", "")), "");
+  EXPECT_FALSE(Load(kGood).tls.mutual);
+  EXPECT_THAT(Error(With("[tls]\nmode = \"off\"\n", "")),
+              AllOf(HasSubstr("tls.ca"), HasSubstr("hearsay tls init"),
+                    HasSubstr("hearsay tls issue --name a")));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "0.0.0.0:7400")),
               HasSubstr("not a loopback address"));
-  EXPECT_THAT(Error(With("127.0.0.1:7401", "10.1.2.3:7401")),
-              HasSubstr("not a loopback address"));
+  EXPECT_THAT(
+      Error(With("127.0.0.1:7401", "10.1.2.3:7401")),
+      AllOf(HasSubstr("not a loopback address"), HasSubstr("tls.mode")));
+  EXPECT_THAT(
+      Error(With("listen =", "advertise = \"10.1.2.3:7400\"\nlisten =")),
+      HasSubstr("not a loopback address"));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1")),
               HasSubstr("not HOST:PORT"));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1:99999")),
               HasSubstr("port"));
 }
 
-TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
-  for (const char* text :
-       {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
-        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n",
-        "[admin]\ntoken_file = \"t\"\n"})
-    EXPECT_NE(Error(std::string(kGood) + text), "") << text;
-}
+TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
+  using transport::tls::Authority;
+  const transport::tls::Validity day{
+      transport::tls::WallNow() - std::chrono::hours(1),
+      transport::tls::WallNow() + std::chrono::hours(23)};
+  Authority::Create(folder_ / "tls", "pums", day);
+  for (const char* node : {"a", "b"})
+    Authority(folder_ / "tls")
+        .Issue(node, day, folder_ / "tls", Authority::IfThere::kRefuse);
+  const std::string tls =
+      "mode = \"mutual\"\nca = \"tls/ca.pem\"\ncert = \"tls/a.pem\"\n"
+      "key = \"tls/a.key\"\ncrl = \"tls/crl.pem\"";
+  const auto text = With("mode = \"off\"", tls);
+  const Config c = Load(text);
+  EXPECT_TRUE(c.tls.mutual);
+  // Relative to the file, as all paths.
+  EXPECT_EQ(c.tls.files.key, folder_ / "tls" / "a.key");
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  EXPECT_EQ(Error(text, {{"cluster.listen", "10.1.2.3:7400"},
+                         {"cluster.peers", "[\"db.example:7400\"]"}}),
+            "");
+  EXPECT_THAT(Error(text, {{"admin.listen", "10.1.2.3:7400"}}),
+              HasSubstr("not a loopback address"));
 
-TEST_F(ConfigTest, MixingHasBoundsOnWhatAMessageMayDo) {
-  EXPECT_EQ(Load(kGood).mixing.clip, 0) << "none unless asked for";
-  const auto bounds = [](const std::string& text) {
-    return std::string(kGood) + "[mixing]\n" + text;
-  };
-  const Config c = Load(bounds("clip = 2.5\nmax_staleness = 0\n"));
-  EXPECT_EQ(c.mixing.clip, 2.5);
-  EXPECT_EQ(c.mixing.max_staleness, 0U);
-  for (const auto* text : {"clip = -1.0\n", "clip = nan\n", "clip = \"x\"\n",
-                           "max_staleness = -1\n", "max_staleness = 1.5\n"})
-    EXPECT_NE(Error(bounds(text)), "") << text;
-  EXPECT_THAT(Error(std::string(kGood) + "[test]\nmisbehave = \"lie\"\n"),
-              HasSubstr("\"nan\", \"huge\", \"stale\""));
-}
-
-TEST_F(ConfigTest, AMissingFileAndBrokenTomlAreOneClearLine) {
-  EXPECT_THROW(LoadConfig(folder_ / "none.toml", {}), ConfigError);
-  EXPECT_THROW(LoadConfig(folder_.path(), {}), ConfigError);
-  const auto error = Error("[node]\nname = \n");
-  EXPECT_THAT(error, HasSubstr("node.toml:2: not TOML"));
-  EXPECT_EQ(error.find('\n'), std::string::npos);
-}
-
-TEST_F(ConfigTest, FlagsOverrideTheEnvironmentAndThatTheFile) {
-  setenv("HEARSAY_TRAIN_STEPS", "70", 1);
-  EXPECT_EQ(Load(kGood).train.steps, 70U);
-  EXPECT_EQ(Load(kGood, {{"train.steps", "80"}}).train.steps, 80U);
-  unsetenv("HEARSAY_TRAIN_STEPS");
-  EXPECT_EQ(Load(kGood).train.steps, 5000U);
-}
-
-TEST_F(ConfigTest, OverridesAreCheckedLikeTheFile) {
-  EXPECT_THAT(Error(kGood, {{"train.steps", "x"}}),
-              HasSubstr("--set train.steps"));
-  EXPECT_THAT(Error(kGood, {{"train.stepz", "1"}}),
-              HasSubstr("did you mean train.steps?"));
-  setenv("HEARSAY_TRAIN_SAMPLE_RAET", "0.1", 1);
-  EXPECT_THAT(Error(kGood), HasSubstr("HEARSAY_TRAIN_SAMPLE_RAET"));
-  unsetenv("HEARSAY_TRAIN_SAMPLE_RAET");
+  EXPECT_THAT(Error(text, {{"tls.cert", "tls/none.pem"}}),
+              AllOf(HasSubstr("tls.cert"), HasSubstr("none.pem"),
+                    HasSubstr("hearsay tls issue --name a")));
+  EXPECT_THAT(Error(text, {{"tls.key", "tls/b.key"}}),
+              AllOf(HasSubstr("tls.key"), HasSubstr("is not the key of")));
+  EXPECT_THAT(Error(text, {{"node.name", "c"}}),
+              AllOf(HasSubstr("tls.cert"), HasSubstr("node.name 'c'")));
+  EXPECT_THAT(Error(text, {{"tls.ca", ""}}), HasSubstr("tls.ca"));
+  chmod((folder_ / "tls" / "a.key").c_str(), 0644);
+  EXPECT_THAT(Error(text), HasSubstr("chmod 600"));
 }
 
 TEST_F(ConfigTest, OtherHearsayVariablesAreNoKeys) {

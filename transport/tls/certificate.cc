@@ -156,6 +156,14 @@ std::string VerifyFailure(int error, const X509* certificate) {
   }
 }
 
+std::string FailureOf(X509_STORE_CTX& verification) {
+  const int error = X509_STORE_CTX_get_error(&verification);
+  return VerifyFailure(error,
+                       error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+                           ? X509_STORE_CTX_get0_cert(&verification)
+                           : X509_STORE_CTX_get_current_cert(&verification));
+}
+
 std::string AlertText(int alert) {
   switch (alert) {
     case SSL3_AD_BAD_CERTIFICATE:

@@ -22,6 +22,9 @@ std::string SubjectOf(const X509_NAME* name);
 
 // Why OpenSSL's verification ended with `error` at `certificate` (may be null).
 std::string VerifyFailure(int error, const X509* certificate);
+// The same of a verification that has failed: names the certificate that is to
+// blame, and never a stranger's CA, of which nobody has heard.
+std::string FailureOf(X509_STORE_CTX& verification);
 // What the other end's alert (RFC 8446, section 6) means.
 std::string AlertText(int alert);
 // Such an alert says that it does not want our certificate.

@@ -60,8 +60,7 @@ int Channel::OnVerify(int good, x509_store_ctx_st* context) {
   const auto* ssl = static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(
       context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto& self = *static_cast<Channel*>(SSL_get_app_data(ssl));
-  self.doubt_ = VerifyFailure(X509_STORE_CTX_get_error(context),
-                              X509_STORE_CTX_get_current_cert(context));
+  self.doubt_ = FailureOf(*context);
   // Which name has trouble is worth telling only if the name is no invention:
   // what OpenSSL looks at first is not yet the signature.
   X509* peer = X509_STORE_CTX_get0_cert(context);

@@ -1,5 +1,6 @@
 #include "transport/tls/identity.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,9 @@ const char* PurposeAt(Identity::End end) {
 
 FileError::FileError(std::string key, const std::filesystem::path& file,
                      const std::string& what)
-    : std::runtime_error(file.string() + ": " + what), key_(std::move(key)) {}
+    : std::runtime_error(file.string() + ": " + what),
+      key_(std::move(key)),
+      file_(file) {}
 
 struct Identity::Parts {
   std::vector<CertificatePtr> authorities;
@@ -58,7 +61,9 @@ int AddCrls(const Files& files, X509& authority, X509_STORE& store) {
     const auto until = TimeOf(X509_CRL_get0_nextUpdate(crl.get()));
     if (until && *until <= WallNow())
       throw FileError("crl", files.crl, "has expired on " + ShowTime(until));
-    revoked += sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl.get()));
+    // -1 for none.
+    revoked +=
+        std::max(0, sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl.get())));
     Must(X509_STORE_add_crl(&store, crl.get()), "take a list of revoked ones");
   }
   Must(X509_STORE_set_flags(&store, X509_V_FLAG_CRL_CHECK), "look for them");
@@ -82,6 +87,7 @@ ContextPtr MakeContext(X509_STORE& store,
   SSL_CTX_set_max_cert_list(context, kMaxPeerChainBytes);
   SSL_CTX_set_verify_depth(context, kMaxDepth);
   SSL_CTX_set1_cert_store(context, &store);
+  SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
   Must(SSL_CTX_use_certificate(context, chain.front().get()), "use it");
   for (std::size_t i = 1; i < chain.size(); ++i)
     Must(SSL_CTX_add1_chain_cert(context, chain[i].get()), "use it");
@@ -145,8 +151,7 @@ std::optional<std::string> Identity::Doubt(x509_st& certificate,
   const bool good = X509_verify_cert(context.get()) == 1;
   ERR_clear_error();
   if (good) return std::nullopt;
-  return VerifyFailure(X509_STORE_CTX_get_error(context.get()),
-                       X509_STORE_CTX_get_current_cert(context.get()));
+  return FailureOf(*context);
 }
 
 bool Identity::Signed(x509_st& certificate) const {

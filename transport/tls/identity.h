@@ -37,9 +37,11 @@ class FileError : public std::runtime_error {
   FileError(std::string key, const std::filesystem::path& file,
             const std::string& what);
   const std::string& key() const { return key_; }
+  const std::filesystem::path& file() const { return file_; }
 
  private:
   std::string key_;
+  std::filesystem::path file_;
 };
 
 class Identity {
