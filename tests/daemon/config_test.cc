@@ -217,6 +217,62 @@ TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
   EXPECT_THAT(Error(text), HasSubstr("chmod 600"));
 }
 
+TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
+  for (const char* text :
+       {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
+        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n"})
+    EXPECT_NE(Error(std::string(kGood) + text), "") << text;
+}
+
+TEST_F(ConfigTest, TheAdminTokenIsTheStateFoldersUnlessSaidOtherwise) {
+  const auto usual = Load(kGood);
+  EXPECT_EQ(usual.admin.token_file, usual.node.state_dir / "admin.token");
+  EXPECT_EQ(Load(std::string(kGood) + "[admin]\ntoken_file = \"/t\"\n")
+                .admin.token_file,
+            "/t");
+}
+
+TEST_F(ConfigTest, MixingHasBoundsOnWhatAMessageMayDo) {
+  EXPECT_EQ(Load(kGood).mixing.clip, 0) << "none unless asked for";
+  const auto bounds = [](const std::string& text) {
+    return std::string(kGood) + "[mixing]\n" + text;
+  };
+  const Config c = Load(bounds("clip = 2.5\nmax_staleness = 0\n"));
+  EXPECT_EQ(c.mixing.clip, 2.5);
+  EXPECT_EQ(c.mixing.max_staleness, 0U);
+  for (const auto* text : {"clip = -1.0\n", "clip = nan\n", "clip = \"x\"\n",
+                           "max_staleness = -1\n", "max_staleness = 1.5\n"})
+    EXPECT_NE(Error(bounds(text)), "") << text;
+  EXPECT_THAT(Error(std::string(kGood) + "[test]\nmisbehave = \"lie\"\n"),
+              HasSubstr("\"nan\", \"huge\", \"stale\""));
+}
+
+TEST_F(ConfigTest, AMissingFileAndBrokenTomlAreOneClearLine) {
+  EXPECT_THROW(LoadConfig(folder_ / "none.toml", {}), ConfigError);
+  EXPECT_THROW(LoadConfig(folder_.path(), {}), ConfigError);
+  const auto error = Error("[node]\nname = \n");
+  EXPECT_THAT(error, HasSubstr("node.toml:2: not TOML"));
+  EXPECT_EQ(error.find('\n'), std::string::npos);
+}
+
+TEST_F(ConfigTest, FlagsOverrideTheEnvironmentAndThatTheFile) {
+  setenv("HEARSAY_TRAIN_STEPS", "70", 1);
+  EXPECT_EQ(Load(kGood).train.steps, 70U);
+  EXPECT_EQ(Load(kGood, {{"train.steps", "80"}}).train.steps, 80U);
+  unsetenv("HEARSAY_TRAIN_STEPS");
+  EXPECT_EQ(Load(kGood).train.steps, 5000U);
+}
+
+TEST_F(ConfigTest, OverridesAreCheckedLikeTheFile) {
+  EXPECT_THAT(Error(kGood, {{"train.steps", "x"}}),
+              HasSubstr("--set train.steps"));
+  EXPECT_THAT(Error(kGood, {{"train.stepz", "1"}}),
+              HasSubstr("did you mean train.steps?"));
+  setenv("HEARSAY_TRAIN_SAMPLE_RAET", "0.1", 1);
+  EXPECT_THAT(Error(kGood), HasSubstr("HEARSAY_TRAIN_SAMPLE_RAET"));
+  unsetenv("HEARSAY_TRAIN_SAMPLE_RAET");
+}
+
 TEST_F(ConfigTest, OtherHearsayVariablesAreNoKeys) {
   setenv("HEARSAY_ADDR", "127.0.0.1:1", 1);
   EXPECT_EQ(Error(kGood), "");
