@@ -204,7 +204,7 @@ class Cluster:
                     "profile": "local",
                     "expect": count,
                 },
-                "tls": certified(self.folder / name, name) if tls else {"mode": "off"},
+                "tls": certified(self.folder / "tls", name) if tls else {"mode": "off"},
             }
             if lab:
                 config["cluster"]["wire"] = "socket"

@@ -277,6 +277,7 @@ class Checkpoints(scene.Veteran):
 
     def test_of_another_node(self):
         self.node.config["node"]["name"] = "z"
+        self.node.config["tls"] = scene.cluster.certified(self.node.folder, "z")
         self.refuses(STATE, "node a", "z")
 
     def test_of_another_cluster(self):

@@ -118,6 +118,7 @@ class Certificates(scene.NodeTest):
         self.assertEqual(code, scene.CONFIG)
         self.assertIn("hearsay tls issue --name c", said)
         self.certify(node, "c")
+        cluster.write_toml(node.folder / "hearsayd.toml", node.config)
         code, said = scene.daemon("--config", node.folder / "hearsayd.toml", "--check-config")
         self.assertEqual((code, said), (scene.CLEAN, ""))
 

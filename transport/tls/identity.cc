@@ -70,7 +70,7 @@ int AddCrls(const Files& files, X509& authority, X509_STORE& store) {
   return revoked;
 }
 
-ContextPtr MakeContext(X509_STORE& store,
+ContextPtr MakeContext(const Files& files, X509_STORE& store,
                        const std::vector<CertificatePtr>& chain,
                        EVP_PKEY& key) {
   ContextPtr made(SSL_CTX_new(TLS_method()));
@@ -88,10 +88,14 @@ ContextPtr MakeContext(X509_STORE& store,
   SSL_CTX_set_verify_depth(context, kMaxDepth);
   SSL_CTX_set1_cert_store(context, &store);
   SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
-  Must(SSL_CTX_use_certificate(context, chain.front().get()), "use it");
+  // Such as one whose key is too short.
+  bool good = SSL_CTX_use_certificate(context, chain.front().get()) == 1;
   for (std::size_t i = 1; i < chain.size(); ++i)
-    Must(SSL_CTX_add1_chain_cert(context, chain[i].get()), "use it");
-  Must(SSL_CTX_use_PrivateKey(context, &key), "use a key");
+    good = good && SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
+  if (!good)
+    throw FileError("cert", files.cert, "cannot be used: " + TakeError());
+  if (SSL_CTX_use_PrivateKey(context, &key) != 1)
+    throw FileError("key", files.key, "cannot be used: " + TakeError());
   return made;
 }
 
@@ -120,7 +124,7 @@ Identity::Identity(const Files& files, const std::string& node) {
   if (!Belongs(names, node))
     throw FileError("cert", files.cert,
                     Title(own) + " is not for node.name '" + node + "'");
-  parts->context = MakeContext(*parts->store, chain, *key);
+  parts->context = MakeContext(files, *parts->store, chain, *key);
   STACK_OF(X509)* others = nullptr;
   SSL_CTX_get0_chain_certs(parts->context.get(), &others);
   parts_ = std::move(parts);

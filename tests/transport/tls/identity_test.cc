@@ -164,6 +164,13 @@ TEST_F(IdentityTest, ACertificateForServersOnlyWillNotDo) {
               HasSubstr("clientAuth and serverAuth"));
 }
 
+TEST_F(IdentityTest, AWeakKeyIsRefused) {
+  const KeyPtr key(EVP_RSA_gen(1024));
+  const auto certificate = forge_.Certify({"a"}, *key);
+  EXPECT_THAT(Error(forge_.Write("a", *certificate, *key)),
+              AllOf(StartsWith("cert: "), HasSubstr("key too small")));
+}
+
 TEST(CredentialsTest, WhatIsBadIsNotTakenOver) {
   Forge forge;
   const auto good = forge.Issue("a");
