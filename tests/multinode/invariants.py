@@ -13,6 +13,9 @@ import time
 
 from cluster import run
 
+# A member costs a control connection and a lane each way.
+CONNECTIONS = 3
+LISTENING = "0A"  # In /proc/net/tcp.
 STEP = 0.02  # Seconds a step of `sections` takes: nodes sleep most of it.
 FULL = bool(os.environ.get("HEARSAY_FULL_FAULTS"))
 
@@ -26,8 +29,8 @@ def lasting(seconds, usually):
 def sections(shards, **changes):
     """Of nodes that spend budget, keep a ledger, and cost 1-2 % of a core.
     `changes` are whole keys, as section__key=value."""
-    return lambda i: shards.sections(
-        i, train__min_step_time=f"{int(STEP * 1000)}ms", train__public_size=400, **changes)
+    return lambda i: shards.sections(i, **{
+        "train__min_step_time": f"{int(STEP * 1000)}ms", "train__public_size": 400, **changes})
 
 
 def metric(node, name):
@@ -52,33 +55,34 @@ def successors(nodes, seconds=0.5):
             for n, then, now in zip(nodes, before, after)}
 
 
-def one_ring(nodes):
+def one_ring(nodes, window=0.5):
     """Whether these nodes, and nobody else, form one cycle in the order of their
     names, and each of them counts all of them alive and nobody else."""
     names = sorted(n.name for n in nodes)
     ring = {name: [names[(i + 1) % len(names)]] if len(names) > 1 else []
             for i, name in enumerate(names)}
     return (all(n.status()["cluster"]["members_alive"] == len(names) for n in nodes)
-            and successors(nodes) == ring)
+            and successors(nodes, window) == ring)
 
 
-def until_one_ring(nodes, seconds=20):
-    """Waits for it; the seconds it took. Fails with what was seen instead."""
+def until_one_ring(nodes, seconds=20, window=0.5):
+    """Waits for it; the seconds it took. Fails with what was seen instead. `window`:
+    seconds in which every node exchanges at least once."""
     begin = time.monotonic()
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if one_ring(nodes):
+            if one_ring(nodes, window):
                 return time.monotonic() - begin
         if time.monotonic() - begin > seconds:
             seen = {n.name: {m["name"] or m["address"]: m["state"]
                              for m in n.get("/v1/members")[1]["members"]} for n in nodes}
             raise AssertionError(f"not one ring within {seconds} s: asking "
-                                 f"{successors(nodes)}; members {json.dumps(seen)}")
+                                 f"{successors(nodes, window)}; members {json.dumps(seen)}")
 
 
-def mixing(nodes):
+def mixing(nodes, window=0.5):
     """Whether what these nodes exchange connects all of them, in whatever order."""
-    asked = successors(nodes)
+    asked = successors(nodes, window)
     reached, found = set(), [nodes[0].name]
     while found:
         name = found.pop()
@@ -88,11 +92,28 @@ def mixing(nodes):
     return len(reached) == len(nodes)
 
 
-def until_mixing(nodes, seconds=20):
+def until_mixing(nodes, seconds=20, window=0.5):
     deadline = time.monotonic() + seconds
-    while not mixing(nodes):
+    while not mixing(nodes, window):
         assert time.monotonic() < deadline, (
-            f"not all mixing within {seconds} s: asking {successors(nodes)}")
+            f"not all mixing within {seconds} s: asking {successors(nodes, window)}")
+
+
+class Peace:
+    """`with Peace(nodes):` nobody looks dead to anybody meanwhile."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def __enter__(self):
+        self.begin = {n.name: n.get("/v1/events")[1]["next"] for n in self.nodes}
+
+    def __exit__(self, kind, *_):
+        for node in self.nodes if kind is None else []:
+            events = node.get(f"/v1/events?after={self.begin[node.name]}")[1]["events"]
+            seen = [e["text"] for e in events if e["kind"] == "member" and
+                    re.search(r" is (suspect|failed|refused|left)", e["text"])]
+            assert not seen, f"{node.name} saw {seen}"
 
 
 class Watch(threading.Thread):
@@ -175,40 +196,62 @@ class Watch(threading.Thread):
                 f"{name}: stalled for {self.stalled[name]:.3f} s")
 
 
+def _connections(process):
+    """Inodes of the TCP connections of a process's network namespace."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in (process / "net" / table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] != LISTENING:
+                inodes.add(words[9])
+    return inodes
+
+
 def footprint(node):
-    """What a process holds: (descriptors, threads, resident KiB)."""
+    """What a process holds: (TCP connections, other descriptors, threads, resident
+    KiB)."""
     process = pathlib.Path(f"/proc/{node.process.pid}")
+    connections, others, known = 0, 0, _connections(process)
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            socket = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            if socket and socket[1] in known:
+                connections += 1
+            else:
+                others += 1
     status = (process / "status").read_text()
-    return (len(os.listdir(process / "fd")),
-            int(re.search(r"Threads:\s+(\d+)", status)[1]),
+    return (connections, others, int(re.search(r"Threads:\s+(\d+)", status)[1]),
             int(re.search(r"VmRSS:\s+(\d+)", status)[1]))
 
 
 class Footprints:
     """Of nodes before a fault; `assert_back` after it."""
 
-    def __init__(self, nodes):
+    def __init__(self, nodes, members):
         self.nodes = nodes
+        self.most_connections = CONNECTIONS * (members - 1)
         self.before = {n.name: footprint(n) for n in nodes}
 
-    def assert_back(self, descriptors=0, resident_mib=2, seconds=10):
-        """Back to what it was within `seconds`. `descriptors`: more that are
-        allowed, since lanes are dialled when they are first needed."""
+    def assert_back(self, resident_mib=2, seconds=10):
+        """Within `seconds` no more descriptors and threads than before. Of
+        connections no more than the members need: which lanes are open depends on
+        who was whose neighbour."""
         deadline = time.monotonic() + seconds
         while True:
             now = {n.name: footprint(n) for n in self.nodes}
             grown = {name: tuple(b - a for a, b in zip(self.before[name], now[name]))
                      for name in now}
-            if all(fds <= descriptors and threads <= 0 and kib <= resident_mib * 1024
-                   for fds, threads, kib in grown.values()):
+            if (all(found[0] <= self.most_connections for found in now.values()) and
+                    all(others <= 0 and threads <= 0 and kib <= resident_mib * 1024
+                        for _, others, threads, kib in grown.values())):
                 break
             assert time.monotonic() < deadline, (
-                "(descriptors, threads, KiB) grown: "
-                f"{grown} from {self.before}; allowed {descriptors} descriptors and "
-                f"{resident_mib} MiB")
+                "(connections, other descriptors, threads, KiB) grown: "
+                f"{grown} from {self.before}; allowed {self.most_connections} connections "
+                f"and {resident_mib} MiB more")
             time.sleep(0.2)
-        print("grown by", " ".join(f"{name}:{fds}fd,{kib}KiB"
-                                   for name, (fds, _, kib) in grown.items()))
+        print("grown by", " ".join(f"{name}:{tcp:+}tcp,{fds:+}fd,{kib:+}KiB"
+                                   for name, (tcp, fds, _, kib) in grown.items()))
 
 
 class Ledgers:
@@ -230,6 +273,8 @@ class Ledgers:
         less than was released."""
         for node in self.nodes:
             path = node.folder / "ledger/ledger"
+            if "privacy" not in node.config:
+                continue  # A probe: it has nothing to spend.
             found = json.loads(run("inspect", path, "-o", "json").stdout)
             assert not found["torn"], f"{path} is torn"
             assert found["charged_steps"] >= self.released[node.name] > 0, (

@@ -200,6 +200,14 @@ class Lab:
         for name in right:
             self.deaf(name, left)
 
+    def cut(self):
+        """Nothing passes between the sites."""
+        command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-I", "FORWARD",
+                "-j", "DROP")
+
+    def mend(self):
+        command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-F", "FORWARD")
+
     def heal(self):
         """No packet is dropped any more."""
         for space in self.spaces.values():
