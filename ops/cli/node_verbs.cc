@@ -28,11 +28,11 @@ Json AskAny(const Where& where, const std::string& target) {
   const auto nodes = Resolve(where);
   for (std::size_t i = 0; i + 1 < nodes.size(); ++i) {
     try {
-      return AskJson(nodes[i].address, "GET", target);
+      return AskJson(nodes[i], "GET", target);
     } catch (const Unreachable&) {  // the next one may answer
     }
   }
-  return AskJson(nodes.back().address, "GET", target);
+  return AskJson(nodes.back(), "GET", target);
 }
 
 void Members(const Where& where) {
@@ -91,8 +91,8 @@ void Links(const Where& where) {
 
 // One node's claim, and whether its training ended for lack of budget.
 Json PrivacyOf(const NodeAddress& node) {
-  Json json = AskJson(node.address, "GET", "/v1/privacy");
-  const Json status = AskJson(node.address, "GET", "/v1/status");
+  Json json = AskJson(node, "GET", "/v1/privacy");
+  const Json status = AskJson(node, "GET", "/v1/status");
   json["exhausted"] = false;
   for (const auto& one : At(status, "nodes"))
     if (At(one, "name") == At(status, "self"))
@@ -205,7 +205,7 @@ void Act(const Where& where, const std::string& verb, const char* done) {
   for (const auto& node : Resolve(where)) {
     Json one = {{"name", node.label()}, {"ok", true}, {"error", nullptr}};
     try {
-      AskJson(node.address, "POST", "/v1/" + verb);
+      AskJson(node, "POST", "/v1/" + verb);
     } catch (const Exit& refusal) {
       one["ok"] = false;
       one["error"] = refusal.what();

@@ -159,7 +159,7 @@ Json FetchStatus(const Where& where) {
   const auto nodes = Resolve(where);
   for (const auto& node : nodes) {
     try {
-      status = AskJson(node.address, "GET", "/v1/status");
+      status = AskJson(node, "GET", "/v1/status");
       break;
     } catch (const Unreachable& error) {
       silent[node.name] = error.what();

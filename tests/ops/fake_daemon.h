@@ -22,11 +22,14 @@ namespace hearsay::tests {
 // Serves canned documents where a hearsayd would serve its own.
 class FakeDaemon {
  public:
+  static constexpr const char* kToken = "0123456789abcdef";
+
   explicit FakeDaemon(const std::filesystem::path& socket)
       : socket_(socket.string()) {
     daemon::AdminOptions options;
     options.listen = "127.0.0.1:0";
     options.unix_socket = socket;
+    options.token = kToken;
     server_.emplace(io_, options, [this](const daemon::AdminRequest& request) {
       return Answer(request);
     });

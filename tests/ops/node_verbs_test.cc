@@ -35,8 +35,22 @@ class NodeVerbsTest : public ::testing::Test {
 TEST_F(NodeVerbsTest, AsksOverTcpAndByEnvironmentToo) {
   daemon_.Serve("/v1/status",
                 StatusDocument("a", {StatusNode("a", "training", 1)}));
-  EXPECT_EQ(Hearsay({"status", "--addr", daemon_.tcp_address()}).code, 0);
+  const std::string token = (folder_ / "token").string();
+  std::ofstream(token) << FakeDaemon::kToken << '\n';
+  EXPECT_EQ(Hearsay({"status", "--addr", daemon_.tcp_address(), "--token-file",
+                     token})
+                .code,
+            0);
+  EXPECT_EQ(Hearsay({"status", "--addr", daemon_.tcp_address()},
+                    {"HEARSAY_TOKEN_FILE=" + token})
+                .code,
+            0);
   EXPECT_EQ(Hearsay({"status"}, {"HEARSAY_ADDR=" + address()}).code, 0);
+  EXPECT_EQ(Hearsay({"status", "--addr", daemon_.tcp_address()}).code, 6);
+  EXPECT_EQ(Hearsay({"status", "--addr", daemon_.tcp_address(), "--token-file",
+                     dir() + "/none"})
+                .code,
+            1);
   // A flag goes before the environment.
   EXPECT_EQ(Hearsay({"status", "--addr", "unix:/nowhere"},
                     {"HEARSAY_ADDR=" + address()})
@@ -275,7 +289,7 @@ TEST_F(NodeVerbsTest, ActionsPostToTheNode) {
                           "/v1/checkpoint", "/v1/stop"));
 }
 
-TEST_F(NodeVerbsTest, ActionsAreNotTakenOverTcp) {
+TEST_F(NodeVerbsTest, ActionsOverTcpNeedTheToken) {
   daemon_.Serve("/v1/stop", {{"schema", 1}, {"ok", true}});
   const auto got = Hearsay({"stop", "--addr", daemon_.tcp_address()});
   EXPECT_EQ(got.code, 6);
