@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -294,7 +295,7 @@ class Faults(NodeTest):
         cls.addClassCleanup(cls.shards.remove)
 
     def started(self, count, lab=None, sections=None, prepare=None, late=0, within=20,
-                **changes):
+                window=0.5, **changes):
         """A cluster that trains and is one ring, but for the `late` last nodes, which
         are not started. `sections` in place of those of private nodes; `prepare` is
         shown the nodes before they start."""
@@ -307,7 +308,7 @@ class Faults(NodeTest):
             node.config["cluster"]["expect"] = len(first)
             node.start()
         self.cluster.until_ready(nodes=first)
-        invariants.until_one_ring(first, within)
+        invariants.until_one_ring(first, within, window)
         self.ledgers = invariants.Ledgers(self.cluster.nodes)
         return self.cluster.nodes
 
@@ -321,12 +322,12 @@ class Faults(NodeTest):
         return made
 
     def withstand(self, strike, cure, meanwhile, seconds, watched=None, times=1,
-                  after=None, within=20, peace=False):
+                  after=None, within=20, peace=()):
         """The same fault briefly, after which all memory that it needs is there, and
         then `times` times for `seconds` each. `meanwhile` waits for what must hold
         while it lasts. Afterwards, `within` so many seconds, all is as it was, and
         those `after` it (usually all) are one ring.
-        `peace`: it must not make anybody look dead."""
+        `peace`: of these nodes it must not make any look dead to another."""
         nodes = self.cluster.nodes
         watched = watched or nodes
         def once(seconds):
@@ -344,8 +345,7 @@ class Faults(NodeTest):
             return adapted, invariants.until_one_ring(after or nodes, within)
         once(0)
         footprints = invariants.Footprints(watched, len(nodes))
-        with (invariants.Watch(watched) as watch,
-              invariants.Peace(watched) if peace else contextlib.nullcontext()):
+        with invariants.Watch(watched) as watch, invariants.Peace(peace):
             for _ in range(times):
                 adapted, back = once(seconds)
         print(f"adapted after {adapted:.1f} s, one ring {back:.1f} s after the cure")
@@ -354,7 +354,10 @@ class Faults(NodeTest):
         self.assert_ends_whole()
 
     def assert_ends_whole(self):
-        """All stop in order, with whole ledgers."""
+        """All whose ledgers are watched stop in order, and their ledgers are whole."""
         self.ledgers.look()
-        self.assertEqual(self.cluster.stop(), [CLEAN] * len(self.cluster.nodes))
+        nodes = self.ledgers.nodes
+        for node in nodes:
+            node.process.send_signal(signal.SIGTERM)
+        self.assertEqual([n.wait(20) for n in nodes], [CLEAN] * len(nodes))
         self.ledgers.assert_whole()

@@ -72,7 +72,7 @@ class ClockJump(scene.Faults):
                 - time.time() - self.ahead) < HOUR / 2)
             until_one_ring(nodes)
         self.withstand(strike, lambda: jump(0), meanwhile, lasting(30, 3), times=3,
-                       peace=True)
+                       peace=nodes)
 
 
 class BusyMachine(scene.Faults):
