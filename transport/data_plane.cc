@@ -16,6 +16,12 @@ constexpr Milliseconds kSweep{100};
 constexpr std::size_t kMaxCounted = 1024;
 constexpr Milliseconds kShutdownLimit{1000};
 
+// A header that is whole, yet more or less follows it than it says.
+bool HasWrongLength(std::span<const std::byte> bytes, std::size_t received) {
+  const auto header = DecodeChunk(bytes);
+  return header && header->length != received;
+}
+
 }  // namespace
 
 DataPlane::DataPlane(asio::io_context& io, const Options& options,
@@ -30,7 +36,10 @@ DataPlane::DataPlane(asio::io_context& io, const Options& options,
       sweeper_(io),
       wire_(make_wire(
           [this](std::span<const std::byte> header, std::size_t received) {
-            return OnChunk(header, received);
+            auto receive = OnChunk(header, received);
+            if (!receive && HasWrongLength(header, received))
+              receive.emplace().nonsense = true;
+            return receive;
           })) {}
 
 DataPlane::~DataPlane() { closed_ = true; }
