@@ -1,6 +1,11 @@
 #include "transport/chunk.h"
 
 #include <xxhash.h>
+#ifdef __x86_64__
+// Chooses for the processor at hand: two to three times as fast as what the
+// library was built for.
+#include <xxh_x86dispatch.h>
+#endif
 
 #include <algorithm>
 #include <type_traits>
