@@ -35,5 +35,7 @@ void AddNodeVerbs(CLI::App& app);     // status, wait, members, privacy, ...
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddBenchVerbs(CLI::App& app);    // bench
+void AddDoctorVerb(CLI::App& app);    // doctor
 
 }  // namespace hearsay::ops
