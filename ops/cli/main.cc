@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   hearsay::ops::AddModelVerbs(app);
   hearsay::ops::AddBenchVerbs(app);
   hearsay::ops::AddDoctorVerb(app);
+  hearsay::ops::AddTlsVerbs(app);
   app.footer(kFooter);  // last: verbs would inherit it
   try {
     app.parse(argc, argv);

@@ -37,5 +37,6 @@ void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
 void AddBenchVerbs(CLI::App& app);    // bench
 void AddDoctorVerb(CLI::App& app);    // doctor
+void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 
 }  // namespace hearsay::ops
