@@ -74,6 +74,8 @@ void Crew::Spawn(const Setup& setup, const std::vector<std::string>& members,
       "hearsay",  "bench",         "worker",
       "--node",   members[index],  "--wire",
       setup.wire, "--array-bytes", std::to_string(setup.array_bytes)};
+  if (!setup.credentials.empty())
+    arguments.insert(arguments.end(), {"--tls", setup.credentials.string()});
   if (!peer.empty()) arguments.insert(arguments.end(), {"--peer", peer});
   for (const auto& member : members)
     arguments.insert(arguments.end(), {"--member", member});

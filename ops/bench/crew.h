@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ class Crew {
     int nodes = 2;
     std::string wire = "ucx";  // ucx | socket
     std::size_t array_bytes = 0;
+    // A CA's folder with certificates of w0, w1, ...: lanes are sealed.
+    std::filesystem::path credentials;
   };
 
   // All connected. Throws: Exit(kError) with what went wrong.

@@ -1,28 +1,64 @@
 #include "ops/bench/transport_bench.h"
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "ops/bench/crew.h"
 #include "ops/bench/machine.h"
+#include "ops/cli/verbs.h"
 #include "transport/collective/cost.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::ops {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using transport::collective::Algorithm;
+namespace tls = transport::tls;
 
-constexpr const char* kOpenOnly =
-    "lanes are open: sealed ones are not measured by this version";
 constexpr double kBytesPerMeasure = 2e9;
 constexpr double kMinRounds = 5;
 constexpr double kMaxRounds = 200;
+
+// A CA and certificates that are gone when the benchmark is.
+class ThrowAway {
+ public:
+  explicit ThrowAway(int nodes) {
+    std::string name =
+        (std::filesystem::temp_directory_path() / "hearsay-bench-XXXXXX")
+            .string();
+    if (mkdtemp(name.data()) == nullptr)
+      throw Exit(kError, "cannot make " + name);
+    folder_ = name;
+    const auto now = tls::WallNow();
+    const tls::Validity validity{now - std::chrono::hours(1),
+                                 now + std::chrono::days(1)};
+    tls::Authority::Create(ca(), "bench", validity);
+    tls::Authority authority(ca());
+    for (int i = 0; i < nodes; ++i)
+      authority.Issue(fmt::format("w{}", i), validity, ca(),
+                      tls::Authority::IfThere::kRefuse);
+  }
+  ~ThrowAway() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  ThrowAway(const ThrowAway&) = delete;
+  ThrowAway& operator=(const ThrowAway&) = delete;
+
+  std::filesystem::path ca() const { return folder_ / "ca"; }
+
+ private:
+  std::filesystem::path folder_;
+};
 
 std::optional<Algorithm> AlgorithmOf(const std::string& name) {
   for (const auto algorithm :
@@ -35,19 +71,25 @@ class Run {
  public:
   Run(const TransportBench& bench,
       const std::function<void(const std::string&)>& progress)
-      : bench_(bench), progress_(progress) {}
+      : bench_(bench), progress_(progress) {
+    if (std::ranges::count(bench.sealing, "sealed") > 0)
+      credentials_.emplace(std::max(2, std::ranges::max(bench.nodes)));
+  }
 
   Json All() {
     const MachineWatch watch;
     Json lanes = Json::array();
-    for (const auto& lane : bench_.lanes) lanes.push_back(Lane(lane));
+    for (const auto& lane : bench_.lanes)
+      for (const auto& sealing : bench_.sealing)
+        lanes.push_back(Lane(lane, sealing));
     Json reduces = Json::array();
     for (const auto& lane : bench_.lanes)
-      for (const int nodes : bench_.nodes)
-        if (bench_.all_reduces) AllReduces(lane, nodes, lanes, reduces);
+      for (const auto& sealing : bench_.sealing)
+        for (const int nodes : bench_.nodes)
+          if (bench_.all_reduces)
+            AllReduces(lane, sealing, nodes, lanes, reduces);
     return {{"schema", 1},
             {"machine", watch.Report()},
-            {"notes", Json::array({kOpenOnly})},
             {"lanes", lanes},
             {"all_reduce", reduces}};
   }
@@ -68,10 +110,10 @@ class Run {
   }
 
   // One pair of processes a size: a transport carries arrays of one size.
-  Json Lane(const std::string& wire) {
+  Json Lane(const std::string& wire, const std::string& sealing) {
     Json lane = {{"lane", wire},
                  {"transport", nullptr},
-                 {"sealed", false},
+                 {"sealed", sealing == "sealed"},
                  {"latency_seconds", nullptr},
                  {"push", Json::array()},
                  {"fit", nullptr},
@@ -79,8 +121,9 @@ class Run {
     if (!bench_.pushes && !bench_.exchanges) return lane;
     std::vector<std::pair<double, double>> times;
     for (const auto bytes : bench_.sizes) {
-      progress_(fmt::format("{}: arrays of {} KiB", wire, bytes >> 10));
-      Crew crew({.nodes = 2, .wire = wire, .array_bytes = bytes});
+      progress_(
+          fmt::format("{}, {}: arrays of {} KiB", wire, sealing, bytes >> 10));
+      Crew crew(SetupOf(wire, sealing, 2, bytes));
       lane["transport"] = crew.lane();
       if (bench_.pushes) {
         if (lane["latency_seconds"].is_null()) {
@@ -114,12 +157,22 @@ class Run {
             {"bytes_per_second", static_cast<double>(bytes) / stream.median}};
   }
 
-  void AllReduces(const std::string& wire, int nodes, const Json& lanes,
-                  Json& rows) {
-    progress_(fmt::format("{}: all-reduce of {} processes", wire, nodes));
+  Crew::Setup SetupOf(const std::string& wire, const std::string& sealing,
+                      int nodes, std::size_t bytes) const {
+    return {.nodes = nodes,
+            .wire = wire,
+            .array_bytes = bytes,
+            .credentials = sealing == "sealed" ? credentials_->ca()
+                                               : std::filesystem::path()};
+  }
+
+  void AllReduces(const std::string& wire, const std::string& sealing,
+                  int nodes, const Json& lanes, Json& rows) {
+    progress_(fmt::format("{}, {}: all-reduce of {} processes", wire, sealing,
+                          nodes));
     const auto largest =
         *std::max_element(bench_.sizes.begin(), bench_.sizes.end());
-    Crew crew({.nodes = nodes, .wire = wire, .array_bytes = largest});
+    Crew crew(SetupOf(wire, sealing, nodes, largest));
     for (const auto bytes : bench_.sizes)
       for (const auto& algorithm : bench_.algorithms) {
         const auto answers = crew.AskAll({{"measure", "all_reduce"},
@@ -127,14 +180,19 @@ class Run {
                                           {"bytes", bytes},
                                           {"algorithm", algorithm},
                                           {"piece_bytes", bench_.piece_bytes}});
-        rows.push_back(Row(wire, nodes, bytes, algorithm, answers, lanes));
+        Json row = {{"lane", wire},
+                    {"sealed", sealing == "sealed"},
+                    {"nodes", nodes},
+                    {"algorithm", algorithm},
+                    {"bytes", bytes}};
+        Complete(row, answers, lanes);
+        rows.push_back(row);
       }
   }
 
   // A round takes as long as its slowest member.
-  static Json Row(const std::string& wire, int nodes, std::size_t bytes,
-                  const std::string& algorithm,
-                  const std::vector<Json>& answers, const Json& lanes) {
+  static void Complete(Json& row, const std::vector<Json>& answers,
+                       const Json& lanes) {
     std::vector<double> seconds = answers.front().at("seconds");
     for (const auto& answer : answers) {
       const std::vector<double> others = answer.at("seconds");
@@ -142,25 +200,22 @@ class Run {
         seconds[i] = std::max(seconds[i], others.at(i));
     }
     const std::string chosen = answers.front().at("detail");
-    Json predicted;
+    row["chosen"] = chosen;
+    row["seconds"] = ToJson(SpreadOf(seconds));
+    row["predicted_seconds"] = nullptr;
     for (const auto& lane : lanes)
-      if (lane["lane"] == wire && !lane["fit"].is_null())
-        predicted = transport::collective::PredictSeconds(
-            *AlgorithmOf(chosen), static_cast<unsigned>(nodes), bytes,
+      if (lane["lane"] == row["lane"] && lane["sealed"] == row["sealed"] &&
+          !lane["fit"].is_null())
+        row["predicted_seconds"] = transport::collective::PredictSeconds(
+            *AlgorithmOf(chosen), row["nodes"], row["bytes"],
             {.latency = lane["fit"]["alpha_seconds"],
              .overhead = 0,
              .per_byte = lane["fit"]["beta_seconds_per_byte"]});
-    return {{"lane", wire},
-            {"nodes", nodes},
-            {"algorithm", algorithm},
-            {"chosen", chosen},
-            {"bytes", bytes},
-            {"seconds", ToJson(SpreadOf(seconds))},
-            {"predicted_seconds", predicted}};
   }
 
   const TransportBench& bench_;
   const std::function<void(const std::string&)>& progress_;
+  std::optional<ThrowAway> credentials_;
 };
 
 }  // namespace

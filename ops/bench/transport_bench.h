@@ -14,6 +14,7 @@ namespace hearsay::ops {
 
 struct TransportBench {
   std::vector<std::string> lanes = {"ucx", "socket"};
+  std::vector<std::string> sealing = {"open", "sealed"};
   std::vector<std::size_t> sizes;  // bytes, multiples of 4
   std::vector<int> nodes = {2, 4, 8};
   std::vector<std::string> algorithms = {"auto", "ring", "halving-doubling"};

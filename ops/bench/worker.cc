@@ -20,6 +20,7 @@
 
 #include "ops/bench/measures.h"
 #include "transport/collective/collective.h"
+#include "transport/tls/identity.h"
 #include "transport/transport.h"
 #include "transport/ucx_environment.h"
 
@@ -42,6 +43,14 @@ transport::Options MakeOptions(const WorkerOptions& worker) {
   options.array_bytes = worker.array_bytes;
   options.wire = worker.wire == "socket" ? transport::WireKind::kSocket
                                          : transport::WireKind::kUcx;
+  if (!worker.credentials.empty())
+    options.tls = std::make_shared<const transport::tls::Credentials>(
+        transport::tls::Files{
+            .ca = worker.credentials / "ca.pem",
+            .cert = worker.credentials / (worker.node + ".pem"),
+            .key = worker.credentials / (worker.node + ".key"),
+            .crl = {}},
+        worker.node);
   // More processes than cores are no failure.
   options.timing.suspect_after = Milliseconds(10000);
   options.timing.failed_after = Milliseconds(20000);

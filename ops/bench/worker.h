@@ -20,6 +20,7 @@ struct WorkerOptions {
   std::string peer;                  // HOST:PORT of the first; "" for itself
   std::string wire = "ucx";          // ucx | socket
   std::size_t array_bytes = 0;
+  std::filesystem::path credentials;  // a CA's folder; "": lanes are open
 };
 
 // Returns the exit status. Throws: as Transport::Make.

@@ -132,10 +132,10 @@ std::string RenderLanes(const Json& lanes) {
            Time(At(exchange, "seconds")), Range(At(exchange, "seconds"))});
     }
     if (!lane["latency_seconds"].is_null())
-      notes +=
-          fmt::format("{} ({}): latency {} ({})", Cell(lane["lane"]),
-                      Cell(lane["transport"]), Time(lane["latency_seconds"]),
-                      Range(lane["latency_seconds"]));
+      notes += fmt::format(
+          "{} ({}{}): latency {} ({})", Cell(lane["lane"]),
+          Cell(lane["transport"]), lane["sealed"] == true ? ", sealed" : "",
+          Time(lane["latency_seconds"]), Range(lane["latency_seconds"]));
     if (!lane["fit"].is_null())
       notes += fmt::format(
           "; push = {} + bytes / {}", Time(lane["fit"]["alpha_seconds"]),
@@ -147,6 +147,7 @@ std::string RenderLanes(const Json& lanes) {
 
 std::string RenderReduces(const Json& rows) {
   Table table({{"LANE"},
+               {"SEALED"},
                {"NODES", Align::kRight},
                {"SIZE", Align::kRight},
                {"ALGORITHM"},
@@ -157,8 +158,9 @@ std::string RenderReduces(const Json& rows) {
     std::string algorithm = row["algorithm"];
     if (row["algorithm"] != row["chosen"])
       algorithm += fmt::format(" ({})", row["chosen"].get<std::string>());
-    table.Add({Cell(row["lane"]), Cell(row["nodes"]), Size(row["bytes"]),
-               algorithm, Time(row["seconds"]), Range(row["seconds"]),
+    table.Add({Cell(row["lane"]), row["sealed"] == true ? "yes" : "no",
+               Cell(row["nodes"]), Size(row["bytes"]), algorithm,
+               Time(row["seconds"]), Range(row["seconds"]),
                Time(row["predicted_seconds"])});
   }
   return table.Text();
@@ -201,8 +203,6 @@ void RunTransport(Flags flags) {
              machine["load_after"].get<double>());
   for (const auto& note : machine["notes"])
     fmt::print("! {}\n", note.get<std::string>());
-  for (const auto& note : document["notes"])
-    fmt::print("{}\n", note.get<std::string>());
   if (bench.pushes || bench.exchanges)
     fmt::print("\n{}", RenderLanes(document["lanes"]));
   if (bench.all_reduces)
@@ -217,6 +217,11 @@ void AddTransport(CLI::App& bench) {
   verb->add_option("--lane", flags->bench.lanes, "ucx, socket (default: both)")
       ->delimiter(',')
       ->check(CLI::IsMember({"ucx", "socket"}));
+  verb->add_option("--sealing", flags->bench.sealing,
+                   "open, sealed (default: both): with certificates of a CA "
+                   "that is thrown away")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"open", "sealed"}));
   verb->add_option("--sizes", flags->sizes,
                    "Array sizes: 64KiB,1MiB,... (default: 64 KiB to 64 MiB)");
   verb->add_option("--nodes", flags->nodes,
@@ -249,6 +254,7 @@ void AddWorker(CLI::App& bench) {
   verb->add_option("--wire", options->wire)
       ->check(CLI::IsMember({"ucx", "socket"}));
   verb->add_option("--array-bytes", options->array_bytes)->required();
+  verb->add_option("--tls", options->credentials);
   verb->callback([options] {
     if (const int status = RunBenchWorker(*options); status != 0)
       throw Exit(kError, "");

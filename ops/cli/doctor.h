@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ops/cli/target.h"
+#include "transport/tls/wall_time.h"
 #include "transport/ucx_report.h"
 
 namespace hearsay::ops {
@@ -40,6 +41,13 @@ Findings CheckOpenFiles(std::uint64_t limit);
 // `kernel`: what adjtimex says; see its manual.
 Findings CheckClock(int kernel_state, bool unsynchronised,
                     double max_error_seconds);
+// A node's configuration and its certificate. Expired: broken; within a month:
+// to be improved.
+Findings CheckConfig(const std::filesystem::path& config,
+                     transport::tls::WallTime now);
+Findings CheckCertificate(const std::string& node,
+                          const std::filesystem::path& certificate,
+                          transport::tls::WallTime now);
 // The running nodes: who answers, which lane each edge has, how fast it is,
 // and what went wrong last.
 Findings CheckNodes(const Where& where);

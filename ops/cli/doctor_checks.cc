@@ -4,15 +4,17 @@
 #include <sys/timex.h>
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
 
+#include "daemon/config.h"
 #include "model/cpu/gemm.h"
 #include "ops/cli/doctor.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::ops {
 namespace {
@@ -21,6 +23,7 @@ using Level = Finding::Level;
 
 constexpr std::uint64_t kFewFiles = 1024;
 constexpr std::uint64_t kTooFewFiles = 64;
+constexpr std::chrono::days kSoon{30};
 constexpr double kMaxClockError = 1.0;  // seconds
 
 std::string ReadAll(const std::filesystem::path& file) {
@@ -212,6 +215,48 @@ Findings CheckClock(int kernel_state, bool unsynchronised,
   return {{Level::kImprove, "clock", found,
            "its time source is far away, or has been lost: look at chronyc "
            "tracking or timedatectl"}};
+}
+
+Findings CheckCertificate(const std::string& node,
+                          const std::filesystem::path& certificate,
+                          transport::tls::WallTime now) {
+  const std::string check = "certificate of " + node;
+  const std::string renew = "hearsay tls issue --renew --name " + node +
+                            ", copy the files, and HUP the node";
+  try {
+    const auto facts = transport::tls::Describe(certificate).at(0);
+    const std::string found =
+        fmt::format("{}, until {}", certificate.string(),
+                    transport::tls::ShowTime(facts.until));
+    if (!facts.until || *facts.until <= now)
+      return {{Level::kBroken, check, found + ": expired", renew}};
+    if (facts.from && *facts.from > now)
+      return {{Level::kBroken, check, found + ": not valid yet",
+               "set the clock of this machine, or wait"}};
+    if (*facts.until - now < kSoon)
+      return {{Level::kImprove, check, found + ": expires soon", renew}};
+    return {{Level::kFine, check, found, ""}};
+  } catch (const std::exception& error) {
+    return {{Level::kBroken, check, error.what(), renew}};
+  }
+}
+
+Findings CheckConfig(const std::filesystem::path& config,
+                     transport::tls::WallTime now) {
+  try {
+    const auto loaded = daemon::LoadConfig(config, {});
+    Findings findings = {
+        {Level::kFine, "configuration", config.string() + ": good", ""}};
+    if (loaded.tls.mutual) {
+      const auto more =
+          CheckCertificate(loaded.node.name, loaded.tls.files.cert, now);
+      findings.insert(findings.end(), more.begin(), more.end());
+    }
+    return findings;
+  } catch (const std::exception& error) {
+    return {{Level::kBroken, "configuration", error.what(),
+             "correct what it says; hearsayd --check-config tells more"}};
+  }
 }
 
 Findings CheckMachine(const Surroundings& around) {

@@ -19,8 +19,9 @@ using Level = Finding::Level;
 
 constexpr const char* kFooter =
     "Looks at this machine: UCX, the environment, the processor, OpenBLAS, "
-    "huge pages, limits\nand the clock. With --dir or --addr also at running "
-    "nodes: the lane and the rate of each\nedge, and what went wrong last. "
+    "huge pages, limits\nand the clock; with --config or --dir at "
+    "configurations and certificates; with --dir or\n--addr at running nodes: "
+    "the lane and the rate of each edge, and what went wrong last.\n"
     "Exit code 0: all is fine; 3: something could be better;\n1: something is "
     "broken. `hearsay bench transport` measures what the machine can do.";
 
@@ -78,13 +79,24 @@ Findings MembersOf(const NodeAddress& node, const Json& members) {
   return findings;
 }
 
-void Doctor(const Where& where, bool nodes) {
+struct Flags {
+  Where where;
+  std::string config;
+};
+
+void Doctor(const Flags& flags) {
+  const Where& where = flags.where;
   transport::PrepareUcxEnvironment();
   Findings findings = CheckMachine(ThisMachine());
-  if (nodes) {
-    const auto more = CheckNodes(where);
+  const auto add = [&](const Findings& more) {
     findings.insert(findings.end(), more.begin(), more.end());
-  }
+  };
+  const auto now = transport::tls::WallNow();
+  if (!flags.config.empty()) add(CheckConfig(flags.config, now));
+  if (!where.dir.empty())
+    for (const auto& node : ReadLocalCluster(where.dir).nodes)
+      add(CheckConfig(node.config, now));
+  if (!where.address.empty() || !where.dir.empty()) add(CheckNodes(where));
   if (where.json())
     std::puts(ToJson(findings).dump(2).c_str());
   else
@@ -150,12 +162,12 @@ std::string Render(const Findings& findings) {
 void AddDoctorVerb(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "doctor", "What is wrong with this machine, or with running nodes");
-  const auto where = std::make_shared<Where>();
-  AddWhere(*verb, *where);
+  const auto flags = std::make_shared<Flags>();
+  AddWhere(*verb, flags->where);
+  verb->add_option("--config", flags->config,
+                   "A node's hearsayd.toml: it and its certificate");
   verb->footer(kFooter);
-  verb->callback([where] {
-    Doctor(*where, !where->address.empty() || !where->dir.empty());
-  });
+  verb->callback([flags] { Doctor(*flags); });
 }
 
 }  // namespace hearsay::ops

@@ -57,7 +57,7 @@ TEST(BenchTransportTest, MeasuresWhatItIsAskedToAndSaysHowTheMachineWas) {
   EXPECT_EQ(json["schema"], 1);
   EXPECT_TRUE(json["machine"]["idle"].is_boolean());
   EXPECT_EQ(json["machine"]["idle"], json["machine"]["notes"].empty());
-  ASSERT_EQ(json["lanes"].size(), 2U);
+  ASSERT_EQ(json["lanes"].size(), 4U);  // two, open and sealed
   for (const auto& lane : json["lanes"]) {
     ExpectOrdered(lane["latency_seconds"]);
     ASSERT_EQ(lane["push"].size(), 2U);
@@ -66,7 +66,7 @@ TEST(BenchTransportTest, MeasuresWhatItIsAskedToAndSaysHowTheMachineWas) {
     for (const auto& one : lane["exchange"]) ExpectOrdered(one["seconds"]);
     EXPECT_GE(lane["fit"]["alpha_seconds"], 0);
   }
-  ASSERT_EQ(json["all_reduce"].size(), 2U * 2U * 2U * 3U);
+  ASSERT_EQ(json["all_reduce"].size(), 4U * 2U * 2U * 3U);
   for (const auto& row : json["all_reduce"]) {
     ExpectOrdered(row["seconds"]);
     EXPECT_GT(row["predicted_seconds"], 0);
@@ -89,8 +89,8 @@ TEST(BenchTransportTest, WhatCannotBeMeasuredIsAUsageError) {
   for (const char* arguments :
        {"--sizes 3", "--sizes 0", "--sizes 2GiB", "--sizes 4KiB,", "--sizes x",
         "--sizes 99999999999999999999", "--nodes 1", "--nodes 65",
-        "--nodes two", "--lane rdma", "--only pull", "--algorithm tree",
-        "--output yaml"}) {
+        "--nodes two", "--lane rdma", "--sealing wax", "--only pull",
+        "--algorithm tree", "--output yaml"}) {
     const auto outcome =
         HearsayLine("bench transport " + std::string(arguments));
     EXPECT_EQ(outcome.code, 2) << arguments;
@@ -102,7 +102,8 @@ TEST(BenchTransportTest, WhatCannotBeMeasuredIsAUsageError) {
 TEST(BenchTransportTest, AWorkerThatDiesEndsItWithAnErrorAndTheOthersToo) {
   const std::string bytes = "8388596";
   Running bench({"bench", "transport", "--sizes", bytes, "--nodes", "3",
-                 "--only", "all-reduce", "--lane", "socket"});
+                 "--only", "all-reduce", "--lane", "socket", "--sealing",
+                 "open"});
   ASSERT_TRUE(Eventually([&] { return WorkersFor(bytes).size() == 3; }));
   kill(WorkersFor(bytes).back(), SIGKILL);
   const auto outcome = bench.Wait();
@@ -115,7 +116,8 @@ TEST(BenchTransportTest, WorkersEndWithWhoHasStartedThem) {
   const std::string bytes = "8388592";
   {
     const Running bench({"bench", "transport", "--sizes", bytes, "--nodes", "3",
-                         "--only", "all-reduce", "--lane", "socket"});
+                         "--only", "all-reduce", "--lane", "socket",
+                         "--sealing", "open"});
     ASSERT_TRUE(Eventually([&] { return WorkersFor(bytes).size() == 3; }));
   }  // Killed.
   EXPECT_TRUE(Eventually([&] { return WorkersFor(bytes).empty(); }));

@@ -10,6 +10,7 @@
 
 #include "tests/ops/fake_daemon.h"
 #include "tests/ops/program.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::tests {
 namespace {
@@ -140,6 +141,39 @@ TEST_F(DoctorTest, AClockThatNobodySetsCanBeBettered) {
   EXPECT_EQ(ops::CheckClock(5, false, 0.01)[0].level, Level::kImprove);
   EXPECT_EQ(ops::CheckClock(0, false, 16)[0].level, Level::kImprove);
   EXPECT_EQ(ops::CheckClock(-1, false, 0)[0].level, Level::kImprove);
+}
+
+TEST_F(DoctorTest, CertificatesThatExpireAreNamedInTime) {
+  namespace tls = transport::tls;
+  const auto now = tls::WallNow();
+  const auto ca = folder_ / "ca";
+  tls::Authority::Create(ca, "pums", {now, now + std::chrono::days(400)});
+  {
+    tls::Authority authority(ca);
+    authority.Issue("a", {now, now + std::chrono::days(90)}, ca,
+                    tls::Authority::IfThere::kRefuse);
+  }
+  const auto level = [&](std::chrono::days later) {
+    return ops::CheckCertificate("a", ca / "a.pem", now + later)[0].level;
+  };
+  EXPECT_EQ(level(std::chrono::days(0)), Level::kFine);
+  EXPECT_EQ(level(std::chrono::days(75)), Level::kImprove);
+  EXPECT_EQ(level(std::chrono::days(91)), Level::kBroken);
+  EXPECT_EQ(level(std::chrono::days(-1)), Level::kBroken);
+  Put("bad.pem", "-----BEGIN CERTIFICATE-----\nnonsense\n");
+  for (const char* file : {"bad.pem", "nosuch.pem"}) {
+    const auto findings = ops::CheckCertificate("a", folder_ / file, now);
+    EXPECT_EQ(findings[0].level, Level::kBroken);
+    EXPECT_THAT(findings[0].found, HasSubstr(file));
+  }
+}
+
+TEST_F(DoctorTest, AConfigurationThatIsBadIsBroken) {
+  Put("hearsayd.toml", "[node]\nname = 7\n");
+  const auto file = (folder_ / "hearsayd.toml").string();
+  const auto outcome = Hearsay({"doctor", "--config", file});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr(file));
 }
 
 TEST_F(DoctorTest, TheProgramSaysWhatIsBrokenAndExitsWithIt) {
