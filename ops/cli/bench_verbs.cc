@@ -1,8 +1,8 @@
 // bench: how fast this machine moves and averages arrays.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -166,28 +166,44 @@ std::string RenderReduces(const Json& rows) {
   return table.Text();
 }
 
-void RunTransport(Flags flags) {
-  auto& bench = flags.bench;
+TransportBench BenchOf(const Flags& flags) {
+  TransportBench bench = flags.bench;
   if (flags.quick) bench.effort = 0.2;
-  if (flags.sizes.empty())
-    flags.sizes =
-        flags.quick ? "64KiB,1MiB,16MiB" : "64KiB,256KiB,1MiB,4MiB,16MiB,64MiB";
-  for (const auto& size : Split(flags.sizes))
+  const char* const usual =
+      flags.quick ? "64KiB,1MiB,16MiB" : "64KiB,256KiB,1MiB,4MiB,16MiB,64MiB";
+  for (const auto& size : Split(flags.sizes.empty() ? usual : flags.sizes))
     bench.sizes.push_back(ParseSize(size));
   if (!flags.nodes.empty()) {
     bench.nodes.clear();
     for (const auto& nodes : Split(flags.nodes))
       bench.nodes.push_back(ParseNodes(nodes));
   }
-  if (!flags.only.empty()) {
-    const auto wanted = [&](const char* part) {
-      return std::find(flags.only.begin(), flags.only.end(), part) !=
-             flags.only.end();
-    };
-    bench.pushes = wanted("push");
-    bench.exchanges = wanted("exchange");
-    bench.all_reduces = wanted("all-reduce");
-  }
+  const auto wanted = [&](const char* part) {
+    return flags.only.empty() || std::ranges::count(flags.only, part) > 0;
+  };
+  bench.pushes = wanted("push");
+  bench.exchanges = wanted("exchange");
+  bench.all_reduces = wanted("all-reduce");
+  return bench;
+}
+
+std::string Render(const TransportBench& bench, const Json& document) {
+  const auto& machine = document["machine"];
+  std::string text =
+      fmt::format("{}, {} cores, load {:.2f} before and {:.2f} after\n",
+                  Cell(machine["cpu"]), machine["cores"].get<unsigned>(),
+                  machine["load_before"].get<double>(),
+                  machine["load_after"].get<double>());
+  for (const auto& note : machine["notes"])
+    text += fmt::format("! {}\n", note.get<std::string>());
+  if (bench.pushes || bench.exchanges)
+    text += '\n' + RenderLanes(document["lanes"]);
+  if (bench.all_reduces) text += '\n' + RenderReduces(document["all_reduce"]);
+  return text;
+}
+
+void RunTransport(const Flags& flags) {
+  const auto bench = BenchOf(flags);
   Json document;
   {
     Progress progress;
@@ -195,18 +211,9 @@ void RunTransport(Flags flags) {
         bench, [&](const std::string& text) { progress.Show(text); });
   }
   if (flags.output == "json")
-    return static_cast<void>(std::puts(document.dump(2).c_str()));
-  const auto& machine = document["machine"];
-  fmt::print("{}, {} cores, load {:.2f} before and {:.2f} after\n",
-             Cell(machine["cpu"]), machine["cores"].get<unsigned>(),
-             machine["load_before"].get<double>(),
-             machine["load_after"].get<double>());
-  for (const auto& note : machine["notes"])
-    fmt::print("! {}\n", note.get<std::string>());
-  if (bench.pushes || bench.exchanges)
-    fmt::print("\n{}", RenderLanes(document["lanes"]));
-  if (bench.all_reduces)
-    fmt::print("\n{}", RenderReduces(document["all_reduce"]));
+    std::puts(document.dump(2).c_str());
+  else
+    std::fputs(Render(bench, document).c_str(), stdout);
 }
 
 void AddTransport(CLI::App& bench) {
