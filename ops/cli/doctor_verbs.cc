@@ -149,7 +149,7 @@ Json ToJson(const Findings& findings) {
 }
 
 std::string Render(const Findings& findings) {
-  Table table({{"CHECK"}, {""}, {"FOUND"}});
+  Table table({{"CHECK"}, {"VERDICT"}, {"FOUND"}});
   std::string advice;
   for (const auto& finding : findings) {
     table.Add({finding.check, Word(finding.level), finding.found});

@@ -200,7 +200,8 @@ TEST_F(DoctorTest, TheProgramSaysWhatIsBrokenAndExitsWithIt) {
 TEST_F(DoctorTest, LooksAtTheEdgesOfRunningNodes) {
   WriteClusterFile(folder_.path(), {"a", "b"});
   FakeDaemon a(folder_ / "a.sock");
-  a.Serve("/v1/links", {{"self", "a"},
+  a.Serve("/v1/links", {{"schema", 1},
+                        {"self", "a"},
                         {"links",
                          {{{"peer", "b"},
                            {"direction", "out"},
@@ -209,7 +210,8 @@ TEST_F(DoctorTest, LooksAtTheEdgesOfRunningNodes) {
                            {"failed", 5},
                            {"round_trip_seconds", 0.004},
                            {"bytes_per_second", 1.2e8}}}}});
-  a.Serve("/v1/members", {{"self", "a"},
+  a.Serve("/v1/members", {{"schema", 1},
+                          {"self", "a"},
                           {"members",
                            {{{"name", "b"},
                              {"state", "failed"},
