@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "daemon/edges.h"
 #include "daemon/metrics.h"
 #include "daemon/node.h"
 
@@ -60,20 +61,22 @@ AdminResponse Links(const Node& node) {
                      {"one_sided", link.one_sided},
                      {"round_trip_seconds", link.round_trip_seconds},
                      {"bytes_per_second", link.bytes_per_second},
-                     {"dropped",
-                      {{"checksum", counters.dropped_checksum},
-                       {"size", counters.dropped_size},
-                       {"stranger", counters.dropped_stranger},
-                       {"late", counters.dropped_late},
-                       {"full", counters.dropped_full},
-                       {"not_finite", exchanges.not_finite}}}});
+                     {"dropped", DroppedJson(counters, exchanges)}});
   }
+  Json edges = Json::array();
+  for (const auto& edge : node.Edges())
+    edges.push_back(
+        EdgeJson(edge, node.config().node.name, transport::Clock::now()));
+  const auto strangers = node.transport().counters("");
   return Ok(
       {{"schema", 1},
        {"self", node.config().node.name},
        {"interval_seconds",
         std::chrono::duration<double>(node.exchange().Interval()).count()},
-       {"links", links}});
+       {"edges", edges},
+       {"links", links},
+       // What came from nobody that is known.
+       {"strangers", {{"dropped", DroppedJson(strangers, {})}}}});
 }
 
 AdminResponse Privacy(const Node& node) {
@@ -175,7 +178,7 @@ const std::map<std::string, Get>& Gets() {
        }},
       {"/v1/status",
        [](Node& node, const auto&) {
-         return AdminResponse{.body = StatusJson(node.View())};
+         return AdminResponse{.body = StatusJson(node.View(), node.profile())};
        }},
       {"/v1/members",
        [](Node& node, const auto&) {

@@ -77,7 +77,7 @@ void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   if (refuse.kind == Refuse::Kind::kSuperseded) {
     // Its other session is established there, and so will be here in a moment:
-    // the member stays, and silence decides if that does not come.
+    // the edge stays, and silence decides if that does not come.
     targets_.OnConnected(session.dialled());
     targets_.OnLost(refuse.hello.node, Clock::now());
     const auto found = sessions_.find(refuse.hello.node);

@@ -43,6 +43,7 @@ class Session : public std::enable_shared_from_this<Session> {
     virtual void OnEstablished(Session& session) = 0;
     virtual void OnHeartbeat(Session& session, Heartbeat heartbeat) = 0;
     virtual void OnLeave(Session& session) = 0;
+    virtual void OnProbe(Session& session, swim::Message message) = 0;
     virtual void OnRound(Session& session, RoundMessage message) = 0;
     // The peer has refused this node.
     virtual void OnRefuse(Session& session, const Refuse& refuse) = 0;
@@ -95,6 +96,8 @@ class Session : public std::enable_shared_from_this<Session> {
     return role_ == Role::kDialler ? attempt_ : theirs_->attempt;
   }
   bool knows_peer() const { return theirs_.has_value(); }
+  // Nobody listens at the address that was dialled.
+  bool port_closed() const { return port_closed_; }
 
  private:
   enum class State { kConnecting, kHello, kReady, kEstablished, kEnded };
@@ -112,6 +115,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Handle(const Refuse& refuse);
   void Handle(Heartbeat heartbeat);
   void Handle(const Leave& leave);
+  void Handle(swim::Message message);
   void Handle(RoundMessage message);
   // False if the peer was refused.
   bool Admit(const Hello& theirs);
@@ -129,6 +133,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Grant> grant_;  // from the peer, to us
   std::optional<Grant> given_;  // from us, to the peer
   std::uint64_t attempt_ = 0;
+  bool port_closed_ = false;
 };
 
 }  // namespace hearsay::transport

@@ -56,7 +56,7 @@ TEST(ClusterViewTest, AFailedMemberDegradesAndIsNamed) {
   EXPECT_EQ(summary.total, 3);
   ASSERT_EQ(summary.reasons.size(), 1U);
   EXPECT_EQ(summary.reasons[0], "b is failed: connection reset");
-  const auto status = json::parse(StatusJson(view));
+  const auto status = json::parse(StatusJson(view, ProfileOf("lan")));
   EXPECT_EQ(status["nodes"][1]["state"], "failed");
   EXPECT_EQ(status["nodes"][1]["error"], "connection reset");
   EXPECT_EQ(status["nodes"].size(), 3U) << "an unreachable node stays";
@@ -87,16 +87,18 @@ TEST(ClusterViewTest, OnlyTheLivingAreCountedInTheConsensus) {
   auto view = Three();
   view.nodes[2] = Training("c", 100, 50);
   EXPECT_GT(Summarise(view).consensus->relative_distance, 0.5);
-  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+  EXPECT_EQ(json::parse(StatusJson(
+                view, ProfileOf("lan")))["cluster"]["consensus"]["state"],
             "mixing");
   view.nodes[2].member = MemberState::kFailed;
   EXPECT_NEAR(Summarise(view).consensus->relative_distance, 0, 1e-6);
-  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+  EXPECT_EQ(json::parse(StatusJson(
+                view, ProfileOf("lan")))["cluster"]["consensus"]["state"],
             "agreed");
 }
 
 TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
-  const auto status = json::parse(StatusJson(Three()));
+  const auto status = json::parse(StatusJson(Three(), ProfileOf("lan")));
   EXPECT_EQ(status["schema"], 1);
   EXPECT_EQ(status["self"], "a");
   for (const char* key :
@@ -115,7 +117,7 @@ TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
 TEST(ClusterViewTest, AnInfiniteEpsilonIsNullInJson) {
   auto view = Three();
   view.nodes[0].report->epsilon = std::numeric_limits<double>::infinity();
-  const auto status = json::parse(StatusJson(view));
+  const auto status = json::parse(StatusJson(view, ProfileOf("lan")));
   EXPECT_TRUE(status["nodes"][0]["privacy"]["epsilon"].is_null());
 }
 
@@ -125,7 +127,8 @@ TEST(ClusterViewTest, AMemberKnownByItsAddressOnlyIsAReasonNotANode) {
   seed.address = "127.0.0.1:7409";
   seed.member = MemberState::kFailed;
   view.nodes.push_back(seed);
-  EXPECT_EQ(json::parse(StatusJson(view))["nodes"].size(), 3U);
+  EXPECT_EQ(json::parse(StatusJson(view, ProfileOf("lan")))["nodes"].size(),
+            3U);
   EXPECT_EQ(Summarise(view).reasons[0], "127.0.0.1:7409 is failed");
 }
 

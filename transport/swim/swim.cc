@@ -219,6 +219,12 @@ void Swim::OnCut(const std::string& node, Clock::time_point now) {
   }
 }
 
+void Swim::OnSilent(const std::string& node, Clock::time_point now) {
+  const Member* member = roster_.Find(node);
+  if (member != nullptr && member->present() && !IsProbed(node))
+    Begin(node, now);
+}
+
 void Swim::Receive(const std::string& from, const Message& message,
                    Clock::time_point now) {
   Learn(message.updates, now);
