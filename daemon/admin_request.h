@@ -9,6 +9,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "daemon/admin_server.h"
@@ -24,6 +25,7 @@ using HttpParser =
 struct AdminDoor {
   bool local = false;       // the unix socket
   std::string listen_host;  // of TCP: a name for it beside localhost
+  std::string token;        // of TCP: what opens it; never empty
 };
 
 // Sets the limits of one request.
@@ -37,6 +39,10 @@ std::optional<AdminResponse> RefuseBody(const HttpParser& parser);
 // The request, checked; or why there is none.
 std::variant<AdminRequest, AdminResponse> ReadAdminRequest(
     const HttpRequest& request, const AdminDoor& door);
+
+// True if `header` is "Bearer TOKEN". Takes as long whatever is wrong with it.
+// Requires: a token that is not empty.
+bool BearsToken(std::string_view header, std::string_view token);
 
 // What to say to bytes that the parser refused with `error`; true of an error
 // of HTTP, not of the connection.

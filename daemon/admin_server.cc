@@ -155,6 +155,8 @@ class AdminServer::State::Session
     response_.set(http::field::content_type, answer.content_type);
     response_.set(http::field::cache_control, "no-store");
     response_.set("X-Content-Type-Options", "nosniff");
+    if (response_.result() == http::status::unauthorized)
+      response_.set(http::field::www_authenticate, "Bearer");
     response_.keep_alive(then == Then::kRead);
     response_.content_length(answer.body.size());
     if (!head_) response_.body() = std::move(answer.body);
@@ -244,8 +246,9 @@ void AdminServer::State::Serve(Door<Protocol>& door,
 
 AdminResponse AdminServer::State::Answer(const HttpRequest& request,
                                          bool local) const {
-  const auto asked =
-      ReadAdminRequest(request, {.local = local, .listen_host = listen_host});
+  const auto asked = ReadAdminRequest(
+      request,
+      {.local = local, .listen_host = listen_host, .token = options.token});
   if (const auto* refusal = std::get_if<AdminResponse>(&asked)) return *refusal;
   try {
     return handler(std::get<AdminRequest>(asked));
@@ -257,6 +260,8 @@ AdminResponse AdminServer::State::Answer(const HttpRequest& request,
 AdminServer::AdminServer(asio::io_context& io, const AdminOptions& options,
                          AdminHandler handler)
     : state_(std::make_shared<State>(io, options, std::move(handler))) {
+  if (!options.listen.empty() && options.token.empty())
+    throw std::invalid_argument("admin.listen: TCP needs a token");
   if (!options.listen.empty()) state_->ListenTcp();
   if (!options.unix_socket.empty())
     state_->lock =

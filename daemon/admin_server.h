@@ -3,8 +3,8 @@
 // handler's business.
 //
 // The two doors differ. The unix socket (mode 0600) is the node owner's: there
-// `local` is true. TCP may be reached by a browser or another user, so it only
-// reads (POST is refused) and only under a host name that no web page can claim
+// `local` is true. TCP may be reached by a browser or another user, so it needs
+// the token (all but /livez), and a host name that no web page can claim
 // (against DNS rebinding). Every header, body, wait and number of connections
 // has a limit; whatever a client sends, it gets an answer or is closed, and
 // nothing is thrown out of the event loop.
@@ -47,6 +47,7 @@ using AdminHandler = std::function<AdminResponse(const AdminRequest&)>;
 struct AdminOptions {
   std::string listen;                 // IP:PORT, [IP6]:PORT; "" = no TCP
   std::filesystem::path unix_socket;  // "" = none
+  std::string token;                  // admin_token.h; TCP needs one
   // To send one whole request, to take one whole answer, and between two.
   std::chrono::milliseconds timeout{10'000};
   // Each door's own, so that a crowd at one cannot shut the other.
@@ -62,9 +63,10 @@ class AdminServer {
  public:
   // Binds and serves from the next turn of `io` on. The socket file of a dead
   // process is replaced.
-  // Throws: std::invalid_argument (`listen` is no address, the socket's path is
-  // too long), std::system_error that names the address (taken, not local, a
-  // live hearsayd serves the path, the path is not a socket).
+  // Throws: std::invalid_argument (`listen` is no address or has no token, the
+  // socket's path is too long), std::system_error that names the address
+  // (taken, not local, a live hearsayd serves the path, the path is not a
+  // socket).
   AdminServer(boost::asio::io_context& io, const AdminOptions& options,
               AdminHandler handler);
   ~AdminServer();  // NOLINT(bugprone-exception-escape): see the .cc

@@ -200,9 +200,9 @@ void ReadRest(ConfigReader& reader, Config& config) {
   Take(config.admin.listen, reader.String("admin.listen"));
   if (!config.admin.listen.empty())
     CheckAddress(reader, "admin.listen", config.admin.listen);
-  if (!reader.String("admin.token_file").value_or("").empty())
-    reader.Fail("admin.token_file",
-                "tokens come with a later release; the unix socket needs none");
+  Take(config.admin.token_file, reader.Path("admin.token_file"));
+  if (config.admin.token_file.empty())
+    config.admin.token_file = config.node.state_dir / "admin.token";
   Take(config.log.level,
        reader.Word("log.level", {"trace", "debug", "info", "warn", "error"}));
   Take(config.log.format, reader.Word("log.format", {"text", "json"}));
@@ -329,6 +329,7 @@ std::string PrintConfig(const Config& c) {
   key("keep", c.checkpoint.keep);
   section("admin");
   key("listen", Quote(c.admin.listen));
+  key("token_file", Quote(c.admin.token_file.string()));
   section("log");
   key("level", Quote(c.log.level));
   key("format", Quote(c.log.format));

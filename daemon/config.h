@@ -100,6 +100,9 @@ struct Config {
 
   struct Admin {
     std::string listen = "127.0.0.1:0";  // "" = unix socket only
+    // What opens it (admin_token.h); made if it is not there. Not given: the
+    // state folder's admin.token.
+    std::filesystem::path token_file;
   } admin;
 
   struct Log {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "daemon/admin_api.h"
+#include "daemon/admin_token.h"
 #include "model/arena.h"
 
 namespace hearsay::daemon {
@@ -162,6 +163,8 @@ void Node::BindAdmin() {
   AdminOptions options;
   options.listen = config_.admin.listen;
   options.unix_socket = config_.node.state_dir / "admin.sock";
+  if (!options.listen.empty())
+    options.token = ReadOrMakeAdminToken(config_.admin.token_file);
   admin_ = std::make_unique<AdminServer>(io_, options,
                                          [this](const AdminRequest& request) {
                                            return ServeAdmin(*this, request);
@@ -177,6 +180,7 @@ void Node::WriteAdminFile() const {
       {"pid", getpid()},
       {"unix", (config_.node.state_dir / "admin.sock").string()},
       {"http", admin_->address()},
+      {"token_file", config_.admin.token_file.string()},
       {"listen", transport_->address()}};
   const auto aside = path.string() + ".new";
   auto error = WriteFile(aside, file.dump(2) + "\n");
@@ -322,6 +326,7 @@ void Node::Tick() {
   if (stopping_) return;
   rate_.Sample(std::chrono::steady_clock::now(), trainer_->step());
   PaceExchanges();
+  JudgeDrops();
   UpdateRing();
   // The sketch is a pass over all weights: not on this thread.
   if (!std::exchange(sketching_, true))

@@ -63,6 +63,10 @@ class Node {
   // privacy.target_epsilon. Reports anything else as an event.
   void Reload(const Config& config);
 
+  // An operator's word: see Transport.
+  bool Join(const std::string& address);
+  transport::ForceLeaveOutcome ForceLeave(const std::string& name);
+
   // Why the node stopped by itself, if it did not stop in order.
   const std::optional<std::string>& refusal() const { return refusal_; }
 
@@ -93,6 +97,7 @@ class Node {
   transport::Callbacks TransportCallbacks();
   void BindAdmin();
   void WriteAdminFile() const;
+  void JudgeDrops();
   void OnMember(const transport::Member& member);
   void OnReport(const transport::Member& member);
   void OnTrainingState(TrainingState state);
@@ -147,6 +152,8 @@ class Node {
     std::uint64_t incarnation = 0;
   };
   std::map<std::string, Told> told_;
+  // What had been dropped of each member's pieces at the last look.
+  std::map<std::string, transport::LinkCounters> judged_;
   std::optional<mixing::Sketch> sketch_;
   std::optional<std::chrono::system_clock::time_point> last_checkpoint_;
   std::string checkpoint_error_;

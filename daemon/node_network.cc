@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -17,6 +18,13 @@ namespace {
 
 // Between exchanges when nobody trains: there is little left to mix.
 constexpr Duration kIdleInterval = std::chrono::milliseconds(100);
+
+// New since `before`, in the words that `links` uses.
+std::array<std::pair<const char*, std::uint64_t>, 2> Offences(
+    const transport::LinkCounters& before, const transport::LinkCounters& now) {
+  return {{{"altered", now.dropped_checksum - before.dropped_checksum},
+           {"wrong size", now.dropped_size - before.dropped_size}}};
+}
 
 bool Joining(const NodeReport& report) {
   return report.state == Word(TrainingState::kWaiting);
@@ -59,6 +67,35 @@ void Node::OnMember(const transport::Member& member) {
   }
   UpdateRing();
   BeginWhenSettled();
+}
+
+// Pieces that carry a member's own token, so that nobody else can have sent
+// them, and are not what they should be. Late ones are no offence: a slow wire
+// makes them.
+void Node::JudgeDrops() {
+  const auto now = transport::Clock::now();
+  for (const auto& member : transport_->members()) {
+    if (member.edge == EdgeState::kNone) continue;
+    const auto counters = transport_->counters(member.node);
+    const auto before = std::exchange(judged_[member.node], counters);
+    for (const auto& [reason, dropped] : Offences(before, counters))
+      if (dropped > 0) neighbours_.OnOffence(member.node, reason, now);
+  }
+}
+
+bool Node::Join(const std::string& address) {
+  const bool added = transport_->Join(address);
+  if (added)
+    events_.Add(Level::kInfo, "member", "an operator adds the seed " + address);
+  return added;
+}
+
+transport::ForceLeaveOutcome Node::ForceLeave(const std::string& name) {
+  const auto outcome = transport_->ForceLeave(name);
+  if (outcome == transport::ForceLeaveOutcome::kDone)
+    events_.Add(Level::kInfo, "member",
+                "an operator says that " + name + " will not come back");
+  return outcome;
 }
 
 void Node::OnReport(const transport::Member& member) {

@@ -25,13 +25,16 @@ constexpr const char* kUnixPrefix = "unix:";
 // One request on one connection, with one deadline over all of it.
 class Call {
  public:
-  Call(const std::string& host, const std::string& method,
+  Call(const NodeAddress& node, const std::string& method,
        const std::string& target)
       : stream_(io_) {
+    const bool local = node.address.starts_with(kUnixPrefix);
     request_.method_string(method);
     request_.target(target);
     request_.version(11);
-    request_.set(http::field::host, host);
+    request_.set(http::field::host, local ? "localhost" : node.address);
+    if (!local && !node.token.empty())
+      request_.set(http::field::authorization, "Bearer " + node.token);
     request_.keep_alive(false);
     request_.prepare_payload();
     parser_.body_limit(kLargestAnswer);
@@ -119,12 +122,11 @@ std::string DaemonsWords(const Answer& answer) {
 
 }  // namespace
 
-Answer Ask(const std::string& address, const std::string& method,
+Answer Ask(const NodeAddress& node, const std::string& method,
            const std::string& target, std::chrono::milliseconds patience) {
-  const bool local = address.starts_with(kUnixPrefix);
   beast::error_code error;
-  for (const auto& endpoint : Resolve(address)) {
-    Call call(local ? "localhost" : address, method, target);
+  for (const auto& endpoint : Resolve(node.address)) {
+    Call call(node, method, target);
     error = call.Run(endpoint, patience);
     if (!error) return call.TakeAnswer();
   }
@@ -132,12 +134,14 @@ Answer Ask(const std::string& address, const std::string& method,
       error == beast::error::timeout
           ? fmt::format("no answer within {} ms", patience.count())
           : error.message();
-  throw Unreachable(fmt::format("{}: no daemon answers: {}", address, why));
+  throw Unreachable(
+      fmt::format("{}: no daemon answers: {}", node.address, why));
 }
 
-Json AskJson(const std::string& address, const std::string& method,
+Json AskJson(const NodeAddress& node, const std::string& method,
              const std::string& target, std::chrono::milliseconds patience) {
-  const Answer answer = Ask(address, method, target, patience);
+  const std::string& address = node.address;
+  const Answer answer = Ask(node, method, target, patience);
   constexpr int kUnauthorisedStatus = 401;
   constexpr int kForbiddenStatus = 403;
   if (answer.status == kUnauthorisedStatus || answer.status == kForbiddenStatus)

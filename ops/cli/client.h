@@ -27,16 +27,25 @@ struct Answer {
 
 inline constexpr std::chrono::seconds kPatience{5};
 
-// `address` is HOST:PORT or unix:PATH; `target` is /path?query.
-// Throws: Unreachable; Exit(kUsage) if `address` is neither.
-Answer Ask(const std::string& address, const std::string& method,
+// A daemon, and how it lets us in.
+struct NodeAddress {
+  std::string name;     // "" if only the address is known
+  std::string address;  // HOST:PORT or unix:PATH
+  std::string token;    // of HOST:PORT; "" if none is known
+  // For messages.
+  const std::string& label() const { return name.empty() ? address : name; }
+};
+
+// `target` is /path?query.
+// Throws: Unreachable; Exit(kUsage) if the address is none.
+Answer Ask(const NodeAddress& node, const std::string& method,
            const std::string& target,
            std::chrono::milliseconds patience = kPatience);
 
 // The same for an answer that must be a good JSON document.
 // Throws also: Exit(kUnauthorised) on 401 and 403, Exit(kError) with the
 // daemon's own words on any other refusal or if it is no hearsayd.
-Json AskJson(const std::string& address, const std::string& method,
+Json AskJson(const NodeAddress& node, const std::string& method,
              const std::string& target,
              std::chrono::milliseconds patience = kPatience);
 

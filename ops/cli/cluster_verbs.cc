@@ -244,7 +244,10 @@ LocalCluster FindCluster(const UpOptions& options, const fs::path& dir) {
 
 bool Answers(const LocalNode& node, const char* target) {
   try {
-    return Ask("unix:" + node.unix_socket.string(), "GET", target, kPing)
+    return Ask({.name = node.name,
+                .address = "unix:" + node.unix_socket.string(),
+                .token = {}},
+               "GET", target, kPing)
                .status == kHttpOk;
   } catch (const Unreachable&) {
     return false;

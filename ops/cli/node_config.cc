@@ -27,7 +27,7 @@ constexpr const char* kDefaults =
 
 [node]
 name = ?                     # unique in the cluster
-state_dir = ?                # checkpoints, admin.sock, admin.json
+state_dir = ?                # checkpoints, admin.sock, admin.json, admin.token
 device = ?                   # auto | cpu
 
 [cluster]
@@ -91,7 +91,7 @@ every_steps = 100
 keep = 3
 
 [admin]
-listen = "127.0.0.1:0"       # HTTP, read-only; the unix socket in state_dir also acts
+listen = "127.0.0.1:0"       # HTTP, for who has the token; the unix socket needs none
 token_file = ?
 
 [log]

@@ -159,7 +159,7 @@ Json FetchStatus(const Where& where) {
   const auto nodes = Resolve(where);
   for (const auto& node : nodes) {
     try {
-      status = AskJson(node.address, "GET", "/v1/status");
+      status = AskJson(node, "GET", "/v1/status");
       break;
     } catch (const Unreachable& error) {
       silent[node.name] = error.what();
@@ -190,6 +190,14 @@ bool AllFinished(const Json& status) {
     const auto& state = At(node, "state");
     return state == "finished" || state == "exhausted";
   });
+}
+
+std::string TimingLine(const Json& document) {
+  std::string timing;
+  for (const auto& [key, value] : At(document, "timing").items())
+    timing +=
+        fmt::format("{}{} {}", timing.empty() ? "" : ", ", key, Cell(value));
+  return timing.empty() ? "" : "timing: " + timing + "\n";
 }
 
 std::string RenderStatus(const Json& status) {
@@ -224,7 +232,7 @@ std::string RenderStatus(const Json& status) {
   }
   for (const auto& reason : At(At(status, "cluster"), "reasons"))
     note(Cell(reason));
-  return Heading(status) + table.Text() + notes;
+  return Heading(status) + table.Text() + notes + TimingLine(status);
 }
 
 void Status(const StatusOptions& options) {

@@ -16,6 +16,22 @@ std::filesystem::path FileOf(const std::filesystem::path& dir) {
   return dir / "cluster.json";
 }
 
+std::string ReadToken(const std::string& file) {
+  if (file.empty()) return {};
+  std::ifstream stream(file);
+  std::string token;
+  if (!std::getline(stream, token) || token.empty())
+    throw Exit(kError,
+               fmt::format("--token-file {}: cannot read a token there", file));
+  return token;
+}
+
+std::vector<NodeAddress> OneAddress(const std::string& address,
+                                    const Where& where) {
+  return {
+      {.name = "", .address = address, .token = ReadToken(where.token_file)}};
+}
+
 }  // namespace
 
 bool HasLocalCluster(const std::filesystem::path& dir) {
@@ -78,15 +94,19 @@ void AddWhere(CLI::App& verb, Where& where) {
                               "The local cluster that `hearsay up` made there");
   verb.add_option("--node", where.node, "One node of --dir")->needs(dir);
   dir->excludes(address);
+  verb.add_option("--token-file", where.token_file,
+                  "What opens HOST:PORT: the node's STATE_DIR/admin.token "
+                  "(else $HEARSAY_TOKEN_FILE)")
+      ->envname("HEARSAY_TOKEN_FILE");
   verb.add_option("-o,--output", where.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
 }
 
 std::vector<NodeAddress> Resolve(const Where& where) {
-  if (!where.address.empty()) return {{"", where.address}};
+  if (!where.address.empty()) return OneAddress(where.address, where);
   if (where.dir.empty()) {
     const char* set = std::getenv("HEARSAY_ADDR");
-    if (set != nullptr && *set != '\0') return {{"", set}};
+    if (set != nullptr && *set != '\0') return OneAddress(set, where);
     throw Exit(
         kUsage,
         "which daemon? Say --dir DIR (a cluster of `hearsay up`), --addr "
@@ -97,12 +117,26 @@ std::vector<NodeAddress> Resolve(const Where& where) {
   for (const auto& node : ReadLocalCluster(where.dir).nodes) {
     names += (names.empty() ? "" : ", ") + node.name;
     if (where.node.empty() || where.node == node.name)
-      nodes.push_back({node.name, "unix:" + node.unix_socket.string()});
+      nodes.push_back({.name = node.name,
+                       .address = "unix:" + node.unix_socket.string(),
+                       .token = {}});
   }
   if (nodes.empty())
     throw Exit(kUsage, fmt::format("{} has no node {}; it has {}", where.dir,
                                    where.node, names));
   return nodes;
+}
+
+Json AskAny(const Where& where, const std::string& method,
+            const std::string& target) {
+  const auto nodes = Resolve(where);
+  for (std::size_t i = 0; i + 1 < nodes.size(); ++i) {
+    try {
+      return AskJson(nodes[i], method, target);
+    } catch (const Unreachable&) {  // the next one may answer
+    }
+  }
+  return AskJson(nodes.back(), method, target);
 }
 
 }  // namespace hearsay::ops

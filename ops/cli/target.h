@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/cli/client.h"
 #include "ops/cli/verbs.h"
 
 namespace hearsay::ops {
@@ -40,23 +41,22 @@ void WriteLocalCluster(const std::filesystem::path& dir,
 struct Where {
   std::string address;
   std::string dir;
-  std::string node;  // of dir; "" = all, or any
+  std::string node;        // of dir; "" = all, or any
+  std::string token_file;  // of address
   std::string output = "table";
   bool json() const { return output == "json"; }
   bool local_cluster() const { return !dir.empty(); }
 };
 void AddWhere(CLI::App& verb, Where& where);
 
-struct NodeAddress {
-  std::string name;  // "" if only the address is known
-  std::string address;
-  // For messages.
-  const std::string& label() const { return name.empty() ? address : name; }
-};
-
 // At least one. Flags go before the environment.
 // Throws: Exit(kUsage) if nothing says where, or --node names nobody;
-// Exit(kError) as ReadLocalCluster.
+// Exit(kError) as ReadLocalCluster, or if the token cannot be read.
 std::vector<NodeAddress> Resolve(const Where& where);
+
+// The first node that answers, for what any of them can tell or do.
+// Throws: as AskJson; Exit as Resolve.
+Json AskAny(const Where& where, const std::string& method,
+            const std::string& target);
 
 }  // namespace hearsay::ops

@@ -57,7 +57,7 @@ Goal ParseGoal(const std::string& text) {
 }
 
 Seen SeeReady(const NodeAddress& node, std::chrono::milliseconds patience) {
-  const Answer answer = Ask(node.address, "GET", "/readyz", patience);
+  const Answer answer = Ask(node, "GET", "/readyz", patience);
   const Json body = Json::parse(answer.body, nullptr, false);
   const bool ready = answer.status == kHttpOk;
   return {ready, ready ? "ready" : Cell(At(body, "state"))};
@@ -87,7 +87,7 @@ void CheckNotStuck(const NodeAddress& node, const Goal& goal, const Json& self,
 
 Seen SeeStatus(const NodeAddress& node, const Goal& goal,
                std::chrono::milliseconds patience) {
-  const Json status = AskJson(node.address, "GET", "/v1/status", patience);
+  const Json status = AskJson(node, "GET", "/v1/status", patience);
   const auto& cluster = At(status, "cluster");
   Json self;
   for (const auto& one : At(status, "nodes"))

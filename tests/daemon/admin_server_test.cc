@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/admin_request.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hearsay::daemon {
@@ -107,6 +108,8 @@ class Client {
   bool connected_ = false;
 };
 
+constexpr const char* kToken = "0123456789abcdef";
+
 AdminResponse Echo(const AdminRequest& request) {
   if (request.path == "/private" && !request.local)
     return AdminError(404, "no such page");
@@ -129,6 +132,7 @@ class Served {
   explicit Served(AdminOptions options = {}, AdminHandler handler = Echo) {
     if (options.listen.empty()) options.listen = "127.0.0.1:0";
     if (options.unix_socket.empty()) options.unix_socket = folder_ / "s";
+    if (options.token.empty()) options.token = kToken;
     socket_ = options.unix_socket.string();
     server_.emplace(io_, options, std::move(handler));
     address_ = server_->address();
@@ -178,6 +182,7 @@ class Served {
 
 std::string Get(const std::string& target, const std::string& host = "x") {
   return "GET " + target + " HTTP/1.1\r\nHost: " + host +
+         "\r\nAuthorization: Bearer " + kToken +
          "\r\nConnection: close\r\n\r\n";
 }
 
@@ -241,13 +246,55 @@ TEST(AdminServerTest, SendsLargeAnswersWhole) {
   EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, 8u << 20);
 }
 
-TEST(AdminServerTest, RefusesToActOverTcp) {
+TEST(AdminServerTest, NeedsTheTokenOverTcpOnly) {
   const Served served;
-  const std::string answer = served.Tcp(
-      "POST /v1/stop HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-      "Content-Length: 0\r\n\r\n");
-  EXPECT_THAT(answer, StartsWith("HTTP/1.1 403"));
-  EXPECT_THAT(Body(answer)["error"], HasSubstr("unix socket"));
+  const auto ask = [](const std::string& start, const std::string& header) {
+    return start + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+           header + "Content-Length: 0\r\n\r\n";
+  };
+  const std::string right = std::string("Authorization: Bearer ") + kToken;
+  for (const std::string& wrong :
+       {std::string(), std::string("Authorization: "),
+        std::string("Authorization: Bearer "),
+        std::string("Authorization: Bearer 0123456789abcdeg"),
+        std::string("Authorization: Basic ") + kToken,
+        std::string("Authorization: bearer") + kToken, right + "0",
+        right.substr(0, right.size() - 1), right + kToken,
+        std::string("X-Authorization: Bearer ") + kToken}) {
+    const std::string header = wrong.empty() ? wrong : wrong + "\r\n";
+    for (const char* start : {"GET /", "POST /v1/stop", "HEAD /", "GET //livez",
+                              "GET /livez/", "GET /x?/livez"}) {
+      const std::string answer = served.Tcp(ask(start, header));
+      EXPECT_THAT(answer, StartsWith("HTTP/1.1 401")) << start << header;
+      EXPECT_THAT(answer, HasSubstr("WWW-Authenticate: Bearer"));
+    }
+    EXPECT_THAT(served.Tcp(ask("GET /livez", header)),
+                StartsWith("HTTP/1.1 200"));
+    EXPECT_THAT(served.Unix(ask("POST /v1/stop", header)),
+                StartsWith("HTTP/1.1 200"));
+  }
+  EXPECT_THAT(Body(served.Tcp(ask("GET /", "")))["error"],
+              AllOf(HasSubstr("--token-file"), HasSubstr("unix socket")));
+  for (const char* start : {"GET /", "POST /v1/stop"})
+    EXPECT_THAT(served.Tcp(ask(start, right + "\r\n")),
+                StartsWith("HTTP/1.1 200"));
+}
+
+TEST(AdminRequestTest, ComparesWholeTokens) {
+  EXPECT_TRUE(BearsToken("Bearer abc", "abc"));
+  for (const char* wrong :
+       {"", "abc", "Bearer ", "Bearer ab", "Bearer abcd", "Bearer abcabc",
+        "Bearer abd", "bearer abc", "Bearer  abc", "Bearer abc "})
+    EXPECT_FALSE(BearsToken(wrong, "abc")) << wrong;
+}
+
+TEST(AdminServerTest, DoesNotOpenTcpWithoutAToken) {
+  boost::asio::io_context io;
+  AdminOptions options;
+  options.listen = "127.0.0.1:0";
+  EXPECT_THAT(
+      MessageOf<std::invalid_argument>([&] { AdminServer(io, options, Echo); }),
+      HasSubstr("token"));
 }
 
 TEST(AdminServerTest, RefusesHostNamesThatAWebPageCouldClaim) {
@@ -351,7 +398,7 @@ TEST(AdminServerTest, ACrowdAtOneDoorIsRefusedAndDoesNotShutTheOther) {
   AdminOptions options;
   options.connections = 3;
   const Served served(options);
-  const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
   std::vector<Client> crowd;
   for (int i = 0; i < 3; ++i) {
     crowd.push_back(Client::Tcp(served.address()));
@@ -449,6 +496,7 @@ TEST(AdminServerTest, NamesTheAddressThatIsTaken) {
   boost::asio::io_context io;
   AdminOptions options;
   options.listen = served.address();
+  options.token = kToken;
   try {
     const AdminServer second(io, options, Echo);
     FAIL() << "bound twice";
@@ -464,6 +512,7 @@ TEST(AdminServerTest, RefusesWhatIsNoAddress) {
                              "127.0.0.1:65536", "127.0.0.1:80x", ":80"}) {
     AdminOptions options;
     options.listen = listen;
+    options.token = kToken;
     EXPECT_THAT(MessageOf<std::invalid_argument>(
                     [&] { AdminServer(io, options, Echo); }),
                 AllOf(HasSubstr("admin.listen"), HasSubstr(listen)));

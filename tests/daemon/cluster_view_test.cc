@@ -62,6 +62,56 @@ TEST(ClusterViewTest, AFailedMemberDegradesAndIsNamed) {
   EXPECT_EQ(status["nodes"].size(), 3U) << "an unreachable node stays";
 }
 
+TEST(ClusterViewTest, ABrokenEdgeToALivingMemberIsAReasonButNoFailure) {
+  auto view = Three();
+  view.nodes[1].edge = transport::EdgeState::kBroken;
+  view.nodes[1].error = "connection reset";
+  view.nodes[1].said_by = "c";
+  const auto summary = Summarise(view);
+  EXPECT_EQ(summary.health, "degraded");
+  EXPECT_EQ(summary.alive, 3);
+  ASSERT_EQ(summary.reasons.size(), 1U);
+  EXPECT_EQ(summary.reasons[0],
+            "b is alive, but the edge to it is broken: connection reset");
+  // What it said last is of then.
+  EXPECT_FALSE(summary.distance.contains("b"));
+  EXPECT_FALSE(summary.effective_weight.contains("b"));
+  const auto member =
+      json::parse(MembersJson(view, ProfileOf("wan")))["members"][1];
+  EXPECT_EQ(member["state"], "alive");
+  EXPECT_EQ(member["said_by"], "c");
+  EXPECT_EQ(member["edge"], "broken");
+  view.nodes[1].edge = transport::EdgeState::kNone;  // Only just heard of.
+  EXPECT_EQ(Summarise(view).health, "healthy");
+}
+
+TEST(ClusterViewTest, TheTimingInForceIsInStatusAndMembers) {
+  for (const std::string name : {"local", "lan", "wan"}) {
+    const auto profile = ProfileOf(name);
+    for (const auto& text :
+         {StatusJson(Three(), profile), MembersJson(Three(), profile)}) {
+      const auto timing = json::parse(text)["timing"];
+      EXPECT_EQ(timing["profile"], name);
+      EXPECT_EQ(timing["probe_interval_ms"],
+                profile.timing.swim.probe_interval.count());
+      EXPECT_EQ(timing["silent_after_ms"], profile.timing.silent_after.count());
+    }
+  }
+}
+
+// What the values must keep to for a member that falls silent to be passed over
+// within two probe periods, and not for one lost heartbeat.
+TEST(ProfileTest, EveryProfilesValuesFitEachOther) {
+  for (const char* name : {"local", "lan", "wan"}) {
+    const auto t = ProfileOf(name).timing;
+    EXPECT_LE(t.silent_after, t.swim.probe_interval) << name;
+    EXPECT_GE(t.silent_after, 3 * t.heartbeat) << name;
+    EXPECT_GT(t.give_up, t.silent_after) << name;
+    EXPECT_LT(t.swim.probe_timeout, t.swim.probe_interval) << name;
+    EXPECT_LT(t.retry_min, t.retry_max) << name;
+  }
+}
+
 TEST(ClusterViewTest, AMemberThatLeftIsNotMissed) {
   auto view = Three();
   view.nodes[2].member = MemberState::kLeft;

@@ -176,9 +176,16 @@ TEST_F(ConfigTest, TlsIsOffOnlyExplicitlyAndOnlyOnLoopback) {
 TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
   for (const char* text :
        {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
-        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n",
-        "[admin]\ntoken_file = \"t\"\n"})
+        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n"})
     EXPECT_NE(Error(std::string(kGood) + text), "") << text;
+}
+
+TEST_F(ConfigTest, TheAdminTokenIsTheStateFoldersUnlessSaidOtherwise) {
+  const auto usual = Load(kGood);
+  EXPECT_EQ(usual.admin.token_file, usual.node.state_dir / "admin.token");
+  EXPECT_EQ(Load(std::string(kGood) + "[admin]\ntoken_file = \"/t\"\n")
+                .admin.token_file,
+            "/t");
 }
 
 TEST_F(ConfigTest, MixingHasBoundsOnWhatAMessageMayDo) {

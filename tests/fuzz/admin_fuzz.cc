@@ -11,8 +11,10 @@ namespace {
 
 using fuzz::Check;
 
+const std::string kToken = "0123456789abcdef";
 const AdminOptions kOptions{.listen = "10.1.2.3:80",
                             .unix_socket = {},
+                            .token = kToken,
                             .header_bytes = 512,
                             .body_bytes = 256};
 
@@ -44,7 +46,9 @@ void CheckRequest(const HttpRequest& request, const AdminDoor& door) {
     return CheckError(*refusal);
   const auto& admin = std::get<AdminRequest>(asked);
   Check(admin.local == door.local);
-  Check(admin.method == "GET" || (admin.method == "POST" && door.local));
+  Check(admin.method == "GET" || admin.method == "POST");
+  Check(door.local || admin.path == "/livez" ||
+        request["Authorization"] == "Bearer " + kToken);
   Check(admin.path.starts_with("/"));
   Check(admin.body.size() <= kOptions.body_bytes);
   Check(door.local || IsOwnName(std::string(request["Host"])));
@@ -88,7 +92,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   using namespace hearsay::daemon;  // NOLINT(google-build-using-namespace)
   hearsay::fuzz::Input input(data, size);
   const AdminDoor door{.local = input.Take() % 2 == 0,
-                       .listen_host = "10.1.2.3"};
+                       .listen_host = "10.1.2.3",
+                       .token = kToken};
   const auto cuts = input.Bytes(input.Take() % 8);
   Serve(input.Rest(), {cuts.data(), cuts.size()}, door);
   return 0;

@@ -107,13 +107,18 @@ class Node:
         return self.get(path, method="POST")
 
     def http(self, path):
-        """The same over TCP, as anybody may."""
+        """The same over TCP, as who knows the token may."""
         address = json.loads((self.folder / "state/admin.json").read_text())["http"]
         connection = http.client.HTTPConnection(address, timeout=10)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=self.bearing())
             response = connection.getresponse()
             return response.status, response.read()
+
+    def bearing(self):
+        """The header that opens the TCP door."""
+        token = (self.folder / "state/admin.token").read_text().strip()
+        return {"Authorization": f"Bearer {token}"}
 
     def status(self):
         return self.get("/v1/status")[1]

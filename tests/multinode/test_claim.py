@@ -2,6 +2,7 @@
 that it reports is the accountant's for what its ledger says, the budget holds,
 and no kill makes the ledger count less than was released."""
 
+import contextlib
 import http.client
 import json
 import math
@@ -236,13 +237,14 @@ class Claim(scene.NodeTest):
                               "/v1/private", "/v1/weights", "/v1/stop"}, paths)
         return sorted(paths)
 
-    def over_tcp(self, node, method, path):
+    def over_tcp(self, node, method, path, bearing=None):
         address = json.loads((node.folder / "state/admin.json").read_text())["http"]
         connection = http.client.HTTPConnection(address, timeout=10)
-        self.addCleanup(connection.close)
-        connection.request(method, path)
-        response = connection.getresponse()
-        return response.status, str(response.headers).encode() + response.read()
+        with contextlib.closing(connection):
+            connection.request(method, path,
+                               headers=node.bearing() if bearing is None else bearing)
+            response = connection.getresponse()
+            return response.status, str(response.headers).encode() + response.read()
 
     def assert_silent(self, body, secrets, content, where):
         text = body.decode("latin-1")
@@ -282,12 +284,15 @@ class Claim(scene.NodeTest):
             self.assert_silent(json.dumps(node.get("/v1/private")[1]).encode(),
                                secrets, content, "")
 
-    def test_tcp_only_reads(self):
+    def test_tcp_needs_the_token(self):
         node = self.pair[0]
         for path in self.served():
-            for method in ("POST", "PUT", "DELETE"):
-                status, _ = self.over_tcp(node, method, path)
-                self.assertIn(status, (403, 405), f"{method} {path}")
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+                status, _ = self.over_tcp(node, method, path, bearing={})
+                refusals = (405,) if method in ("PUT", "DELETE") else (401,)
+                if path == "/livez":
+                    refusals = (200, 405)
+                self.assertIn(status, refusals, f"{method} {path}")
         self.assertEqual(self.over_tcp(node, "HEAD", "/v1/private")[0], 403)
         self.assertEqual(node.own()["state"], "paused")
         self.assertIsNone(node.process.poll())

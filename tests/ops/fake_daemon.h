@@ -22,11 +22,14 @@ namespace hearsay::tests {
 // Serves canned documents where a hearsayd would serve its own.
 class FakeDaemon {
  public:
+  static constexpr const char* kToken = "0123456789abcdef";
+
   explicit FakeDaemon(const std::filesystem::path& socket)
       : socket_(socket.string()) {
     daemon::AdminOptions options;
     options.listen = "127.0.0.1:0";
     options.unix_socket = socket;
+    options.token = kToken;
     server_.emplace(io_, options, [this](const daemon::AdminRequest& request) {
       return Answer(request);
     });
@@ -39,6 +42,7 @@ class FakeDaemon {
     thread_.join();
   }
 
+  // `path` with its query, decoded.
   void Serve(const std::string& path, const Json& body, int status = 200) {
     const std::lock_guard lock(mutex_);
     answers_[path] = {status, "application/json", body.dump()};
@@ -64,11 +68,10 @@ class FakeDaemon {
   daemon::AdminResponse Answer(const daemon::AdminRequest& request) {
     const std::lock_guard lock(mutex_);
     ++asked_[request.path];
-    if (request.method == "POST") posts_.push_back(request.path);
     auto path = request.path;
-    if (const auto after = request.query.find("after");
-        after != request.query.end())
-      path += "?after=" + after->second;
+    for (const auto& [key, value] : request.query)
+      path += (path == request.path ? "?" : "&") + key + "=" + value;
+    if (request.method == "POST") posts_.push_back(path);
     const auto found = answers_.find(path);
     if (found == answers_.end())
       return daemon::AdminError(404, "there is no " + path);

@@ -55,6 +55,10 @@ void Swim::Learn(const std::vector<Record>& updates, Clock::time_point now) {
 
 void Swim::OnConnected(const std::string& node, const std::string& address,
                        std::uint64_t life, Clock::time_point now) {
+  // As good as an ack.
+  std::erase_if(probes_, [&node](const auto& entry) {
+    return entry.second.target == node;
+  });
   Learn({.node = node,
          .address = address,
          .life = life,
