@@ -48,15 +48,28 @@ const char* Word(EdgeState state) {
 
 Json DroppedJson(const transport::LinkCounters& pieces,
                  const ExchangeCounters& exchanges) {
-  return {{"checksum", pieces.dropped_checksum},
-          {"size", pieces.dropped_size},
-          {"stranger", pieces.dropped_stranger},
-          {"late", pieces.dropped_late},
-          {"full", pieces.dropped_full},
-          {"not_finite", exchanges.not_finite},
-          {"beyond_clip", exchanges.beyond_clip},
-          {"stale", exchanges.stale},
-          {"untrusted", exchanges.untrusted}};
+  Json dropped = Json::object();
+  for (const auto& [reason, count] : pieces.dropped()) dropped[reason] = count;
+  dropped["not_finite"] = exchanges.not_finite;
+  dropped["beyond_clip"] = exchanges.beyond_clip;
+  dropped["stale_array"] = exchanges.stale;
+  dropped["untrusted"] = exchanges.untrusted;
+  return dropped;
+}
+
+std::vector<std::string> NewOffences(const transport::LinkCounters& before,
+                                     const transport::LinkCounters& now) {
+  std::vector<std::string> offences;
+  const auto add = [&](const char* reason, auto counter) {
+    if (now.*counter > before.*counter) offences.emplace_back(reason);
+  };
+  using Counters = transport::LinkCounters;
+  add("altered", &Counters::dropped_checksum);
+  add("wrong size", &Counters::dropped_size);
+  add("forged", &Counters::dropped_forged);
+  add("replayed", &Counters::dropped_replayed);
+  add("not sealed", &Counters::dropped_unsealed);
+  return offences;
 }
 
 Json EdgeJson(const Edge& edge, const std::string& self, Cooldown::Time now) {

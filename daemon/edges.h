@@ -6,7 +6,9 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/cooldown.h"
 #include "daemon/exchange_loop.h"
@@ -29,6 +31,12 @@ const char* Word(transport::EdgeState state);
 // By reason; of pieces and of whole arrays.
 nlohmann::ordered_json DroppedJson(const transport::LinkCounters& pieces,
                                    const ExchangeCounters& exchanges);
+
+// What a member has done since `before` that no friend does, one word each: its
+// pieces carry the member's own token, which no stranger knows. What is late,
+// or of an earlier key, is none: a slow wire or a new session makes those.
+std::vector<std::string> NewOffences(const transport::LinkCounters& before,
+                                     const transport::LinkCounters& now);
 
 // `self`: whose word the edge's state is.
 nlohmann::ordered_json EdgeJson(const Edge& edge, const std::string& self,

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -18,13 +17,6 @@ namespace {
 
 // Between exchanges when nobody trains: there is little left to mix.
 constexpr Duration kIdleInterval = std::chrono::milliseconds(100);
-
-// New since `before`, in the words that `links` uses.
-std::array<std::pair<const char*, std::uint64_t>, 2> Offences(
-    const transport::LinkCounters& before, const transport::LinkCounters& now) {
-  return {{{"altered", now.dropped_checksum - before.dropped_checksum},
-           {"wrong size", now.dropped_size - before.dropped_size}}};
-}
 
 bool Joining(const NodeReport& report) {
   return report.state == Word(TrainingState::kWaiting);
@@ -69,17 +61,14 @@ void Node::OnMember(const transport::Member& member) {
   BeginWhenSettled();
 }
 
-// Pieces that carry a member's own token, so that nobody else can have sent
-// them, and are not what they should be. Late ones are no offence: a slow wire
-// makes them.
 void Node::JudgeDrops() {
   const auto now = transport::Clock::now();
   for (const auto& member : transport_->members()) {
     if (member.edge == EdgeState::kNone) continue;
     const auto counters = transport_->counters(member.node);
     const auto before = std::exchange(judged_[member.node], counters);
-    for (const auto& [reason, dropped] : Offences(before, counters))
-      if (dropped > 0) neighbours_.OnOffence(member.node, reason, now);
+    for (const auto& reason : NewOffences(before, counters))
+      neighbours_.OnOffence(member.node, reason, now);
   }
 }
 

@@ -78,6 +78,7 @@ bool SocketParser::Parse() {
 bool SocketParser::Begin(std::span<const std::byte> header,
                          std::size_t payload_bytes) {
   auto receive = on_message_(header, payload_bytes);
+  if (receive && receive->nonsense) return false;
   if (!receive && stranger_ && ++unwanted_ > kMaxUnwanted) return false;
   if (receive) stranger_ = false;
   receive_ = std::move(receive);

@@ -123,7 +123,7 @@ ucs_status_t UcxWorker::Impl::OnActiveMessage(
   if (self->closed) return UCS_OK;
   auto receive = self->on_message(
       {static_cast<const std::byte*>(header), header_bytes}, bytes);
-  if (!receive) return UCS_OK;
+  if (!receive || receive->nonsense) return UCS_OK;
   assert(receive->into.size() == bytes);
   if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0)
     return self->StartReceive(std::move(*receive), data);

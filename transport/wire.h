@@ -28,6 +28,9 @@ class Wire {
     std::span<std::byte> into;   // of exactly the announced length
     std::shared_ptr<void> keep;  // owns `into` until the wire has let go of it
     std::function<void(bool arrived)> done;
+    // Instead of all that: this is no message. A stream has lost its place, and
+    // the wire ends it; else lengths altered once would swallow what follows.
+    bool nonsense = false;
   };
   // Nothing: the message is dropped. It must not call the wire.
   using OnMessage = std::function<std::optional<Receive>(

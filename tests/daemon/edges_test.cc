@@ -40,7 +40,7 @@ TEST(EdgesTest, SayStateSinceWhenLastErrorAndWhoseWordItIs) {
   EXPECT_TRUE(json["bypass"].is_null());
   EXPECT_EQ(json["dropped"]["checksum"], 7);
   EXPECT_EQ(json["dropped"]["beyond_clip"], 3);
-  EXPECT_EQ(json["dropped"]["stale"], 0);
+  EXPECT_EQ(json["dropped"]["stale_array"], 0);
 }
 
 TEST(EdgesTest, WhatIsNotKnownIsNull) {
@@ -49,6 +49,22 @@ TEST(EdgesTest, WhatIsNotKnownIsNull) {
   for (const char* key : {"last_error", "transport", "quarantine", "bypass"})
     EXPECT_TRUE(json[key].is_null()) << key;
   EXPECT_TRUE(json["member"]["said_by"].is_null());
+}
+
+TEST(EdgesTest, OnlyWhatNoFriendDoesIsAnOffenceAndOnlyOnce) {
+  transport::LinkCounters before;
+  auto now = before;
+  EXPECT_TRUE(NewOffences(before, now).empty());
+  now.dropped_late = now.dropped_full = now.dropped_stranger = 9;
+  now.dropped_stale = now.dropped_epoch = 9;
+  EXPECT_TRUE(NewOffences(before, now).empty());
+  now.dropped_checksum = 5;
+  now.dropped_size = now.dropped_forged = now.dropped_replayed =
+      now.dropped_unsealed = 1;
+  EXPECT_EQ(NewOffences(before, now),
+            (std::vector<std::string>{"altered", "wrong size", "forged",
+                                      "replayed", "not sealed"}));
+  EXPECT_TRUE(NewOffences(now, now).empty());
 }
 
 }  // namespace

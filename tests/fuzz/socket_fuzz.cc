@@ -23,6 +23,9 @@ bool IsWanted(std::string_view header, std::size_t payload_bytes) {
          payload_bytes <= kMostPayloadBytes;
 }
 
+// And what to it is no header at all.
+bool IsNonsense(std::string_view header) { return header.starts_with('n'); }
+
 struct Seen {
   std::vector<std::string> headers;
   std::vector<std::string> payloads;  // of those that were wanted
@@ -54,6 +57,8 @@ Seen OfWhole(std::string_view stream) {
     const auto header = stream.substr(0, header_bytes);
     stream.remove_prefix(header_bytes);
     seen.headers.emplace_back(header);
+    seen.broken = IsNonsense(header);
+    if (seen.broken) break;
     const bool wanted = IsWanted(header, payload_bytes);
     if (wanted) strange = -1;  // no stranger from here on
     if (strange >= 0) seen.broken = ++strange > kMostStrange;
@@ -73,6 +78,11 @@ Seen OfPieces(std::string_view stream, fuzz::Input cuts) {
                           std::size_t bytes) -> std::optional<Wire::Receive> {
     seen.headers.emplace_back(reinterpret_cast<const char*>(header.data()),
                               header.size());
+    if (IsNonsense(seen.headers.back())) {
+      Wire::Receive receive;
+      receive.nonsense = true;
+      return receive;
+    }
     if (!IsWanted(seen.headers.back(), bytes)) return std::nullopt;
     const auto into = std::make_shared<std::string>(bytes, '\0');
     ++unfinished;

@@ -128,9 +128,11 @@ class Lab:
         if NETWORK.startswith("127."):
             command("ip", "-n", space, "addr", "del", "127.0.0.1/8", "dev", "lo")
             command("ip", "-n", space, "addr", "add", "127.0.0.1/32", "dev", "lo")
-            command("ip", "netns", "exec", space, "sysctl", "-qw",
-                    "net.ipv4.conf.all.route_localnet=1")
+            self._sysctl(space, "net.ipv4.conf.all.route_localnet=1")
         return space
+
+    def _sysctl(self, space, *settings):
+        command("ip", "netns", "exec", space, "sysctl", "-qw", *settings)
 
     def _site(self, number, names):
         hub = self._space(f"hub{number}")
@@ -159,7 +161,9 @@ class Lab:
         for here, (hub, there) in enumerate(((first, 1), (second, 0))):
             command("ip", "-n", hub, "addr", "add", f"10.78.0.{here + 1}/30", "dev", "wan")
             command("ip", "-n", hub, "link", "set", "wan", "up")
-            command("ip", "netns", "exec", hub, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+            # In this order: the first resets the second.
+            self._sysctl(hub, "net.ipv4.ip_forward=1",
+                         "net.ipv4.conf.all.route_localnet=1")
             command("ip", "-n", hub, "route", "add", f"{NETWORK}.{there}.0/24",
                     "via", f"10.78.0.{2 - here}")
 
@@ -199,6 +203,14 @@ class Lab:
             self.deaf(name, right)
         for name in right:
             self.deaf(name, left)
+
+    def cut(self):
+        """Nothing passes between the sites."""
+        command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-I", "FORWARD",
+                "-j", "DROP")
+
+    def mend(self):
+        command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-F", "FORWARD")
 
     def heal(self):
         """No packet is dropped any more."""

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -293,11 +294,21 @@ class Faults(NodeTest):
         cls.shards = Shards(rows=4000, count=8)
         cls.addClassCleanup(cls.shards.remove)
 
-    def started(self, count, lab=None, **changes):
-        """A cluster that trains and is one ring."""
-        self.cluster = self.nodes(count, invariants.sections(self.shards, **changes), lab=lab)
-        self.cluster.start().until_ready()
-        invariants.until_one_ring(self.cluster.nodes)
+    def started(self, count, lab=None, sections=None, prepare=None, late=0, within=20,
+                window=0.5, **changes):
+        """A cluster that trains and is one ring, but for the `late` last nodes, which
+        are not started. `sections` in place of those of private nodes; `prepare` is
+        shown the nodes before they start."""
+        self.cluster = self.nodes(
+            count, sections or invariants.sections(self.shards, **changes), lab=lab)
+        if prepare:
+            prepare(self.cluster.nodes)
+        first = self.cluster.nodes[:count - late]
+        for node in first:
+            node.config["cluster"]["expect"] = len(first)
+            node.start()
+        self.cluster.until_ready(nodes=first)
+        invariants.until_one_ring(first, within, window)
         self.ledgers = invariants.Ledgers(self.cluster.nodes)
         return self.cluster.nodes
 
@@ -310,11 +321,15 @@ class Faults(NodeTest):
         self.addCleanup(made.close)
         return made
 
-    def withstand(self, strike, cure, meanwhile, seconds, watched=None, times=1):
-        """The same fault briefly, after which every lane that it needs is open, and
+    def withstand(self, strike, cure, meanwhile, seconds, watched=None, times=1,
+                  after=None, within=20, peace=()):
+        """The same fault briefly, after which all memory that it needs is there, and
         then `times` times for `seconds` each. `meanwhile` waits for what must hold
-        while it lasts. Afterwards all is as it was before."""
-        watched = watched or self.cluster.nodes
+        while it lasts. Afterwards, `within` so many seconds, all is as it was, and
+        those `after` it (usually all) are one ring.
+        `peace`: of these nodes it must not make any look dead to another."""
+        nodes = self.cluster.nodes
+        watched = watched or nodes
         def once(seconds):
             self.ledgers.look()
             strike()
@@ -324,12 +339,13 @@ class Faults(NodeTest):
                 adapted = time.monotonic() - begin
                 time.sleep(max(0, seconds - adapted))
                 meanwhile()
+                self.ledgers.look()
             finally:
                 cure()
-            return adapted, invariants.until_one_ring(self.cluster.nodes)
+            return adapted, invariants.until_one_ring(after or nodes, within)
         once(0)
-        footprints = invariants.Footprints(watched)
-        with invariants.Watch(watched) as watch:
+        footprints = invariants.Footprints(watched, len(nodes))
+        with invariants.Watch(watched) as watch, invariants.Peace(peace):
             for _ in range(times):
                 adapted, back = once(seconds)
         print(f"adapted after {adapted:.1f} s, one ring {back:.1f} s after the cure")
@@ -338,7 +354,10 @@ class Faults(NodeTest):
         self.assert_ends_whole()
 
     def assert_ends_whole(self):
-        """All stop in order, with whole ledgers."""
+        """All whose ledgers are watched stop in order, and their ledgers are whole."""
         self.ledgers.look()
-        self.assertEqual(self.cluster.stop(), [CLEAN] * len(self.cluster.nodes))
+        nodes = self.ledgers.nodes
+        for node in nodes:
+            node.process.send_signal(signal.SIGTERM)
+        self.assertEqual([n.wait(20) for n in nodes], [CLEAN] * len(nodes))
         self.ledgers.assert_whole()

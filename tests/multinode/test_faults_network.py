@@ -3,10 +3,13 @@ root). Each scene ends with the invariants: one ring, nobody's training paused,
 ledgers whole, nothing leaked."""
 
 import threading
+import time
 import unittest
 
+import invariants
 import scene
-from invariants import lasting, until_mixing, until_one_ring
+from invariants import Peace, Watch, lasting, until_mixing, until_one_ring
+from lab import NETWORK, TUNDELAY
 
 LONG = 8  # Seconds: longer than every timeout of profile "local".
 
@@ -68,6 +71,50 @@ class Flapping(scene.Faults):
             self.flapping.join()
         self.withstand(strike, cure, lambda: until_mixing(nodes[:1] + nodes[2:]),
                        lasting(60, LONG))
+
+
+# Layers whose arrays are large enough for a link to be slow.
+LARGE = [{"type": "dense", "units": 512, "activation": "tanh"}, {"type": "dense", "units": 2}]
+
+
+class SlowLink(scene.Faults):
+    def slow(self, rate, meanwhile, peaceful):
+        lab = self.lab("abcd")
+        def sections(i):
+            return {**invariants.sections(self.shards, train__sample_rate=0.005)(i),
+                    "model.layer": LARGE}
+        nodes = self.started(4, lab, sections)
+        self.withstand(lambda: lab.slow("b", rate), lambda: lab.fast("b"),
+                       lambda: meanwhile(nodes), lasting(60, LONG), within=60,
+                       peace=nodes if peaceful else ())
+
+    def test_slower_than_the_steps(self):
+        self.slow("8mbit", lambda nodes: until_mixing(nodes, window=3), peaceful=True)
+
+    def test_too_slow_for_arrays(self):
+        # Its arrays come too late for anybody; the others go around it.
+        self.slow("256kbit", lambda nodes: until_mixing(nodes[:1] + nodes[2:], window=2),
+                  peaceful=False)
+
+
+class WideArea(scene.Faults):
+    """Two sites, 40 to 50 ms apart, by a link of 20 Mbit/s that loses 1 %."""
+
+    def test_loses_packets_and_is_cut(self):
+        if not TUNDELAY.exists():
+            self.skipTest(f"needs {TUNDELAY}")
+        if NETWORK.startswith("127."):
+            self.skipTest("loopback addresses are not routed between sites")
+        lab = self.lab("aceg", "bdfh", wan={
+            "delay_ms": 40, "jitter_ms": 10, "loss_percent": 1, "rate_mbit": 20})
+        nodes = self.started(8, lab, within=60, cluster__profile="wan")
+        with Watch(nodes) as watch, Peace(nodes):
+            time.sleep(lasting(60, 10))
+        watch.assert_never_paused()
+        def two_rings():
+            until_one_ring(nodes[::2], 60)
+            until_one_ring(nodes[1::2], 60)
+        self.withstand(lab.cut, lab.mend, two_rings, lasting(60, 0), within=60)
 
 
 if __name__ == "__main__":

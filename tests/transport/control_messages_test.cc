@@ -1,6 +1,7 @@
 #include "transport/control_messages.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <functional>
 #include <limits>
@@ -196,6 +197,26 @@ TEST(ControlMessagesTest, TheLargestHeartbeatFitsAFrame) {
                     .said_by = name});
   EXPECT_TRUE(Passes(ControlMessage(heartbeat)));
   EXPECT_LE(EncodeControl(heartbeat).size(), kMaxFrameBytes);
+}
+
+// The most lists that a frame can hold: refused, and what parsing them takes
+// for a moment is a small multiple of the frame.
+TEST(ControlMessagesTest, AFrameFullOfEmptyRecordsCostsLittle) {
+  std::string records;
+  while (records.size() + 2 <= kMaxFrameBytes - 8) records += {'\x1a', '\0'};
+  std::string frame = {'\x2a'};  // Heartbeat, of this length:
+  for (auto left = records.size(); left > 0; left >>= 7)
+    frame += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+  frame += records;
+  ASSERT_LE(frame.size(), kMaxFrameBytes);
+  const auto peak_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const auto before = peak_kib();
+  EXPECT_FALSE(DecodeControl(frame));
+  EXPECT_LT(peak_kib() - before, 16 << 10);
 }
 
 TEST(ControlMessagesTest, RejectsWhatIsNoMessage) {

@@ -53,6 +53,11 @@ struct End {
   std::optional<Wire::Receive> Place(std::span<const std::byte> header,
                                      std::size_t payload) {
     headers.emplace_back(header.begin(), header.end());
+    if (headers.back() == Text("nonsense")) {
+      Wire::Receive receive;
+      receive.nonsense = true;
+      return receive;
+    }
     if (!wanted) return std::nullopt;
     const auto into = std::make_shared<Bytes>(payload);
     return Wire::Receive{
@@ -137,6 +142,19 @@ TEST_F(SocketWireTest, SkipsWhatIsNotWantedAndGoesOn) {
   sender.wire->Send(*id, Text("again"), payload, nullptr, nullptr);
   ASSERT_TRUE(RunUntil([&] { return receiver.payloads.size() == 2; }));
   EXPECT_EQ(receiver.headers.back(), Text("again"));
+}
+
+TEST_F(SocketWireTest, EndsAStreamThatHasLostItsPlace) {
+  const auto id = sender.wire->Connect(receiver.wire->address(), nullptr);
+  const Bytes payload(1000);
+  sender.wire->Send(*id, Text("wanted"), payload, nullptr, nullptr);
+  ASSERT_TRUE(RunUntil([&] { return receiver.payloads.size() == 1; }));
+  sender.wire->Send(*id, Text("nonsense"), payload, nullptr, nullptr);
+  ASSERT_TRUE(RunUntil([&] { return receiver.headers.size() == 2; }));
+  io.run_for(20ms);  // Until the sender has heard of it, too.
+  EXPECT_EQ(receiver.payloads.size(), 1U);
+  sender.wire->Send(*id, Text("by another socket"), payload, nullptr, nullptr);
+  EXPECT_TRUE(RunUntil([&] { return receiver.payloads.size() == 2; }));
 }
 
 TEST_F(SocketWireTest, RefusesAStrangerWhoBringsNothingWanted) {
