@@ -64,7 +64,8 @@ struct Refuse {
     kModel,
     kDuplicateName,
     kSelf,
-    kSuperseded
+    kSuperseded,
+    kIdentity
   };
   Kind kind = Kind::kProtocol;
   Hello hello;

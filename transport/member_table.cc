@@ -11,13 +11,13 @@ constexpr std::size_t kMaxRefused = 256;
 // Members that are gone are remembered until there are this many.
 constexpr std::size_t kMaxNamed = 1024;
 
-bool IsConnected(const Member& member) {
+bool HasEdge(const Member& member) {
   return member.edge == EdgeState::kConnected ||
          member.edge == EdgeState::kSilent;
 }
 
 bool IsGone(const Member& member) {
-  return !IsConnected(member) && member.state != MemberState::kAlive &&
+  return !HasEdge(member) && member.state != MemberState::kAlive &&
          member.state != MemberState::kSuspect;
 }
 
@@ -74,11 +74,10 @@ void MemberTable::OnVerdict(const swim::Record& record, Clock::time_point now) {
   const bool known = named_.contains(record.node);
   Member& member = Add(record.node);
   // Where it is connected, it has said itself where it is.
-  if (!IsConnected(member)) member.address = record.address;
+  if (!HasEdge(member)) member.address = record.address;
   const auto state = StateOf(record.state);
-  // That it is not there is no news of one that is not let in.
-  if (member.state == MemberState::kRefused && state != MemberState::kAlive &&
-      state != MemberState::kLeft)
+  // Others may let it in; here it is refused until it connects, or leaves.
+  if (member.state == MemberState::kRefused && state != MemberState::kLeft)
     return;
   const bool news = SetState(member, state, record.said_by, now);
   if (!known) member.since = member.edge_since = now;
@@ -144,8 +143,7 @@ bool MemberTable::OnRefused(const std::string& node, const std::string& address,
                             const std::string& error, bool same_cluster,
                             Clock::time_point now) {
   const auto known = named_.find(node);
-  if (same_cluster && known != named_.end() && !IsConnected(known->second) &&
-      known->second.state != MemberState::kAlive) {
+  if (same_cluster && known != named_.end() && !HasEdge(known->second)) {
     Member& member = known->second;
     const bool news =
         member.state != MemberState::kRefused || member.last_error != error;
@@ -180,7 +178,7 @@ MemberTable::Silence MemberTable::FindSilence(Clock::time_point now,
                                               Clock::time_point resumed) {
   Silence silence;
   for (auto& [node, member] : named_) {
-    if (!IsConnected(member)) continue;
+    if (!HasEdge(member)) continue;
     const auto silent = now - std::max(member.heard, resumed);
     if (silent >= timing_.give_up) {
       silence.beyond.push_back(node);
@@ -195,10 +193,19 @@ MemberTable::Silence MemberTable::FindSilence(Clock::time_point now,
   return silence;
 }
 
+void MemberTable::ForgetRefused(const std::string& address) {
+  refused_.erase(address);
+}
+
+bool MemberTable::IsConnected(const std::string& node) const {
+  const auto found = named_.find(node);
+  return found != named_.end() && HasEdge(found->second);
+}
+
 bool MemberTable::IsFresh(const std::string& node,
                           Clock::time_point now) const {
   const auto found = named_.find(node);
-  return found != named_.end() && IsConnected(found->second) &&
+  return found != named_.end() && HasEdge(found->second) &&
          now - found->second.heard < 2 * timing_.heartbeat;
 }
 

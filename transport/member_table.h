@@ -50,6 +50,9 @@ class MemberTable {
                  const std::string& error, bool same_cluster,
                  Clock::time_point now);
 
+  // The node at this address is no longer refused.
+  void ForgetRefused(const std::string& address);
+
   // Edges on which nothing comes, in the order of names.
   struct Silence {
     std::vector<std::string> begun;   // since Timing.silent_after: now silent
@@ -59,6 +62,7 @@ class MemberTable {
   // not run).
   Silence FindSilence(Clock::time_point now, Clock::time_point resumed);
 
+  bool IsConnected(const std::string& node) const;
   // Heard within two heartbeats: certainly not dead.
   bool IsFresh(const std::string& node, Clock::time_point now) const;
   const Member* Find(const std::string& node) const;

@@ -36,5 +36,6 @@ void AddNetworkVerbs(CLI::App& app);  // members, links, join, force-leave
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 
 }  // namespace hearsay::ops

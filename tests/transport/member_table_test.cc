@@ -174,6 +174,8 @@ TEST_F(MemberTableTest, AMemberThatCameBackWithAnotherModelIsRefusedItself) {
   EXPECT_EQ(State("b"), MemberState::kRefused);
   Say("b", swim::State::kFailed);
   EXPECT_EQ(State("b"), MemberState::kRefused) << "the better reason";
+  Say("b", swim::State::kAlive, "b");
+  EXPECT_EQ(State("b"), MemberState::kRefused) << "it is others who let it in";
   EXPECT_EQ(table_.Find("b")->last_error, "its model");
   EXPECT_TRUE(table_.refused().empty());
   Join("b", 3);
