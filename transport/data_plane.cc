@@ -155,6 +155,7 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   for (const auto& [exchange, pending] : pending_)
     if (pending->lane == lane) lost.push_back(exchange);
   for (const auto exchange : lost) Finish(exchange, error);
+  if (events_.on_closed) events_.on_closed(node, reason);
 }
 
 void DataPlane::CheckPayload(const Message& message) const {

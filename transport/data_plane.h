@@ -36,6 +36,9 @@ class DataPlane final : public DataLanes,
     // The wire reported that the lane is gone. It is closed by its owner.
     std::function<void(const std::string& node, const std::string& reason)>
         on_broken;
+    // Pieces on their way to or from it may be lost. Must not call back.
+    std::function<void(const std::string& node, const std::string& reason)>
+        on_closed;
   };
 
   using MakeWire = std::function<std::unique_ptr<Wire>(const Wire::OnMessage&)>;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "transport/collective_network.h"
 #include "transport/control_plane.h"
 #include "transport/data_plane.h"
 #include "transport/socket_wire.h"
@@ -85,6 +86,9 @@ class TransportOfMembers final : public Transport {
         },
         pool_, DataEvents());
     proxy_.to = data_.get();
+    network_ =
+        std::make_shared<CollectiveNetwork>(io, options, control_, data_);
+    network_->Start();
   }
 
   void Start() override {
@@ -96,6 +100,7 @@ class TransportOfMembers final : public Transport {
   }
 
   void Leave(std::function<void()> done) override {
+    network_->Close();
     data_->Stop();
     control_->Leave([weak = std::weak_ptr(data_), done = std::move(done)] {
       if (const auto data = weak.lock()) data->Shutdown(done ? done : [] {});
@@ -113,6 +118,10 @@ class TransportOfMembers final : public Transport {
   void Exchange(const std::string& to, Message request, Milliseconds deadline,
                 std::function<void(Result<Message>)> done) override {
     data_->Exchange(to, std::move(request), deadline, std::move(done));
+  }
+
+  collective::Collectives& collectives() override {
+    return network_->collectives();
   }
 
   std::vector<Member> members() const override { return control_->members(); }
@@ -159,6 +168,10 @@ class TransportOfMembers final : public Transport {
         .on_broken =
             [this](const std::string& node, const std::string& reason) {
               control_->OnLaneBroken(node, reason);
+            },
+        .on_closed =
+            [this](const std::string& node, const std::string& reason) {
+              if (network_) network_->OnLaneClosed(node, reason);
             }};
   }
 
@@ -167,6 +180,7 @@ class TransportOfMembers final : public Transport {
   Proxy proxy_;
   std::shared_ptr<ControlPlane> control_;
   std::shared_ptr<DataPlane> data_;
+  std::shared_ptr<CollectiveNetwork> network_;  // Last: it uses both.
 };
 
 }  // namespace

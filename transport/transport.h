@@ -28,6 +28,10 @@
 
 namespace hearsay::transport {
 
+namespace collective {
+class Collectives;  // transport/collective/collective.h
+}
+
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 
@@ -143,7 +147,7 @@ class Transport {
   virtual void Start() = 0;
   // Tells all members that this node leaves, then closes everything. `done` is
   // called when no UCX operation refers to any buffer any more. Exchanges under
-  // way are done with kClosed. At most about a second; once.
+  // way are done with kClosed, rounds too. At most about a second; once.
   virtual void Leave(std::function<void()> done) = 0;
 
   // Carried by every heartbeat from now on.
@@ -158,6 +162,10 @@ class Transport {
   virtual void Exchange(const std::string& to, Message request,
                         Milliseconds deadline,
                         std::function<void(Result<Message>)> done) = 0;
+
+  // All-reduce and broadcast among members that are connected with each other.
+  // Groups must not be used when the transport is gone.
+  virtual collective::Collectives& collectives() = 0;
 
   virtual std::vector<Member> members() const = 0;  // others, sorted by name
   virtual LinkCounters counters(const std::string& member) const = 0;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 namespace hearsay::daemon {
@@ -56,6 +57,9 @@ class MemoryTransport final : public transport::Transport {
   std::vector<transport::Member> members() const override { return {}; }
   transport::LinkCounters counters(const std::string&) const override {
     return {};
+  }
+  transport::collective::Collectives& collectives() override {
+    throw std::logic_error("an exchange needs no rounds");
   }
   std::string address() const override { return ""; }
   const std::shared_ptr<transport::BufferPool>& buffers() const override {

@@ -348,5 +348,42 @@ TEST(CollectiveGroupTest, AProposalInAnothersNameIsRefused) {
   EXPECT_TRUE(scene["n1"].group);
 }
 
+// One control connection replaces another, and what was on the first is lost.
+TEST(CollectiveGroupTest, AnyOneWordOfTheFormingMayBeLost) {
+  constexpr std::size_t kWords = 6;  // proposal, answer, last word, for two
+  for (std::size_t word = 0; word < kWords; ++word) {
+    Scene scene(3, static_cast<std::uint32_t>(word));
+    scene.words_before_lost = word;
+    for (const auto& name : scene.names())
+      scene[name].Form(MakeTerms(scene, 64));
+    scene.RunAll();
+    EXPECT_FALSE(scene.words_before_lost) << "word " << word << " was not said";
+    scene.Pass(Milliseconds(1000));
+    for (const auto& name : scene.names()) {
+      ASSERT_TRUE(scene[name].group) << name << " at word " << word;
+      scene[name].Run(0);
+    }
+    scene.RunAll();
+    for (const auto& name : scene.names()) {
+      EXPECT_TRUE(scene[name].over);
+      EXPECT_FALSE(scene[name].failure);
+    }
+  }
+}
+
+TEST(CollectiveGroupTest, AProposalThatWasGivenUpIsForgotten) {
+  Scene scene(2);
+  scene[0].Form(MakeTerms(scene, 64), "g", Milliseconds(100));
+  scene.RunAll();
+  scene.Pass(Milliseconds(200));
+  ASSERT_TRUE(scene[0].formed);
+  EXPECT_EQ(scene[0].formed->code, ErrorCode::kTimeout);
+  scene[1].Form(MakeTerms(scene, 64));
+  scene.RunAll();
+  scene[0].Form(MakeTerms(scene, 64));
+  scene.RunAll();
+  for (const auto& name : scene.names()) EXPECT_TRUE(scene[name].group) << name;
+}
+
 }  // namespace
 }  // namespace hearsay::transport::collective

@@ -96,6 +96,8 @@ class Scene {
 
   // Once a piece with this sequence and step arrives, it is damaged.
   std::optional<Header> damaged;
+  // So many words on control connections arrive, and the one after is lost.
+  std::optional<std::size_t> words_before_lost;
   std::size_t dropped = 0;  // pieces that an honest member did not want
 
  private:
@@ -187,6 +189,10 @@ class Scene::Member final : public Network {
                  std::function<void(bool)> done) override;
   bool Tell(const std::string& to, const RoundMessage& message) override {
     if (!scene_.connected(name_, to)) return false;
+    if (scene_.words_before_lost && (*scene_.words_before_lost)-- == 0) {
+      scene_.words_before_lost.reset();
+      return true;
+    }
     scene_.Add({name_, to, [this, to, message] {
                   if (scene_.connected(name_, to))
                     scene_[to].collectives().OnMessage(name_, message);

@@ -128,6 +128,14 @@ class Node {
   }
 
   Transport& transport() { return *transport_; }
+  // Its transport ends without a word as soon as `condition` holds, which is
+  // asked between any two things that its thread does. Whoever destroys the
+  // node first ends the asking.
+  std::future<void> KillWhen(std::function<bool(Transport&)> condition) {
+    const auto dead = std::make_shared<std::promise<void>>();
+    KillWhen(std::move(condition), dead);
+    return dead->get_future();
+  }
   const std::shared_ptr<BufferPool>& pool() const { return pool_; }
   std::string address() {
     return Run([this] { return transport_->address(); });
@@ -227,6 +235,15 @@ class Node {
   }
 
  private:
+  void KillWhen(std::function<bool(Transport&)> condition,
+                const std::shared_ptr<std::promise<void>>& dead) {
+    boost::asio::post(io_, [this, condition = std::move(condition), dead] {
+      if (!transport_) return;
+      if (!condition(*transport_)) return KillWhen(condition, dead);
+      transport_.reset();
+      dead->set_value();
+    });
+  }
   Callbacks Callbacks_() {
     Callbacks callbacks;
     callbacks.on_member = [this](const Member& member) {

@@ -61,7 +61,8 @@ class Plane {
                 },
             .on_answer_lost = [this](const auto&,
                                      const auto&) { ++lost_answers; },
-            .on_broken = [this](const auto&, const auto&) { ++broken; }});
+            .on_broken = [this](const auto&, const auto&) { ++broken; },
+            .on_closed = [this](const auto&, const auto&) { ++closed; }});
     Accept();
   }
 
@@ -78,6 +79,7 @@ class Plane {
   std::function<void(Message, Respond)> on_request;
   int lost_answers = 0;
   int broken = 0;
+  int closed = 0;
 
  private:
   void Accept() {

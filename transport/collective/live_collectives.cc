@@ -14,6 +14,7 @@ namespace {
 // Proposals of one member that wait for a caller, and how long at most.
 constexpr std::ptrdiff_t kMaxHeld = 16;
 constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
+constexpr Milliseconds kSayAgain{200};
 
 std::string Joined(const std::vector<std::string>& names) {
   std::string text;
@@ -122,13 +123,12 @@ void LiveCollectives::Form(const std::string& name, const Terms& terms,
   forming.terms = terms;
   forming.until = Clock::now() + limit;
   forming.done = std::move(done);
-  if (terms.members.front() == self_) return Propose(name, forming, limit);
+  if (terms.members.front() == self_) return Propose(name, forming);
   const auto held = held_.extract({terms.members.front(), name});
   if (!held.empty()) Judge(name, forming, held.mapped().proposal);
 }
 
-void LiveCollectives::Propose(const std::string& name, Forming& forming,
-                              Milliseconds limit) {
+void LiveCollectives::Propose(const std::string& name, Forming& forming) {
   Terms& terms = forming.terms;
   Complete(terms);
   std::uint64_t id = 0;
@@ -137,8 +137,27 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
   forming.group = std::make_shared<LiveGroup>(network_, id, terms, self_);
   forming.accepted.resize(terms.members.size());
   groups_[id] = forming.group;
+  const auto missing = Say(name, forming);
+  network_.Post([this, id, missing] {
+    const auto found = FindForming(id);
+    if (found == forming_.end()) return;
+    if (!missing) return OnAccepted(id, self_);
+    Fail(found->first, {ErrorCode::kPeerGone, *missing + ": not connected"});
+  });
+}
+
+std::optional<std::string> LiveCollectives::Say(const std::string& name,
+                                                Forming& forming) {
+  const auto now = Clock::now();
+  const Terms& terms = forming.terms;
+  const auto& first = terms.members.front();
+  forming.again = now + kSayAgain;
+  if (first != self_)
+    return Accept(first, forming.group->id()) ? std::nullopt
+                                              : std::optional(first);
+  const auto left = std::chrono::ceil<Milliseconds>(forming.until - now);
   const RoundProposal proposal{
-      .round = id,
+      .round = forming.group->id(),
       .name = name,
       .members = terms.members,
       .operation = static_cast<std::uint8_t>(terms.operation),
@@ -146,15 +165,18 @@ void LiveCollectives::Propose(const std::string& name, Forming& forming,
       .bytes = terms.bytes,
       .piece_bytes = terms.piece_bytes,
       .voted = terms.outcome == Round::Outcome::kAgreed,
-      .limit_ms = static_cast<std::uint32_t>(limit.count())};
-  for (const auto& member : terms.members)
-    if (member != self_ && !network_.Tell(member, proposal))
-      return network_.Post([this, member, id] {
-        if (const auto found = FindForming(id); found != forming_.end())
-          Fail(found->first,
-               {ErrorCode::kPeerGone, member + ": not connected"});
-      });
-  network_.Post([this, id] { OnAccepted(id, self_); });
+      .limit_ms =
+          static_cast<std::uint32_t>(std::max(left, Milliseconds(0)).count())};
+  for (std::size_t i = 0; i < terms.members.size(); ++i)
+    if (terms.members[i] != self_ && !forming.accepted[i] &&
+        !network_.Tell(terms.members[i], proposal))
+      return terms.members[i];
+  return std::nullopt;
+}
+
+bool LiveCollectives::Accept(const std::string& first, std::uint64_t id) {
+  return network_.Tell(
+      first, RoundVerdict{.round = id, .accepted = true, .reason = {}});
 }
 
 void LiveCollectives::OnMessage(const std::string& from,
@@ -169,8 +191,11 @@ void LiveCollectives::OnProposal(const std::string& from,
   if (closed_) return;
   if (proposal.members.empty() || proposal.members.front() != from)
     return Refuse(from, proposal, "its first member has to propose it");
-  if (groups_.contains(proposal.round))
-    return Refuse(from, proposal, "its number is in use; propose again");
+  if (const auto group = Find(proposal.round)) {
+    if (group->terms().members.front() != from)
+      return Refuse(from, proposal, "its number is in use; propose again");
+    return static_cast<void>(Accept(from, proposal.round));
+  }
   const auto found = forming_.find(proposal.name);
   if (found != forming_.end())
     return Judge(proposal.name, found->second, proposal);
@@ -194,7 +219,9 @@ void LiveCollectives::Judge(const std::string& name, Forming& forming,
     difference = "pieces of " + std::to_string(proposal.piece_bytes) +
                  " bytes, here at most " +
                  std::to_string(limits_.largest_piece);
-  if (difference.empty() && forming.group) difference = "it has been proposed";
+  if (difference.empty() && forming.group &&
+      forming.terms.members.front() == self_)
+    difference = "it has been proposed";
   const auto& first = proposal.members.front();
   if (!difference.empty()) {
     Refuse(first, proposal, difference);
@@ -203,14 +230,16 @@ void LiveCollectives::Judge(const std::string& name, Forming& forming,
       Fail(name, {ErrorCode::kRefused, first + ": " + difference});
     });
   }
+  if (forming.group) {  // The first has given that one up.
+    groups_.erase(forming.group->id());
+    forming.group->Close({ErrorCode::kRefused, "proposed anew"});
+  }
   forming.terms.algorithm = static_cast<Algorithm>(proposal.algorithm);
   forming.terms.piece_bytes = proposal.piece_bytes;
   forming.group = std::make_shared<LiveGroup>(network_, proposal.round,
                                               forming.terms, self_);
   groups_[proposal.round] = forming.group;
-  if (!network_.Tell(
-          first, RoundVerdict{
-                     .round = proposal.round, .accepted = true, .reason = {}}))
+  if (Say(name, forming))
     network_.Post([this, first, id = proposal.round] {
       if (const auto found = FindForming(id); found != forming_.end())
         Fail(found->first, {ErrorCode::kPeerGone, first + ": not connected"});
@@ -238,8 +267,15 @@ void LiveCollectives::OnVerdict(const std::string& from,
                                 const RoundVerdict& verdict) {
   const auto found = FindForming(verdict.round);
   if (found == forming_.end()) {
-    if (const auto group = Find(verdict.round); group && !verdict.accepted)
+    std::erase_if(held_, [&](const auto& entry) {
+      return !verdict.accepted && entry.first.first == from &&
+             entry.second.proposal.round == verdict.round;
+    });
+    const auto group = Find(verdict.round);
+    if (group && !verdict.accepted)
       group->Lose(from, {ErrorCode::kRefused, from + ": " + verdict.reason});
+    else if (group && group->terms().members.front() == self_)
+      static_cast<void>(network_.Tell(from, verdict));  // The last word, again.
     return;
   }
   const auto& members = found->second.terms.members;
@@ -338,6 +374,8 @@ void LiveCollectives::OnTime(Clock::time_point now) {
   std::vector<std::string> late;
   for (const auto& [name, forming] : forming_)
     if (now >= forming.until) late.push_back(name);
+  for (auto& [name, forming] : forming_)
+    if (forming.group && now >= forming.again) Say(name, forming);
   for (const auto& name : late) {
     const auto& forming = forming_.at(name);
     std::string waited_for = forming.terms.members.front();
@@ -371,44 +409,6 @@ void LiveCollectives::Close() {
   const auto groups = std::exchange(groups_, {});
   for (const auto& [id, weak] : groups)
     if (const auto group = weak.lock()) group->Close(why);
-}
-
-void Collectives::RunOnce(const std::string& name, const Terms& terms,
-                          Buffer input, Milliseconds limit,
-                          std::function<void(Result<Buffer>)> done) {
-  const auto until = Clock::now() + limit;
-  Form(name, terms, limit,
-       [input = std::move(input), until,
-        done = std::move(done)](Result<std::shared_ptr<Group>> formed) {
-         if (!formed) return done(formed.error());
-         const auto group = *formed;
-         const auto left =
-             std::chrono::ceil<Milliseconds>(until - Clock::now());
-         group->Run(input, left, [group, done](Result<Buffer> result) {
-           done(std::move(result));
-         });
-       });
-}
-
-void Collectives::AllReduce(const std::string& name,
-                            std::vector<std::string> members, Buffer input,
-                            std::size_t bytes, Milliseconds limit,
-                            std::function<void(Result<Buffer>)> done) {
-  Terms terms;
-  terms.members = std::move(members);
-  terms.bytes = bytes;
-  RunOnce(name, terms, std::move(input), limit, std::move(done));
-}
-
-void Collectives::Broadcast(const std::string& name,
-                            std::vector<std::string> members, Buffer input,
-                            std::size_t bytes, Milliseconds limit,
-                            std::function<void(Result<Buffer>)> done) {
-  Terms terms;
-  terms.members = std::move(members);
-  terms.operation = Operation::kBroadcast;
-  terms.bytes = bytes;
-  RunOnce(name, terms, std::move(input), limit, std::move(done));
 }
 
 }  // namespace hearsay::transport::collective

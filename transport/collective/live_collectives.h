@@ -8,7 +8,8 @@
 //
 // A proposal that comes before the caller here has asked waits for it, as long
 // as its limit says. Who has accepted takes pieces, within the bounds of a
-// round: others may have heard the last word before it.
+// round: others may have heard the last word before it. Who waits says it again
+// now and then: words are lost when one control connection replaces another.
 //
 // Threads: all on the network thread.
 #pragma once
@@ -67,6 +68,7 @@ class LiveCollectives final : public Collectives, public PieceSink {
     FormDone done;
     std::shared_ptr<LiveGroup> group;  // once proposed or accepted
     std::vector<bool> accepted;        // by rank; the first member's
+    Clock::time_point again;           // say it again
   };
   struct Held {
     RoundProposal proposal;
@@ -78,9 +80,13 @@ class LiveCollectives final : public Collectives, public PieceSink {
   using FormingMap = std::map<std::string, Forming>;
   void CheckTerms(const std::string& name, const Terms& terms) const;
   void Complete(Terms& terms) const;
-  void Propose(const std::string& name, Forming& forming, Milliseconds limit);
+  void Propose(const std::string& name, Forming& forming);
+  // Says what this node has said, to those that have not answered. Nothing, or
+  // who is not connected.
+  std::optional<std::string> Say(const std::string& name, Forming& forming);
   void Judge(const std::string& name, Forming& forming,
              const RoundProposal& proposal);
+  bool Accept(const std::string& first, std::uint64_t id);
   FormingMap::iterator FindForming(std::uint64_t id);
   void OnAccepted(std::uint64_t id, const std::string& from);
   void Refuse(const std::string& from, const RoundProposal& proposal,

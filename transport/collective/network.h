@@ -1,8 +1,8 @@
 // What a collective asks of the network between members. What comes of it is
 // told to LiveCollectives.
 //
-// The data plane and the control plane provide it (transport.cc); tests have
-// one of their own, with the order and the losses they like.
+// The data plane and the control plane provide it (collective_network.h); tests
+// have one of their own, with the order and the losses they like.
 #pragma once
 
 #include <functional>
