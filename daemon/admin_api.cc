@@ -52,6 +52,10 @@ AdminResponse Links(const Node& node) {
   for (const auto& link : node.SelfReport().links) {
     const auto counters = node.transport().counters(link.peer);
     const auto& exchanges = node.exchange().counters().at(link.peer);
+    Json dropped = Json::object();
+    for (const auto& [reason, count] : counters.dropped())
+      dropped[reason] = count;
+    dropped["not_finite"] = exchanges.not_finite;
     links.push_back({{"peer", link.peer},
                      {"direction", link.direction},
                      {"transport", link.transport},
@@ -60,13 +64,7 @@ AdminResponse Links(const Node& node) {
                      {"one_sided", link.one_sided},
                      {"round_trip_seconds", link.round_trip_seconds},
                      {"bytes_per_second", link.bytes_per_second},
-                     {"dropped",
-                      {{"checksum", counters.dropped_checksum},
-                       {"size", counters.dropped_size},
-                       {"stranger", counters.dropped_stranger},
-                       {"late", counters.dropped_late},
-                       {"full", counters.dropped_full},
-                       {"not_finite", exchanges.not_finite}}}});
+                     {"dropped", std::move(dropped)}});
   }
   return Ok(
       {{"schema", 1},

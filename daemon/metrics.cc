@@ -89,6 +89,16 @@ void AddExchanges(const Node& node, Page& page) {
     page.Add(static_cast<double>(bytes.bytes_in),
              fmt::format(R"(peer="{}",direction="in")", peer));
   }
+  page.Begin("exchange_dropped_total", "counter",
+             "Pieces dropped by reason; peer \"\": of nobody known");
+  const auto add_dropped = [&](const std::string& peer) {
+    for (const auto& [reason, count] :
+         node.transport().counters(peer).dropped())
+      page.Add(static_cast<double>(count),
+               fmt::format(R"(peer="{}",reason="{}")", peer, reason));
+  };
+  add_dropped("");
+  for (const auto& [peer, c] : counters) add_dropped(peer);
   page.Begin("exchange_round_trip_seconds", "gauge", "Smoothed");
   for (const auto& [peer, c] : counters)
     page.Add(c.round_trip_seconds, fmt::format(R"(peer="{}")", peer));

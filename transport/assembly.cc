@@ -27,11 +27,6 @@ Assembly::Assembly(const ChunkHeader& first, std::size_t chunk_bytes,
   assert(total_ == (payload_ ? payload_->size() : 0));
 }
 
-std::span<std::byte> Assembly::Place(const ChunkHeader& piece) const {
-  if (!payload_) return {};
-  return payload_->subspan(piece.offset, piece.length);
-}
-
 std::optional<std::span<std::byte>> Assembly::Claim(const ChunkHeader& piece) {
   if (piece.exchange != exchange_ || piece.version != version_ ||
       piece.total != total_)
@@ -41,14 +36,13 @@ std::optional<std::span<std::byte>> Assembly::Claim(const ChunkHeader& piece) {
   if (claimed_[index]) return std::nullopt;
   claimed_[index] = true;
   --unclaimed_;
-  return Place(piece);
+  if (!payload_) return std::span<std::byte>();
+  return payload_->subspan(piece.offset, piece.length);
 }
 
-bool Assembly::Verify(const ChunkHeader& piece) {
-  if (ChecksumTag(Place(piece)) != piece.check) return false;
+void Assembly::Accept() {
   assert(missing_ > 0);
   --missing_;
-  return true;
 }
 
 }  // namespace hearsay::transport

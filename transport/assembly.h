@@ -1,7 +1,8 @@
 // One incoming array, put together from its pieces.
 //
-// A piece is claimed (its place handed out, once) before its bytes arrive and
-// verified afterwards; the array may be seen only when every piece has been.
+// A piece is claimed (its place handed out, once) before its bytes arrive, and
+// accepted when they have been verified; the array may be seen only when every
+// piece has been.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +28,9 @@ class Assembly {
   // Requires: CheckBounds accepted `piece`.
   std::optional<std::span<std::byte>> Claim(const ChunkHeader& piece);
 
-  // The bytes have arrived: true if they are what the header said, in which
-  // case they count. Requires: Claim(piece) gave a place, once.
-  bool Verify(const ChunkHeader& piece);
+  // The bytes of a piece are in place, and are what its sender sent.
+  // Requires: Claim gave that place, and this is called for it once.
+  void Accept();
 
   // Every place is handed out: what is missing is on its way.
   bool claimed() const { return unclaimed_ == 0; }
@@ -39,8 +40,6 @@ class Assembly {
   const Buffer& payload() const { return payload_; }
 
  private:
-  std::span<std::byte> Place(const ChunkHeader& piece) const;
-
   const std::uint64_t exchange_;
   const std::uint64_t version_;
   const std::uint64_t total_;

@@ -33,7 +33,7 @@ struct ChunkHeader {
   std::uint32_t length = 0;       // of this piece
   std::uint32_t deadline_ms = 0;  // of a request: what is left of it
   std::uint32_t epoch = 0;        // of the key, if sealed
-  std::uint64_t counter = 0;      // of the pieces under that key, if sealed
+  std::uint64_t counter = 0;      // of the session's pieces, if sealed
   Tag check{};                    // of the piece: its tag, or Checksum()
   Tag proof{};                    // of the header up to here, if sealed
 

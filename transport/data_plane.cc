@@ -12,10 +12,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr Milliseconds kSweep{100};
-// For how long pieces on the terms of an earlier session are taken; longer than
-// what the wire holds takes to arrive.
-constexpr Milliseconds kOverlap{10000};
-constexpr std::size_t kMaxSessions = 4;
 // Members that are gone are counted until there are this many.
 constexpr std::size_t kMaxCounted = 1024;
 constexpr Milliseconds kShutdownLimit{1000};
@@ -30,9 +26,11 @@ bool HasWrongLength(std::span<const std::byte> bytes, std::size_t received) {
 
 DataPlane::DataPlane(asio::io_context& io, const Options& options,
                      const MakeWire& make_wire,
-                     std::shared_ptr<BufferPool> pool, Events events)
+                     std::shared_ptr<BufferPool> pool, Events events,
+                     const SessionLimits& limits)
     : io_(io),
       options_(options),
+      limits_(limits),
       pool_(std::move(pool)),
       events_(std::move(events)),
       sweeper_(io),
@@ -48,30 +46,6 @@ DataPlane::~DataPlane() { closed_ = true; }
 
 void DataPlane::Adopt(asio::ip::tcp::socket socket) {
   if (wire_) wire_->Adopt(std::move(socket));
-}
-
-std::string DataPlane::Open(const std::string& node, const LaneTerms& terms) {
-  if (closed_) return {};
-  const auto found = lanes_.find(node);
-  std::shared_ptr<Lane> lane;
-  if (found != lanes_.end()) {
-    lane = found->second;
-    if (lane->broken || lane->worker_address != terms.grant.worker_address) {
-      Close(node, "it has begun a new connection");
-      lane = nullptr;
-    }
-  }
-  if (!lane) lane = Connect(node, terms);
-  if (!lane) {
-    asio::post(io_, [weak = weak_from_this(), node] {
-      const auto self = weak.lock();
-      if (self && !self->closed_ && self->events_.on_broken)
-        self->events_.on_broken(node, "its data address cannot be reached");
-    });
-    return {};
-  }
-  Renew(lane, terms);
-  return wire_->lane(lane->endpoint);
 }
 
 std::shared_ptr<Lane> DataPlane::Connect(const std::string& node,
@@ -107,39 +81,6 @@ LinkCounters& DataPlane::CountersOf(const std::string& node) {
   return counters_[node];
 }
 
-void DataPlane::Renew(const std::shared_ptr<Lane>& lane,
-                      const LaneTerms& terms) {
-  auto& sessions = lane->sessions;
-  if (!sessions.empty() && sessions.back()->terms == terms) return;
-  if (!sessions.empty()) sessions.back()->expires = Clock::now() + kOverlap;
-  // The same terms again, after others, are the same session: it goes on.
-  const auto found =
-      std::find_if(sessions.begin(), sessions.end(),
-                   [&](const auto& one) { return one->terms == terms; });
-  std::shared_ptr<LaneSession> session;
-  if (found != sessions.end()) {
-    session = *found;
-    session->expires = Clock::time_point::max();
-    sessions.erase(found);
-  } else {
-    session = std::make_shared<LaneSession>(LaneSession{.terms = terms});
-  }
-  if (sessions.size() >= kMaxSessions) {
-    Retire(*sessions.front());
-    sessions.erase(sessions.begin());
-  }
-  sessions.push_back(session);
-  by_token_[terms.token] = {lane, session};
-  lane->queue->Use(terms.grant.data_token);
-  Sweep();
-}
-
-void DataPlane::Retire(const LaneSession& session) {
-  const auto found = by_token_.find(session.terms.token);
-  if (found != by_token_.end() && found->second.session.get() == &session)
-    by_token_.erase(found);
-}
-
 void DataPlane::Close(const std::string& node, const std::string& reason) {
   const Error error{ErrorCode::kPeerGone, node + ": " + reason};
   const auto found = lanes_.find(node);
@@ -147,7 +88,7 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   const auto lane = found->second;
   lane->closed = true;
   lanes_.erase(found);
-  for (const auto& session : lane->sessions) Retire(*session);
+  while (!lane->sessions.empty()) Retire(*lane, lane->sessions.back());
   if (wire_) wire_->Close(lane->endpoint);
   if (lane->request) Drop(lane, std::exchange(lane->request, nullptr));
   lane->queue->Close(error);
@@ -328,15 +269,18 @@ void DataPlane::Sweep() {
 // True if there is more to come.
 bool DataPlane::SweepLane(const std::shared_ptr<Lane>& lane,
                           Clock::time_point now) {
-  std::erase_if(lane->sessions, [&](const auto& session) {
-    if (now < session->expires) return false;
-    Retire(*session);
-    return true;
-  });
+  bool old_keys = false;
+  for (const auto& session : std::vector(lane->sessions)) {
+    if (now >= session->expires)
+      Retire(*lane, session);
+    else if (session->opener)
+      old_keys = session->opener->Expire(now) || old_keys;
+  }
   if (lane->request && now >= lane->request->reply->expires)
     Drop(lane, std::exchange(lane->request, nullptr));
   lane->queue->Pump();
-  return lane->sessions.size() > 1 || lane->request || !lane->queue->idle();
+  return old_keys || lane->sessions.size() > 1 || lane->request ||
+         !lane->queue->idle();
 }
 
 void DataPlane::Drop(const std::shared_ptr<Lane>& lane,

@@ -7,6 +7,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,7 +47,7 @@ class DataPlane final : public DataLanes,
   // Throws: what `make_wire` throws.
   DataPlane(boost::asio::io_context& io, const Options& options,
             const MakeWire& make_wire, std::shared_ptr<BufferPool> pool,
-            Events events);
+            Events events, const SessionLimits& limits = {});
   // Exchanges under way are forgotten: their `done` is not called.
   ~DataPlane();
   DataPlane(const DataPlane&) = delete;
@@ -79,22 +80,39 @@ class DataPlane final : public DataLanes,
   static constexpr Milliseconds kMaxExchange{std::chrono::hours{1}};
 
   using Done = std::function<void(Result<Message>)>;
-  // Who may send with a token, and on which terms.
+  // Who has sent a piece, on which terms and under which keys (if sealed).
   struct Sender {
     std::shared_ptr<Lane> lane;
     std::shared_ptr<LaneSession> session;
+    std::shared_ptr<seal::EpochKeys> keys;
   };
 
   std::shared_ptr<Lane> Connect(const std::string& node,
                                 const LaneTerms& terms);
-  // New sends follow `terms`; those before are taken for a while.
+  // A lane's first session is used at once. A later one is taken on, but used
+  // only when the peer is known to have it: when the control plane opens it
+  // again, because it is established, or when a piece comes on it.
   void Renew(const std::shared_ptr<Lane>& lane, const LaneTerms& terms);
-  void Retire(const LaneSession& session);
+  std::shared_ptr<LaneSession> Add(const std::shared_ptr<Lane>& lane,
+                                   const LaneTerms& terms);
+  void Use(const std::shared_ptr<Lane>& lane,
+           const std::shared_ptr<LaneSession>& session);
+  // Pieces on its terms are a stranger's from now on.
+  void Retire(Lane& lane, std::shared_ptr<LaneSession> session);
+  // Keys that begin again at their first nonce are broken.
+  bool IsSpent(const Lane* lane, const LaneTerms& terms) const;
+  void ReportBroken(const std::string& node, const std::string& reason);
   LinkCounters& CountersOf(const std::string& node);
 
   // What arrives (data_plane_receive.cc).
   std::optional<Wire::Receive> OnChunk(std::span<const std::byte> bytes,
                                        std::size_t received);
+  // Nothing, and it is counted, if no session explains the piece.
+  std::optional<Sender> SenderOf(const ChunkHeader& header);
+  // True if the bytes are what their sender sent; in the clear, then. Else it
+  // is counted.
+  static bool Reveal(const Sender& sender, const ChunkHeader& header,
+                     std::span<std::byte> bytes, bool arrived);
   std::optional<Wire::Receive> OnRequestChunk(const Sender& sender,
                                               const ChunkHeader& header);
   std::optional<Wire::Receive> OnAnswerChunk(const Sender& sender,
@@ -108,9 +126,8 @@ class DataPlane final : public DataLanes,
                                      const std::shared_ptr<Incoming>& into,
                                      const ChunkHeader& header);
   void OnPlaced(const Sender& sender, const std::shared_ptr<Incoming>& into,
-                const ChunkHeader& header, bool arrived);
-  void OnDamaged(const std::shared_ptr<Lane>& lane,
-                 const std::shared_ptr<Incoming>& into);
+                const ChunkHeader& header, bool good);
+  void OnDamaged(const Sender& sender, const std::shared_ptr<Incoming>& into);
   void OnRequestBegun(const std::shared_ptr<Lane>& lane,
                       const std::shared_ptr<Incoming>& request);
   void OnRequestWhole(const std::shared_ptr<Lane>& lane,
@@ -136,10 +153,12 @@ class DataPlane final : public DataLanes,
 
   boost::asio::io_context& io_;
   const Options options_;
+  const SessionLimits limits_;
   const std::shared_ptr<BufferPool> pool_;
   Events events_;
   std::map<std::string, std::shared_ptr<Lane>> lanes_;
-  std::unordered_map<std::uint64_t, Sender> by_token_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<Lane>> by_token_;
+  std::deque<seal::Key> spent_;  // Fingerprints of secrets, the latest last.
   PieceSink* sink_ = nullptr;
   std::map<std::uint64_t, std::unique_ptr<Pending>> pending_;  // By exchange.
   mutable std::map<std::string, LinkCounters> counters_;

@@ -1,10 +1,42 @@
 // The receiving half of the data plane.
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "transport/data_plane.h"
 
 namespace hearsay::transport {
+namespace {
+
+// What a session says of a piece: its reason to refuse it, if it has one.
+struct Judgement {
+  std::uint64_t LinkCounters::*refusal = nullptr;
+  bool proven = false;  // it is the peer's all the same
+  std::shared_ptr<seal::EpochKeys> keys;
+};
+
+Judgement Judge(LaneSession& session, const ChunkHeader& header) {
+  if (header.sealed != session.opener.has_value())
+    return {&LinkCounters::dropped_unsealed, false, nullptr};
+  if (!session.opener) return {};
+  auto admission = session.opener->Admit(header, Clock::now());
+  using Verdict = seal::Opener::Verdict;
+  switch (admission.verdict) {
+    case Verdict::kGood:
+      return {nullptr, true, std::move(admission.keys)};
+    case Verdict::kForged:
+      return {&LinkCounters::dropped_forged, false, nullptr};
+    case Verdict::kReplayed:
+      return {&LinkCounters::dropped_replayed, true, nullptr};
+    case Verdict::kStale:
+      return {&LinkCounters::dropped_stale, true, nullptr};
+    case Verdict::kEpoch:
+      break;
+  }
+  return {&LinkCounters::dropped_epoch, false, nullptr};
+}
+
+}  // namespace
 
 std::optional<Wire::Receive> DataPlane::OnChunk(
     std::span<const std::byte> bytes, std::size_t received) {
@@ -14,27 +46,61 @@ std::optional<Wire::Receive> DataPlane::OnChunk(
     ++counters_[""].dropped_checksum;
     return std::nullopt;
   }
-  const auto found = by_token_.find(header->token);
-  if (found == by_token_.end()) {
+  const auto sender = SenderOf(*header);
+  if (!sender) return std::nullopt;
+  if (!CheckBounds(*header, options_.array_bytes,
+                   sender->session->terms.chunk_bytes, received)) {
+    ++sender->lane->counters->dropped_size;
+    return std::nullopt;
+  }
+  sender->lane->counters->bytes_in += received;
+  switch (header->kind) {
+    case ChunkKind::kRequest:
+      return OnRequestChunk(*sender, *header);
+    case ChunkKind::kAnswer:
+      return OnAnswerChunk(*sender, *header);
+    case ChunkKind::kRound:
+      return OnRoundChunk(*sender, *header);
+  }
+  return std::nullopt;
+}
+
+std::optional<DataPlane::Sender> DataPlane::SenderOf(
+    const ChunkHeader& header) {
+  const auto found = by_token_.find(header.token);
+  const auto lane = found == by_token_.end() ? nullptr : found->second.lock();
+  if (!lane) {
     ++counters_[""].dropped_stranger;
     return std::nullopt;
   }
-  const Sender sender = found->second;
-  if (!CheckBounds(*header, options_.array_bytes,
-                   sender.session->terms.chunk_bytes, received)) {
-    ++sender.lane->counters->dropped_size;
-    return std::nullopt;
+  // Sessions of one member may share a token: the proof tells which it is. Of
+  // several refusals, the one counts that proves the sender, or the newest's.
+  std::uint64_t LinkCounters::*refusal = nullptr;
+  const auto sessions = lane->sessions;
+  for (auto at = sessions.rbegin(); at != sessions.rend(); ++at) {
+    const auto& session = *at;
+    if (session->terms.token != header.token) continue;
+    const auto verdict = Judge(*session, header);
+    if (!verdict.refusal) {
+      if (!std::exchange(session->proven, true)) Use(lane, session);
+      return Sender{lane, session, verdict.keys};
+    }
+    if (refusal == nullptr || verdict.proven) refusal = verdict.refusal;
+    if (verdict.proven) break;
   }
-  sender.lane->counters->bytes_in += received;
-  switch (header->kind) {
-    case ChunkKind::kRequest:
-      return OnRequestChunk(sender, *header);
-    case ChunkKind::kAnswer:
-      return OnAnswerChunk(sender, *header);
-    case ChunkKind::kRound:
-      return OnRoundChunk(sender, *header);
-  }
+  assert(refusal != nullptr);
+  ++(lane->counters->*refusal);
   return std::nullopt;
+}
+
+bool DataPlane::Reveal(const Sender& sender, const ChunkHeader& header,
+                       std::span<std::byte> bytes, bool arrived) {
+  if (arrived && (sender.keys ? sender.keys->Open(header, bytes)
+                              : ChecksumTag(bytes) == header.check))
+    return true;
+  ++(arrived && sender.keys ? sender.lane->counters->dropped_forged
+                            : sender.lane->counters->dropped_checksum);
+  return false;
 }
 
 std::shared_ptr<Incoming> DataPlane::Begin(const Sender& sender,
@@ -103,8 +169,7 @@ std::optional<Wire::Receive> DataPlane::OnRoundChunk(
                into = place->into](bool arrived) {
         const auto self = weak.lock();
         if (!self || self->sink_ == nullptr || sender.lane->closed) return;
-        const bool good = arrived && ChecksumTag(into) == header.check;
-        if (!good) ++sender.lane->counters->dropped_checksum;
+        const bool good = Reveal(sender, header, into, arrived);
         self->sink_->OnPlaced(sender.lane->node, piece, good);
       }};
 }
@@ -117,25 +182,27 @@ std::optional<Wire::Receive> DataPlane::Place(
     ++sender.lane->counters->dropped_late;
     return std::nullopt;
   }
-  return Wire::Receive{
-      .into = *place,
-      .keep = into,
-      .done = [weak = weak_from_this(), sender, into, header](bool arrived) {
-        if (const auto self = weak.lock())
-          self->OnPlaced(sender, into, header, arrived);
-      }};
+  return Wire::Receive{.into = *place,
+                       .keep = into,
+                       .done = [weak = weak_from_this(), sender, into, header,
+                                place = *place](bool arrived) {
+                         const auto self = weak.lock();
+                         if (!self || sender.lane->closed) return;
+                         if (into->dropped) {
+                           ++sender.lane->counters->dropped_late;
+                           return;
+                         }
+                         self->OnPlaced(sender, into, header,
+                                        Reveal(sender, header, place, arrived));
+                       }};
 }
 
 void DataPlane::OnPlaced(const Sender& sender,
                          const std::shared_ptr<Incoming>& into,
-                         const ChunkHeader& header, bool arrived) {
+                         const ChunkHeader& header, bool good) {
   const auto& lane = sender.lane;
-  if (lane->closed) return;
-  if (into->dropped) {
-    ++lane->counters->dropped_late;
-    return;
-  }
-  if (!arrived || !into->assembly.Verify(header)) return OnDamaged(lane, into);
+  if (!good) return OnDamaged(sender, into);
+  into->assembly.Accept();
   const bool request = into->kind == ChunkKind::kRequest;
   if (!into->assembly.complete()) {
     if (request && !std::exchange(into->begun, true))
@@ -148,9 +215,9 @@ void DataPlane::OnPlaced(const Sender& sender,
                                   .payload = into->assembly.payload()});
 }
 
-void DataPlane::OnDamaged(const std::shared_ptr<Lane>& lane,
+void DataPlane::OnDamaged(const Sender& sender,
                           const std::shared_ptr<Incoming>& into) {
-  ++lane->counters->dropped_checksum;
+  const auto& lane = sender.lane;
   if (into->kind == ChunkKind::kRequest) {
     if (lane->request == into) lane->request.reset();
     return Drop(lane, into);

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "transport/assembly.h"
 #include "transport/data_lanes.h"
+#include "transport/seal/seal.h"
 #include "transport/send_queue.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
@@ -38,11 +40,24 @@ struct Incoming {
   bool begun = false;            // the request's owner has been told
 };
 
-// What one session has agreed on. Pieces are sent on the newest terms, and
-// taken on older ones for a while: they were on their way.
+// How long what belongs to a session lasts; tests have less patience.
+struct SessionLimits {
+  seal::Limits seal;
+  // For how long pieces on the terms of an earlier session are taken, and a new
+  // session may go unused: longer than a handshake, and than what the wire
+  // holds takes to arrive.
+  Clock::duration overlap = std::chrono::seconds{10};
+};
+
+// What one session has agreed on, and its keys. Pieces are taken on any of a
+// lane's sessions, and sent on one: see DataPlane::Renew.
 struct LaneSession {
-  LaneTerms terms;
-  Clock::time_point expires = Clock::time_point::max();
+  LaneTerms terms;  // with the secret's fingerprint in place of the secret
+  Clock::time_point expires;
+  bool proven = false;  // the peer has it, too
+  // If it has a secret:
+  std::shared_ptr<seal::Sealer> sealer;
+  std::optional<seal::Opener> opener;
 };
 
 // The data connection with one process, as long as there is a session with it.
@@ -50,6 +65,7 @@ struct Lane {
   std::string node;
   std::string worker_address;
   std::vector<std::shared_ptr<LaneSession>> sessions;  // The newest last.
+  std::shared_ptr<LaneSession> current;                // that it sends on
   Wire::EndpointId endpoint = 0;
   std::shared_ptr<SendQueue> queue;
   std::shared_ptr<Incoming> request;  // being put together

@@ -1,6 +1,7 @@
 #include "transport/send_queue.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace hearsay::transport {
@@ -36,7 +37,8 @@ SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint,
     : wire_(wire),
       endpoint_(endpoint),
       chunk_bytes_(chunk_bytes),
-      counters_(counters) {}
+      counters_(counters),
+      staging_(BufferPool::Make(chunk_bytes, kWindow + 1)) {}
 
 bool SendQueue::full() const { return messages_.size() >= kMaxMessages; }
 
@@ -148,7 +150,16 @@ void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
                      std::shared_ptr<void> keep,
                      std::function<void(bool)> done) {
   header.token = token_;
-  header.check = ChecksumTag(bytes);
+  if (sealer_) {
+    const Buffer sealed = bytes.empty() ? nullptr : Staging();
+    const auto out =
+        sealed ? sealed->first(bytes.size()) : std::span<std::byte>();
+    sealer_->Seal(header, bytes, out, Clock::now());
+    bytes = out;
+    keep = sealed;
+  } else {
+    header.check = ChecksumTag(bytes);
+  }
   counters_.bytes_out += bytes.size();
   ++in_flight_;
   // A send that fails breaks the endpoint, which tells by itself.
@@ -160,6 +171,18 @@ void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
                --self->in_flight_;
                if (!self->closed_) self->Pump();
              });
+}
+
+Buffer SendQueue::Staging() {
+  const auto free = std::find_if(
+      staged_.begin(), staged_.end(),
+      [](const Buffer& buffer) { return buffer.use_count() == 1; });
+  if (free != staged_.end()) return *free;
+  // One more than the window: the wire tells of a piece's end a moment before
+  // it lets go of its memory.
+  staged_.push_back(staging_->Take());
+  assert(staged_.back());
+  return staged_.back();
 }
 
 void SendQueue::EndFinished() {

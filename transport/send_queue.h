@@ -13,10 +13,12 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "transport/chunk.h"
 #include "transport/round_pieces.h"
+#include "transport/seal/seal.h"
 #include "transport/transport.h"
 #include "transport/wire.h"
 
@@ -45,8 +47,12 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   SendQueue(Wire& wire, Wire::EndpointId endpoint, std::size_t chunk_bytes,
             LinkCounters& counters);
 
-  // From the next piece on. Requires: called before anything is sent.
-  void Use(std::uint64_t token) { token_ = token; }
+  // From the next piece on; open if there is no sealer.
+  // Requires: called before anything is sent.
+  void Use(std::uint64_t token, std::shared_ptr<seal::Sealer> sealer) {
+    token_ = token;
+    sealer_ = std::move(sealer);
+  }
 
   bool full() const;
   bool idle() const { return messages_.empty() && pieces_.empty(); }
@@ -79,6 +85,8 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   void SendRoundPiece();
   void Send(ChunkHeader header, std::span<const std::byte> bytes,
             std::shared_ptr<void> keep, std::function<void(bool)> done);
+  // Memory of a piece that the wire does not hold.
+  Buffer Staging();
   void EndFinished();
 
   Wire& wire_;
@@ -86,6 +94,10 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   const std::size_t chunk_bytes_;
   LinkCounters& counters_;
   std::uint64_t token_ = 0;
+  std::shared_ptr<seal::Sealer> sealer_;
+  // Sealed pieces on their way out: arrays themselves are never changed.
+  std::shared_ptr<BufferPool> staging_;
+  std::vector<Buffer> staged_;  // Free if nobody else refers to it.
   std::vector<std::shared_ptr<Outgoing>> messages_;  // The oldest first.
   std::deque<Piece> pieces_;
   std::size_t turn_ = 0;       // whose it was: a message's index, or pieces_'

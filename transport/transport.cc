@@ -185,6 +185,15 @@ class TransportOfMembers final : public Transport {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::uint64_t>> LinkCounters::dropped()
+    const {
+  return {{"checksum", dropped_checksum}, {"size", dropped_size},
+          {"stranger", dropped_stranger}, {"late", dropped_late},
+          {"full", dropped_full},         {"forged", dropped_forged},
+          {"replayed", dropped_replayed}, {"stale", dropped_stale},
+          {"epoch", dropped_epoch},       {"unsealed", dropped_unsealed}};
+}
+
 std::unique_ptr<Transport> Transport::Make(boost::asio::io_context& io,
                                            const Options& options,
                                            Callbacks callbacks) {

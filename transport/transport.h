@@ -21,6 +21,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transport/buffer.h"
@@ -127,6 +128,14 @@ struct LinkCounters {
   std::uint64_t requests_in = 0, answers_out = 0;
   std::uint64_t dropped_checksum = 0, dropped_size = 0, dropped_stranger = 0,
                 dropped_late = 0, dropped_full = 0;
+  // Of sessions that are sealed: not by the peer, or altered on the way; seen
+  // before; too old to tell; under a key that is not or no longer in use; open
+  // where the session is sealed, or the reverse.
+  std::uint64_t dropped_forged = 0, dropped_replayed = 0, dropped_stale = 0,
+                dropped_epoch = 0, dropped_unsealed = 0;
+
+  // Every reason and its name, for whoever shows them.
+  std::vector<std::pair<std::string, std::uint64_t>> dropped() const;
 };
 
 class Transport {

@@ -59,8 +59,10 @@ class Receiver {
     taken_.push_back(header.offset);
     std::fill(place->begin(), place->end(), std::byte{filling});
     const bool honest = ChecksumTag(*place) == header.check;
-    Check(assembly_->Verify(header) == honest);
-    if (honest) ++verified_;
+    if (honest) {
+      assembly_->Accept();
+      ++verified_;
+    }
     const std::size_t pieces =
         header.total == 0 ? 1
                           : (array_bytes_ + chunk_bytes_ - 1) / chunk_bytes_;

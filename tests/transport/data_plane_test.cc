@@ -11,59 +11,8 @@ namespace {
 
 using testing::ElementsAre;
 
-// Remembers what comes.
-struct Sink final : PieceSink {
-  std::optional<Place> OnPiece(const std::string& from, const RoundPiece& piece,
-                               std::size_t length) override {
-    if (piece.round != 7) return std::nullopt;
-    const auto memory = std::make_shared<std::vector<std::byte>>(length);
-    places[{piece.tag, piece.offset}] = memory;
-    names.push_back(from);
-    return Place{.into = *memory, .keep = memory};
-  }
-  void OnPlaced(const std::string&, const RoundPiece& piece, bool ok) override {
-    if (ok) whole.push_back(piece.tag);
-    if (on_placed) on_placed();
-  }
-  std::map<std::pair<std::uint64_t, std::uint64_t>,
-           std::shared_ptr<std::vector<std::byte>>>
-      places;
-  std::vector<std::string> names;
-  std::vector<std::uint64_t> whole;
-  std::function<void()> on_placed;
-};
-
 class DataPlaneTest : public PlanesTest,
-                      public testing::WithParamInterface<int> {
- protected:
-  // An answer of array `version` + 1 to whatever comes.
-  void AnswerNext(Plane& plane) {
-    plane.on_request = [&plane](const Message& request,
-                                const Respond& respond) {
-      if (HasPattern(request.payload, request.version))
-        respond({request.version + 1, plane.Filled(request.version + 1)});
-    };
-  }
-  std::shared_ptr<std::optional<Result<Message>>> Ask(
-      Plane& from, const std::string& to, std::uint64_t version,
-      Milliseconds deadline = Milliseconds(15000)) {
-    auto result = std::make_shared<std::optional<Result<Message>>>();
-    from->Exchange(to, {version, from.Filled(version)}, deadline,
-                   [result](Result<Message> answer) {
-                     result->emplace(std::move(answer));
-                   });
-    return result;
-  }
-  bool Answered(const std::shared_ptr<std::optional<Result<Message>>>& result,
-                std::uint64_t version) {
-    if (!RunUntil([&] { return result->has_value(); })) return false;
-    const bool good = (*result)->has_value() &&
-                      (**result)->version == version &&
-                      HasPattern((**result)->payload, version);
-    result->reset();
-    return good;
-  }
-};
+                      public testing::WithParamInterface<int> {};
 
 TEST_P(DataPlaneTest, ExchangesArrays) {
   Connect(GetParam());
@@ -132,6 +81,7 @@ TEST_P(DataPlaneTest, PiecesOvertakeArrays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Open, DataPlaneTest, testing::Values(0));
+INSTANTIATE_TEST_SUITE_P(Sealed, DataPlaneTest, testing::Values(1));
 
 }  // namespace
 }  // namespace hearsay::transport

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,13 +41,20 @@ inline std::unique_ptr<Wires> MakeWireUnderTest(
 // A data plane and what it hears.
 class Plane {
  public:
-  Plane(boost::asio::io_context& io, const Options& options)
+  Plane(boost::asio::io_context& io, const Options& options,
+        const SessionLimits& limits = {})
       : pool(BufferPool::Make(options.array_bytes, 16)),
         acceptor_(io, {boost::asio::ip::address_v4::loopback(), 0}) {
     plane_ = std::make_shared<DataPlane>(
         io, options,
         [&](const Wire::OnMessage& on_message) {
-          return MakeWireUnderTest(io, acceptor_, on_message);
+          deliver_ = on_message;
+          return MakeWireUnderTest(
+              io, acceptor_,
+              [this](std::span<const std::byte> header, std::size_t bytes) {
+                return on_piece ? on_piece(header, bytes)
+                                : deliver_(header, bytes);
+              });
         },
         pool,
         DataPlane::Events{
@@ -62,7 +70,8 @@ class Plane {
             .on_answer_lost = [this](const auto&,
                                      const auto&) { ++lost_answers; },
             .on_broken = [this](const auto&, const auto&) { ++broken; },
-            .on_closed = [this](const auto&, const auto&) { ++closed; }});
+            .on_closed = [this](const auto&, const auto&) { ++closed; }},
+        limits);
     Accept();
   }
 
@@ -74,7 +83,15 @@ class Plane {
     return buffer;
   }
 
+  // As if it had come over the wire.
+  std::optional<Wire::Receive> Deliver(std::span<const std::byte> header,
+                                       std::size_t bytes) {
+    return deliver_(header, bytes);
+  }
+
   std::shared_ptr<BufferPool> pool;
+  // In the middle: sees what the wire brings, before the plane does.
+  Wire::OnMessage on_piece;
   std::function<void(std::uint64_t version, Respond ahead)> on_begin;
   std::function<void(Message, Respond)> on_request;
   int lost_answers = 0;
@@ -91,12 +108,39 @@ class Plane {
   }
 
   boost::asio::ip::tcp::acceptor acceptor_;
+  Wire::OnMessage deliver_;
   std::shared_ptr<DataPlane> plane_;
+};
+
+// Remembers what comes of round 7.
+struct Sink final : PieceSink {
+  std::optional<Place> OnPiece(const std::string& from, const RoundPiece& piece,
+                               std::size_t length) override {
+    if (piece.round != 7) return std::nullopt;
+    const auto memory = std::make_shared<std::vector<std::byte>>(length);
+    places[{piece.tag, piece.offset}] = memory;
+    names.push_back(from);
+    return Place{.into = *memory, .keep = memory};
+  }
+  void OnPlaced(const std::string&, const RoundPiece& piece, bool ok) override {
+    if (ok) whole.push_back(piece.tag);
+    if (on_placed) on_placed();
+  }
+  std::map<std::pair<std::uint64_t, std::uint64_t>,
+           std::shared_ptr<std::vector<std::byte>>>
+      places;
+  std::vector<std::string> names;
+  std::vector<std::uint64_t> whole;
+  std::function<void()> on_placed;
 };
 
 // Two of them, "a" and "b".
 class PlanesTest : public testing::Test {
  protected:
+  explicit PlanesTest(const SessionLimits& limits = {})
+      : a_(io_, PlaneOptions("a"), limits),
+        b_(io_, PlaneOptions("b"), limits) {}
+
   static constexpr std::size_t kChunk = std::size_t{64} << 10;
   static constexpr std::size_t kArray = 4 * kChunk + 8;
 
@@ -121,9 +165,12 @@ class PlanesTest : public testing::Test {
     if (seed != 0) terms.secret = Secret(seed, dialler);
     return terms;
   }
+  // As the control planes do: first granted, then established.
   void Connect(int seed) {
-    a_->Open("b", Terms(b_, seed, true));
-    b_->Open("a", Terms(a_, seed, false));
+    for (int time = 0; time < 2; ++time) {
+      a_->Open("b", Terms(b_, seed, true));
+      b_->Open("a", Terms(a_, seed, false));
+    }
   }
   // False if it did not come true in time.
   bool RunUntil(const std::function<bool()>& condition,
@@ -136,14 +183,41 @@ class PlanesTest : public testing::Test {
         },
         limit);
   }
+  // An answer of array `version` + 1 to whatever comes.
+  void AnswerNext(Plane& plane) {
+    plane.on_request = [&plane](const Message& request,
+                                const Respond& respond) {
+      if (HasPattern(request.payload, request.version))
+        respond({request.version + 1, plane.Filled(request.version + 1)});
+    };
+  }
+  std::shared_ptr<std::optional<Result<Message>>> Ask(
+      Plane& from, const std::string& to, std::uint64_t version,
+      Milliseconds deadline = Milliseconds(15000)) {
+    auto result = std::make_shared<std::optional<Result<Message>>>();
+    from->Exchange(to, {version, from.Filled(version)}, deadline,
+                   [result](Result<Message> answer) {
+                     result->emplace(std::move(answer));
+                   });
+    return result;
+  }
+  bool Answered(const std::shared_ptr<std::optional<Result<Message>>>& result,
+                std::uint64_t version) {
+    if (!RunUntil([&] { return result->has_value(); })) return false;
+    const bool good = (*result)->has_value() &&
+                      (**result)->version == version &&
+                      HasPattern((**result)->payload, version);
+    result->reset();
+    return good;
+  }
   bool AllBuffersAreBack() {
     return RunUntil(
         [&] { return a_.pool->taken() == 0 && b_.pool->taken() == 0; });
   }
 
   boost::asio::io_context io_;
-  Plane a_{io_, PlaneOptions("a")};
-  Plane b_{io_, PlaneOptions("b")};
+  Plane a_;
+  Plane b_;
 };
 
 }  // namespace hearsay::transport
