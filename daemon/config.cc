@@ -47,9 +47,12 @@ std::string Name(ConfigReader& reader, const std::string& key) {
   return name;
 }
 
-// HOST:PORT, where the host is loopback: there is no TLS yet.
+enum class Reach { kAnywhere, kLoopback };
+
+// HOST:PORT; `why`: what allows only loopback.
 void CheckAddress(const ConfigReader& reader, const std::string& key,
-                  const std::string& address) {
+                  const std::string& address, Reach reach,
+                  const std::string& why) {
   const auto colon = address.rfind(':');
   if (colon == std::string::npos || colon == 0)
     reader.Fail(key, fmt::format("\"{}\" is not HOST:PORT", address));
@@ -59,34 +62,76 @@ void CheckAddress(const ConfigReader& reader, const std::string& key,
       std::stoi(port) > 65535)
     reader.Fail(key, fmt::format("\"{}\" has no port of 0 to 65535", address));
   const auto host = address.substr(0, colon);
-  if (!host.starts_with("127.") && host != "localhost" && host != "[::1]")
-    reader.Fail(key, fmt::format("\"{}\" is not a loopback address; "
-                                 "tls.mode = \"off\" allows only those",
-                                 address));
+  if (reach == Reach::kLoopback && !host.starts_with("127.") &&
+      host != "localhost" && host != "[::1]")
+    reader.Fail(
+        key, fmt::format("\"{}\" is not a loopback address; {}", address, why));
+}
+
+std::string HowToGetCertificates(const Config& config) {
+  return fmt::format(
+      "`hearsay tls init --dir tls` makes a CA for a cluster, `hearsay tls "
+      "issue --name {} --dir tls` this node's certificate and key (tls.mode = "
+      "\"off\" needs none, and allows only loopback addresses)",
+      config.node.name);
+}
+
+// Read here once, so that what is wrong with them is an error of the
+// configuration, before anything else is touched.
+void CheckFiles(const ConfigReader& reader, const Config& config) {
+  try {
+    const transport::tls::Credentials checked(config.tls.files,
+                                              config.node.name);
+  } catch (const transport::tls::FileError& error) {
+    reader.Fail("tls." + error.key(),
+                std::filesystem::exists(error.file())
+                    ? error.what()
+                    : fmt::format("{}; {}", error.what(),
+                                  HowToGetCertificates(config)));
+  }
+}
+
+void ReadTls(ConfigReader& reader, Config& config) {
+  auto& tls = config.tls;
+  tls.mutual =
+      reader.Word("tls.mode", {"mutual", "off"}).value_or("mutual") != "off";
+  auto& files = tls.files;
+  std::map<std::string, std::filesystem::path*> keys = {
+      {"tls.ca", &files.ca},
+      {"tls.cert", &files.cert},
+      {"tls.key", &files.key}};
+  for (const auto& [key, file] : keys) Take(*file, reader.Path(key));
+  Take(files.crl, reader.Path("tls.crl"));
+  if (!tls.mutual) {
+    files = {};
+    return;
+  }
+  for (const auto& [key, file] : keys)
+    if (file->empty())
+      reader.Fail(key, fmt::format("this key is required: {}",
+                                   HowToGetCertificates(config)));
+  CheckFiles(reader, config);
 }
 
 void ReadCluster(ConfigReader& reader, Config& config) {
+  const auto check = [&](const std::string& key, const std::string& address) {
+    CheckAddress(reader, key, address,
+                 config.tls.mutual ? Reach::kAnywhere : Reach::kLoopback,
+                 "tls.mode = \"off\" allows only those");
+  };
   auto& cluster = config.cluster;
   cluster.name = Name(reader, "cluster.name");
   Take(cluster.listen, reader.String("cluster.listen"));
-  CheckAddress(reader, "cluster.listen", cluster.listen);
+  check("cluster.listen", cluster.listen);
   Take(cluster.advertise, reader.String("cluster.advertise"));
-  if (!cluster.advertise.empty())
-    CheckAddress(reader, "cluster.advertise", cluster.advertise);
+  if (!cluster.advertise.empty()) check("cluster.advertise", cluster.advertise);
   Take(cluster.peers, reader.Strings("cluster.peers"));
-  for (const auto& peer : cluster.peers)
-    CheckAddress(reader, "cluster.peers", peer);
+  for (const auto& peer : cluster.peers) check("cluster.peers", peer);
   Take(cluster.profile,
        reader.Word("cluster.profile", {"local", "lan", "wan"}));
   Take(cluster.wire, reader.Word("cluster.wire", {"auto", "ucx", "socket"}));
   Take(cluster.expect, reader.Integer("cluster.expect", 1, 100000));
   Take(cluster.expect_timeout, reader.Time("cluster.expect_timeout"));
-
-  const auto mode = reader.Word("tls.mode", {"mutual", "off"});
-  if (mode.value_or("mutual") != "off")
-    reader.Fail("tls.mode",
-                "\"mutual\" comes with a later release; until then set \"off\""
-                " (loopback addresses only)");
 }
 
 void ReadModel(ConfigReader& reader, Config& config) {
@@ -199,7 +244,8 @@ void ReadRest(ConfigReader& reader, Config& config) {
   Take(config.checkpoint.keep, reader.Integer("checkpoint.keep", 1, 1000));
   Take(config.admin.listen, reader.String("admin.listen"));
   if (!config.admin.listen.empty())
-    CheckAddress(reader, "admin.listen", config.admin.listen);
+    CheckAddress(reader, "admin.listen", config.admin.listen, Reach::kLoopback,
+                 "its HTTP is in the clear, tokens too");
   Take(config.admin.token_file, reader.Path("admin.token_file"));
   if (config.admin.token_file.empty())
     config.admin.token_file = config.node.state_dir / "admin.token";
@@ -218,8 +264,8 @@ Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
       Required(reader, "node.state_dir", reader.Path("node.state_dir"));
   OnlyFor(reader, "node.device", {"auto", "cpu"});
   ReadTest(reader, config);
+  ReadTls(reader, config);
   ReadCluster(reader, config);
-  for (const auto* key : {"tls.ca", "tls.cert", "tls.key"}) reader.String(key);
   Take(config.data.eval, reader.Path("data.eval"));
   const auto train = reader.Path("data.train");
   if (config.test.probe.empty())
@@ -282,7 +328,11 @@ std::string PrintConfig(const Config& c) {
   key("expect", c.cluster.expect);
   key("expect_timeout", Quote(FormatDuration(c.cluster.expect_timeout)));
   section("tls");
-  key("mode", Quote("off"));
+  key("mode", Quote(c.tls.mutual ? "mutual" : "off"));
+  key("ca", Quote(c.tls.files.ca.string()));
+  key("cert", Quote(c.tls.files.cert.string()));
+  key("key", Quote(c.tls.files.key.string()));
+  key("crl", Quote(c.tls.files.crl.string()));
   section("data");
   key("train", Quote(c.data.train.string()));
   key("eval", Quote(c.data.eval.string()));

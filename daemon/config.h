@@ -17,6 +17,7 @@
 
 #include "model/optimizer.h"
 #include "model/spec.h"
+#include "transport/tls/identity.h"
 
 namespace hearsay::daemon {
 
@@ -50,6 +51,12 @@ struct Config {
     int expect = 1;
     Duration expect_timeout = std::chrono::seconds(30);
   } cluster;
+
+  // With certificates on both ends, or (loopback only) in the clear.
+  struct Tls {
+    bool mutual = true;
+    transport::tls::Files files;  // All "" if not mutual.
+  } tls;
 
   struct Data {
     std::filesystem::path train;
@@ -125,7 +132,8 @@ struct Config {
 // "train.steps" -> "100", as given with --set.
 using Overrides = std::map<std::string, std::string>;
 
-// Reads, overrides, validates. Relative paths are taken from the file's folder.
+// Reads, overrides, validates, the files of [tls] too. Relative paths are taken
+// from the file's folder.
 // Throws: ConfigError.
 Config LoadConfig(const std::filesystem::path& file, const Overrides& flags);
 

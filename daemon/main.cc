@@ -45,9 +45,8 @@ enum ExitStatus : int {
 
 constexpr const char* kFooter =
     "Signals: TERM, INT checkpoint and leave (a second INT exits at once); "
-    "USR2 stops\ntraining and goes on mixing; HUP reloads log.level and a "
-    "lower "
-    "privacy.target_epsilon.\n"
+    "USR2 stops\ntraining and goes on mixing; HUP reloads log.level, a "
+    "lower\nprivacy.target_epsilon and the files of [tls].\n"
     "Environment: HEARSAY_<SECTION>_<KEY> overrides the file; --set overrides "
     "both.\n"
     "Exit status: 0 stopped in order; 2 unknown flag; 78 bad configuration; "

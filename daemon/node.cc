@@ -38,6 +38,18 @@ transport::WireKind WireOf(const std::string& word) {
   return transport::WireKind::kAuto;
 }
 
+std::shared_ptr<transport::tls::Credentials> MakeCredentials(
+    const Config& config) {
+  if (!config.tls.mutual) return nullptr;
+  try {
+    return std::make_shared<transport::tls::Credentials>(config.tls.files,
+                                                         config.node.name);
+  } catch (const transport::tls::FileError& error) {
+    throw ConfigError(fmt::format("{}: tls.{}: {}", config.node.name,
+                                  error.key(), error.what()));
+  }
+}
+
 // A stream would lose the reason, and a full disk is noticed only at the end.
 std::error_code WriteFile(const std::filesystem::path& path,
                           const std::string& text) {
@@ -71,6 +83,7 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       profile_(ProfileOf(config.cluster.profile)),
       run_((PrepareStateFolder(config), PrepareRun(config, events_))),
       rule_(MakeRule(config.mixing.rule)),
+      credentials_(MakeCredentials(config)),
       neighbours_(config.node.name,
                   [this](const auto& text) {
                     events_.Add(Level::kInfo, "ring", text);
@@ -126,6 +139,7 @@ transport::Options Node::TransportOptions() const {
   options.listen = config_.cluster.listen;
   options.advertise = config_.cluster.advertise;
   options.peers = config_.cluster.peers;
+  options.tls = credentials_;
   options.array_bytes = run_.weights->size() * sizeof(float);
   options.wire = WireOf(config_.cluster.wire);
   options.timing = profile_.timing;
@@ -199,6 +213,9 @@ void Node::Start() {
                           transport_->address(), admin_->address(),
                           run_.identity.fingerprint, run_.weights->size(),
                           rule_->name()));
+  events_.Add(Level::kInfo, "tls",
+              credentials_ ? credentials_->current()->summary()
+                           : "off: whoever can connect is believed");
   // So that whoever meets this node knows at once whether it has trained.
   transport_->SetReport(EncodeReport(SelfReport()));
   transport_->Start();
@@ -243,7 +260,22 @@ void Node::Drain() {
   trainer_->Drain();
 }
 
+// What is here stays if the new files will not do.
+void Node::ReloadTls(const Config& config) {
+  if (!credentials_ || !config.tls.mutual) return;
+  try {
+    credentials_->Reload(config.tls.files);
+    config_.tls.files = config.tls.files;
+    events_.Add(Level::kInfo, "tls",
+                "reloaded: " + credentials_->current()->summary());
+  } catch (const transport::tls::FileError& error) {
+    events_.Add(Level::kError, "tls",
+                std::string("not reloaded: ") + error.what());
+  }
+}
+
 void Node::Reload(const Config& config) {
+  ReloadTls(config);
   if (config.log.level != config_.log.level) {
     spdlog::set_level(spdlog::level::from_str(config.log.level));
     config_.log.level = config.log.level;
@@ -261,8 +293,8 @@ void Node::Reload(const Config& config) {
   }
   if (PrintConfig(config) != PrintConfig(config_))
     events_.Add(Level::kWarning, "config",
-                "reloaded log.level and a lower privacy.target_epsilon; other "
-                "changed keys need a restart");
+                "reloaded log.level, a lower privacy.target_epsilon and the "
+                "files of [tls]; other changed keys need a restart");
 }
 
 void Node::OnTrainingState(TrainingState state) {

@@ -59,7 +59,8 @@ class Node {
   void Stop();
   void Drain();
   // Takes over what a running node may change: log.level, a lower
-  // privacy.target_epsilon. Reports anything else as an event.
+  // privacy.target_epsilon, the files of [tls]. Reports anything else as an
+  // event.
   void Reload(const Config& config);
 
   // Why the node stopped by itself, if it did not stop in order.
@@ -88,6 +89,7 @@ class Node {
 
  private:
   transport::Options TransportOptions() const;
+  void ReloadTls(const Config& config);
   transport::Callbacks TransportCallbacks();
   void BindAdmin();
   void WriteAdminFile() const;
@@ -117,6 +119,8 @@ class Node {
   Events events_;
   Run run_;
   const std::unique_ptr<mixing::Rule> rule_;
+  // Null with tls.mode = "off".
+  const std::shared_ptr<transport::tls::Credentials> credentials_;
 
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<CheckpointWriter> checkpoints_;

@@ -8,6 +8,8 @@ namespace hearsay::transport {
 namespace {
 
 constexpr std::size_t kMaxTold = 64;
+// Strangers of one address are listed no more often: they could fill the log.
+constexpr Milliseconds kStrangerEvery{10000};
 
 RefusalKind PublicKind(Refuse::Kind kind) {
   switch (kind) {
@@ -72,6 +74,29 @@ void ControlPlane::TellOwner(Refuse::Kind kind, const std::string& text) {
   if (told_.size() >= kMaxTold) told_.clear();
   if (told_.insert(text).second && callbacks_.on_refused)
     callbacks_.on_refused(text, PublicKind(kind));
+}
+
+void ControlPlane::NoteDistrust(const Session& session,
+                                const std::string& reason) {
+  const auto now = Clock::now();
+  std::string name = session.certified_name();
+  const auto target = targets_.all().find(session.dialled());
+  if (name.empty() && target != targets_.all().end())
+    name = target->second.node;
+  if (name == options_.node) name.clear();
+  const Member* known = members_.Find(name);
+  // Someone with an old certificate of a member that is here is not news of it.
+  if (known != nullptr) {
+    if (!members_.IsPresent(name))
+      members_.OnRefused(name, known->address, reason, true, now);
+    return;
+  }
+  if (session.role() == Session::Role::kDialler) return;  // targets_ say it.
+  const std::string address = session.remote_ip();
+  const auto before = members_.refused().find(address);
+  if (before == members_.refused().end() || !name.empty() ||
+      now - before->second.heard > kStrangerEvery)
+    members_.OnRefused(name, address, reason, false, now);
 }
 
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {

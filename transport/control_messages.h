@@ -61,7 +61,8 @@ struct Refuse {
     kModel,
     kDuplicateName,
     kSelf,
-    kSuperseded
+    kSuperseded,
+    kIdentity
   };
   Kind kind = Kind::kProtocol;
   Hello hello;

@@ -69,7 +69,7 @@ void ControlPlane::OnAccepted(tcp::socket socket) {
                !session->established();
       });
   if (static_cast<std::size_t>(strangers) >= kMaxHandshakes) return;
-  all_.insert(Session::Accept(io_, *this, std::move(socket),
+  all_.insert(Session::Accept(io_, *this, options_.tls, std::move(socket),
                               options_.timing.handshake));
 }
 
@@ -123,7 +123,8 @@ void ControlPlane::Dial(Clock::time_point now) {
     if (dialling >= kMaxDialling) return;
     if (sessions_.contains(targets_.all().at(address).node)) continue;
     targets_.OnDialling(address);
-    all_.insert(Session::Dial(io_, *this, address, options_.timing.handshake));
+    all_.insert(Session::Dial(io_, *this, options_.tls, address,
+                              options_.timing.handshake));
     ++dialling;
   }
 }
@@ -218,6 +219,12 @@ void ControlPlane::OnGranted(Session& session) {
   if (token == tokens_.end() ||
       token->second.value != session.given().data_token)
     return;
+  // Both ends keep the other session: its terms stay.
+  const auto found = sessions_.find(session.theirs().node);
+  if (found != sessions_.end() &&
+      found->second->theirs().incarnation == session.theirs().incarnation &&
+      !IsPreferred(session, *found->second))
+    return;
   lanes_.Open(session.theirs().node, session.terms());
 }
 
@@ -255,6 +262,7 @@ void ControlPlane::Install(Session& session) {
   sessions_[theirs.node] = session.shared_from_this();
   targets_.OnConnected(session.dialled());
   targets_.OnMoved(theirs.node, theirs.address);
+  members_.ForgetRefused(session.remote_ip());
   targets_.AddLearned(theirs.address, theirs.node);
   const std::string lane = lanes_.Open(theirs.node, session.terms());
   SendHeartbeats();  // Establishes the dialler, and tells all about it.
@@ -304,17 +312,23 @@ void ControlPlane::OnEnd(Session& session, const std::string& reason) {
   all_.erase(self);
   const std::string node = session.knows_peer() ? session.theirs().node : "";
   const auto found = sessions_.find(node);
-  if (found != sessions_.end() && found->second == self)
-    return Lose(node, reason);
+  if (found != sessions_.end() && found->second == self) {
+    Lose(node, reason);
+    if (session.refused()) NoteDistrust(session, reason);
+    return;
+  }
   const std::string& dialled = session.dialled();
   const auto target = targets_.all().find(dialled);
   if (target != targets_.all().end() && target->second.dialling) {
     const std::string& name = target->second.node;
     targets_.OnFailed(dialled, "dialling " + dialled + ": " + reason,
                       Clock::now());
+    if (session.refused())
+      targets_.OnRefused(dialled, target->second.last_error, Clock::now());
     if (!name.empty() && !sessions_.contains(name))
       members_.NoteError(name, target->second.last_error);
   }
+  if (session.refused()) NoteDistrust(session, reason);
   // A lane that was opened for a session which then failed.
   const bool wanted =
       node.empty() || sessions_.contains(node) ||

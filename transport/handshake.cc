@@ -35,6 +35,8 @@ std::string Reason(Refuse::Kind kind, const Hello& ours, const Hello& theirs) {
       return "it is this node itself";
     case Refuse::Kind::kSuperseded:
       return "the two have another connection";
+    case Refuse::Kind::kIdentity:
+      return "our certificate is not of the name '" + ours.node + "'";
   }
   return "unknown reason";
 }

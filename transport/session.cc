@@ -12,32 +12,39 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr const char* kOutOfTurn = "it sent a control message out of turn";
+constexpr std::string_view kDataLabel = "EXPORTER-hearsay-data-v1";
+// A certificate that is good no more is noticed within this.
+constexpr std::chrono::milliseconds kDoubtEvery{1000};
 
 }  // namespace
 
 std::shared_ptr<Session> Session::Dial(asio::io_context& io, Owner& owner,
+                                       Credentials credentials,
                                        const std::string& address,
                                        std::chrono::milliseconds limit) {
   std::shared_ptr<Session> session(
-      new Session(io, owner, Role::kDialler, address));
+      new Session(io, owner, Role::kDialler, std::move(credentials), address));
   session->StartTimer(limit);
   session->Resolve(address);
   return session;
 }
 
 std::shared_ptr<Session> Session::Accept(asio::io_context& io, Owner& owner,
+                                         Credentials credentials,
                                          tcp::socket socket,
                                          std::chrono::milliseconds limit) {
-  std::shared_ptr<Session> session(new Session(io, owner, Role::kAcceptor, {}));
+  std::shared_ptr<Session> session(
+      new Session(io, owner, Role::kAcceptor, std::move(credentials), {}));
   session->StartTimer(limit);
   session->Begin(std::move(socket));
   return session;
 }
 
 Session::Session(asio::io_context& io, Owner& owner, Role role,
-                 std::string dialled)
+                 Credentials credentials, std::string dialled)
     : owner_(owner),
       role_(role),
+      credentials_(std::move(credentials)),
       dialled_(std::move(dialled)),
       resolver_(io),
       socket_(io),
@@ -92,8 +99,19 @@ void Session::Connect(const tcp::resolver::results_type& endpoints) {
 
 void Session::Begin(tcp::socket socket) {
   const std::weak_ptr<Session> weak = weak_from_this();
-  connection_ = Connection::Make(std::move(socket),
-                                 {.on_frame =
+  std::unique_ptr<tls::Channel> channel;
+  if (credentials_)
+    channel = std::make_unique<tls::Channel>(
+        credentials_->current(), role_ == Role::kDialler
+                                     ? tls::Channel::Role::kDialler
+                                     : tls::Channel::Role::kAcceptor);
+  connection_ = Connection::Make(std::move(socket), std::move(channel),
+                                 {.on_ready =
+                                      [weak] {
+                                        if (const auto self = weak.lock())
+                                          self->Greet();
+                                      },
+                                  .on_frame =
                                       [weak](const std::string& body) {
                                         if (const auto self = weak.lock())
                                           self->OnFrame(body);
@@ -105,7 +123,10 @@ void Session::Begin(tcp::socket socket) {
                                       }});
   state_ = State::kHello;
   connection_->Start();
-  if (role_ != Role::kDialler) return;
+}
+
+void Session::Greet() {
+  if (ended() || role_ != Role::kDialler) return;
   const Hello hello = owner_.OurHello();
   attempt_ = hello.attempt;
   Send(hello);
@@ -118,7 +139,24 @@ void Session::OnFrame(const std::string& body) {
   std::visit([this](auto& body_of) { Handle(std::move(body_of)); }, *message);
 }
 
+// A name is worth what stands behind it: nothing is remembered under a name
+// that the certificate does not have.
+bool Session::IsWhoItSays(const Hello& theirs) {
+  const tls::Channel* channel = connection_->channel();
+  if (channel == nullptr || channel->PeerIs(theirs.node)) return true;
+  distrusted_ = true;
+  Dismiss(Refuse{.kind = Refuse::Kind::kIdentity,
+                 .hello = owner_.OurHello(),
+                 .other_address = {},
+                 .newcomer = true});
+  owner_.OnEnd(*this, "it calls itself '" + theirs.node +
+                          "', but its certificate is of " +
+                          channel->ShowPeer());
+  return false;
+}
+
 bool Session::Admit(const Hello& theirs) {
+  if (!IsWhoItSays(theirs)) return false;
   theirs_ = theirs;
   const auto refuse = owner_.Examine(*this, theirs);
   if (!refuse) return true;
@@ -156,6 +194,10 @@ void Session::Handle(Ready ready) {
 }
 
 void Session::Handle(const Refuse& refuse) {
+  const tls::Channel* channel = connection_->channel();
+  if (channel != nullptr && !channel->PeerIs(refuse.hello.node))
+    return End("it refused this node, and calls itself '" + refuse.hello.node +
+               "', but its certificate is of " + channel->ShowPeer());
   owner_.OnRefuse(*this, refuse);
   End("it refused this node");
 }
@@ -182,7 +224,45 @@ void Session::Establish() {
   if (state_ != State::kReady || !grant_) return;
   state_ = State::kEstablished;
   timer_.cancel();
+  KeepDoubting();
   owner_.OnEstablished(*this);
+}
+
+void Session::KeepDoubting() {
+  if (!credentials_) return;
+  timer_.expires_after(kDoubtEvery);
+  timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (!self || error || !self->established()) return;
+    const auto doubt =
+        self->connection_->channel()->Doubt(*self->credentials_->current());
+    if (!doubt) return self->KeepDoubting();
+    self->distrusted_ = true;
+    self->End(*doubt);
+  });
+}
+
+LaneTerms Session::terms() const {
+  LaneTerms terms{.token = given_->data_token,
+                  .grant = *grant_,
+                  .chunk_bytes = theirs_->chunk_bytes,
+                  .secret = std::nullopt};
+  if (const tls::Channel* channel = connection_->channel())
+    terms.secret = EdgeSecret{.bytes = channel->Export(kDataLabel),
+                              .dialler = role_ == Role::kDialler};
+  return terms;
+}
+
+std::string Session::certified_name() const {
+  if (!connection_ || connection_->channel() == nullptr) return {};
+  // One that no node could have is nobody's.
+  for (const auto& name : connection_->channel()->CertifiedNames())
+    if (IsName(name)) return name;
+  return {};
+}
+
+std::string Session::remote_ip() const {
+  return connection_ ? connection_->remote_ip() : std::string();
 }
 
 bool Session::Send(const ControlMessage& message) {

@@ -9,6 +9,10 @@
 // A Welcome and a Ready carry the grants that data needs. Until it is
 // established a session may last no longer than Timing.handshake.
 //
+// With credentials all of it is in TLS, and the peer is who its certificate
+// says: that is looked at again as long as the session lasts, so that one which
+// has expired or was revoked since ends it.
+//
 // Threads: all on the thread that runs `io`.
 #pragma once
 
@@ -53,11 +57,15 @@ class Session : public std::enable_shared_from_this<Session> {
     ~Owner() = default;
   };
 
+  // Null credentials: in the clear.
+  using Credentials = std::shared_ptr<const tls::Credentials>;
+
   static std::shared_ptr<Session> Dial(boost::asio::io_context& io,
-                                       Owner& owner, const std::string& address,
+                                       Owner& owner, Credentials credentials,
+                                       const std::string& address,
                                        std::chrono::milliseconds limit);
   static std::shared_ptr<Session> Accept(boost::asio::io_context& io,
-                                         Owner& owner,
+                                         Owner& owner, Credentials credentials,
                                          boost::asio::ip::tcp::socket socket,
                                          std::chrono::milliseconds limit);
 
@@ -83,28 +91,36 @@ class Session : public std::enable_shared_from_this<Session> {
   // Requires: the same. What GrantTo gave for this session.
   const Grant& given() const { return *given_; }
   // Requires: the same. What the two have agreed for their arrays.
-  LaneTerms terms() const {
-    return {.token = given_->data_token,
-            .grant = *grant_,
-            .chunk_bytes = theirs_->chunk_bytes,
-            .secret = std::nullopt};
-  }
+  LaneTerms terms() const;
   // The dialler's count: of two connections dialled by one node both ends keep
   // the one dialled later.
   std::uint64_t attempt() const {
     return role_ == Role::kDialler ? attempt_ : theirs_->attempt;
   }
+  // Requires nothing; if not, the peer may be anybody.
   bool knows_peer() const { return theirs_.has_value(); }
+
+  // Of one that has ended: one of the two does not take the other for whom it
+  // says it is, and will not soon.
+  bool refused() const {
+    return distrusted_ || (connection_ && connection_->refused());
+  }
+  // The name in the peer's certificate, if a CA of ours has signed it: even of
+  // one that was refused; else "".
+  std::string certified_name() const;
+  // "" before there is a connection.
+  std::string remote_ip() const;
 
  private:
   enum class State { kConnecting, kHello, kReady, kEstablished, kEnded };
 
   Session(boost::asio::io_context& io, Owner& owner, Role role,
-          std::string dialled);
+          Credentials credentials, std::string dialled);
   void StartTimer(std::chrono::milliseconds limit);
   void Resolve(const std::string& address);
   void Connect(const boost::asio::ip::tcp::resolver::results_type& endpoints);
   void Begin(boost::asio::ip::tcp::socket socket);
+  void Greet();
   void OnFrame(const std::string& body);
   void Handle(Hello hello);
   void Handle(Welcome welcome);
@@ -115,10 +131,13 @@ class Session : public std::enable_shared_from_this<Session> {
   void Handle(RoundMessage message);
   // False if the peer was refused.
   bool Admit(const Hello& theirs);
+  bool IsWhoItSays(const Hello& theirs);
+  void KeepDoubting();
   void End(const std::string& reason);
 
   Owner& owner_;
   const Role role_;
+  const Credentials credentials_;
   const std::string dialled_;
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::ip::tcp::socket socket_;  // Until connected.
@@ -129,6 +148,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Grant> grant_;  // from the peer, to us
   std::optional<Grant> given_;  // from us, to the peer
   std::uint64_t attempt_ = 0;
+  bool distrusted_ = false;
 };
 
 }  // namespace hearsay::transport

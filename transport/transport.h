@@ -26,6 +26,7 @@
 
 #include "transport/buffer.h"
 #include "transport/result.h"
+#include "transport/tls/identity.h"
 
 namespace hearsay::transport {
 
@@ -57,7 +58,10 @@ struct Options {
   std::string listen;              // HOST:PORT; port 0 = chosen by the system
   std::string advertise;           // HOST:PORT told to others; "" = listen
   std::vector<std::string> peers;  // HOST:PORT, retried for ever
-  std::size_t array_bytes = 0;     // size of every non-empty payload
+  // Null: whoever can connect is believed (tls.mode = "off"). Their owner may
+  // reload them; sessions whose peer is believed no more end within a second.
+  std::shared_ptr<const tls::Credentials> tls;
+  std::size_t array_bytes = 0;  // size of every non-empty payload
   std::size_t chunk_bytes = std::size_t{1} << 20;
   WireKind wire = WireKind::kAuto;
   Timing timing;

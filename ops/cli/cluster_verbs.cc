@@ -1,6 +1,7 @@
 // up and down: a local cluster of real daemons, one process each, on loopback.
 //
 // DIR/cluster.json            who they are and their last pids
+// DIR/tls                     its CA, and the certificates of its nodes
 // DIR/NAME/hearsayd.toml      a node's configuration
 // DIR/NAME/hearsayd.log       what it said
 // DIR/NAME/state, ledger      what it must not lose
@@ -31,6 +32,7 @@
 #include "ops/cli/table.h"
 #include "ops/cli/target.h"
 #include "ops/cli/verbs.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::ops {
 namespace {
@@ -180,6 +182,24 @@ void CheckConfig(const fs::path& file, const ConfigTemplate& config) {
   }
 }
 
+// The folder, or "" if the cluster is to do without.
+fs::path MakeCertificates(const fs::path& dir, const ConfigTemplate& config,
+                          const std::string& cluster, int nodes) {
+  namespace tls = transport::tls;
+  if (!config.needs_certificates()) return {};
+  constexpr std::chrono::days kLocalCluster{3650};
+  const auto now = tls::WallNow();
+  const tls::Validity validity{now - std::chrono::hours(1),
+                               now + kLocalCluster};
+  fs::path folder = dir / "tls";
+  tls::Authority::Create(folder, cluster, validity);
+  tls::Authority authority(folder);
+  for (int i = 0; i < nodes; ++i)
+    authority.Issue(NameOf(i), validity, folder,
+                    tls::Authority::IfThere::kRefuse);
+  return folder;
+}
+
 LocalCluster MakeCluster(const UpOptions& options, const fs::path& dir) {
   if (options.nodes == 0) throw Exit(kUsage, "a new cluster needs --nodes N");
   const ConfigTemplate config(options.config, options.settings);
@@ -207,9 +227,12 @@ LocalCluster MakeCluster(const UpOptions& options, const fs::path& dir) {
   LocalCluster cluster;
   cluster.name = config.cluster_name().value_or(ClusterNameOf(dir));
   const auto addresses = FreeAddresses(options.nodes);
+  const auto certificates =
+      MakeCertificates(dir, config, cluster.name, options.nodes);
   for (int i = 0; i < options.nodes; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    NodePlace place{NameOf(i), i, dir / NameOf(i), addresses[at], addresses};
+    NodePlace place{NameOf(i),     i,         dir / NameOf(i),
+                    addresses[at], addresses, certificates};
     place.peers.erase(place.peers.begin() + i);
     fs::create_directories(place.folder / "state");
     const fs::path file = place.folder / "hearsayd.toml";

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  hearsay::ops::AddTlsVerbs(app);
   app.footer(kFooter);  // last: verbs would inherit it
   try {
     app.parse(argc, argv);

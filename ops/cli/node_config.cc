@@ -41,7 +41,11 @@ expect = ?                   # members to wait for before a fresh run's first st
 expect_timeout = "30s"       # and how long; then it starts with those there
 
 [tls]
-mode = "off"                 # loopback only
+mode = "mutual"              # certificates on both ends | off (loopback only)
+ca = ?                       # whose signature makes a member; see `hearsay tls`
+cert = ?                     # this node's; it must carry node.name
+key = ?                      # its secret
+crl = ?                      # what was revoked; HUP reads all four again
 
 [data]
 train = ?                    # this node's private shard
@@ -103,7 +107,8 @@ format = "text"              # text | json
 constexpr std::array kFilledIn = {
     "node.name",     "node.state_dir", "cluster.listen", "cluster.advertise",
     "cluster.peers", "data.train",     "data.eval",      "privacy.ledger",
-    "admin.listen",  "test.index"};
+    "admin.listen",  "test.index",     "tls.ca",         "tls.cert",
+    "tls.key",       "tls.crl"};
 
 constexpr const char* kLayers = "@layers";
 constexpr std::size_t kCommentColumn = 29;
@@ -342,6 +347,11 @@ bool ConfigTemplate::needs_data() const {
   return user_->table.at_path("test.probe").value_or(std::string()).empty();
 }
 
+bool ConfigTemplate::needs_certificates() const {
+  return user_->table.at_path("tls.mode").value_or(std::string("mutual")) ==
+         "mutual";
+}
+
 std::optional<std::string> ConfigTemplate::cluster_name() const {
   return user_->table.at_path("cluster.name").value<std::string>();
 }
@@ -359,6 +369,12 @@ std::string ConfigTemplate::TextFor(
   toml::array peers;
   for (const auto& peer : place.peers) peers.push_back(peer);
   Set(values, "cluster.peers", peers);
+  if (!place.tls.empty()) {
+    Set(values, "tls.ca", (place.tls / "ca.pem").string());
+    Set(values, "tls.cert", (place.tls / (place.name + ".pem")).string());
+    Set(values, "tls.key", (place.tls / (place.name + ".key")).string());
+    Set(values, "tls.crl", (place.tls / "crl.pem").string());
+  }
   SetIfAbsent(values, "cluster.name", cluster);
   SetIfAbsent(values, "cluster.expect", std::int64_t{members});
   Set(values, "privacy.ledger", (place.folder / "ledger").string());

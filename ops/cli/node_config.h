@@ -21,6 +21,7 @@ struct NodePlace {
   std::filesystem::path folder;  // absolute; state and ledger live inside
   std::string listen;            // HOST:PORT
   std::vector<std::string> peers;
+  std::filesystem::path tls;  // the CA's folder, with its NAME.pem; "" = off
 };
 
 // What the node's shard says about itself, all of it public.
@@ -44,6 +45,8 @@ class ConfigTemplate {
   bool needs_data() const;
   // Keys of the file that `up` replaces by values of its own.
   const std::vector<std::string>& replaced() const { return replaced_; }
+  // Unless tls.mode is "off" (or something that the daemon will complain of).
+  bool needs_certificates() const;
   // Its cluster.name, if it has one.
   std::optional<std::string> cluster_name() const;
 

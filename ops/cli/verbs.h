@@ -35,5 +35,6 @@ void AddNodeVerbs(CLI::App& app);     // status, wait, members, privacy, ...
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 
 }  // namespace hearsay::ops

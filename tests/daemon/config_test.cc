@@ -3,14 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
 #include "tests/support/temporary_folder.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::daemon {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kGood = R"([node]
@@ -160,17 +163,58 @@ TEST_F(ConfigTest, MissingRequiredKeysAreNamed) {
 }
 
 TEST_F(ConfigTest, TlsIsOffOnlyExplicitlyAndOnlyOnLoopback) {
-  EXPECT_THAT(Error(With("mode = \"off\"", "mode = \"mutual\"")),
-              HasSubstr("later release"));
-  EXPECT_NE(Error(With("[tls]\nmode = \"off\"\n", "")), "");
+  EXPECT_FALSE(Load(kGood).tls.mutual);
+  EXPECT_THAT(Error(With("[tls]\nmode = \"off\"\n", "")),
+              AllOf(HasSubstr("tls.ca"), HasSubstr("hearsay tls init"),
+                    HasSubstr("hearsay tls issue --name a")));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "0.0.0.0:7400")),
               HasSubstr("not a loopback address"));
-  EXPECT_THAT(Error(With("127.0.0.1:7401", "10.1.2.3:7401")),
-              HasSubstr("not a loopback address"));
+  EXPECT_THAT(
+      Error(With("127.0.0.1:7401", "10.1.2.3:7401")),
+      AllOf(HasSubstr("not a loopback address"), HasSubstr("tls.mode")));
+  EXPECT_THAT(
+      Error(With("listen =", "advertise = \"10.1.2.3:7400\"\nlisten =")),
+      HasSubstr("not a loopback address"));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1")),
               HasSubstr("not HOST:PORT"));
   EXPECT_THAT(Error(With("127.0.0.1:7400", "127.0.0.1:99999")),
               HasSubstr("port"));
+}
+
+TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
+  using transport::tls::Authority;
+  const transport::tls::Validity day{
+      transport::tls::WallNow() - std::chrono::hours(1),
+      transport::tls::WallNow() + std::chrono::hours(23)};
+  Authority::Create(folder_ / "tls", "pums", day);
+  for (const char* node : {"a", "b"})
+    Authority(folder_ / "tls")
+        .Issue(node, day, folder_ / "tls", Authority::IfThere::kRefuse);
+  const std::string tls =
+      "mode = \"mutual\"\nca = \"tls/ca.pem\"\ncert = \"tls/a.pem\"\n"
+      "key = \"tls/a.key\"\ncrl = \"tls/crl.pem\"";
+  const auto text = With("mode = \"off\"", tls);
+  const Config c = Load(text);
+  EXPECT_TRUE(c.tls.mutual);
+  // Relative to the file, as all paths.
+  EXPECT_EQ(c.tls.files.key, folder_ / "tls" / "a.key");
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  EXPECT_EQ(Error(text, {{"cluster.listen", "10.1.2.3:7400"},
+                         {"cluster.peers", "db.example:7400"}}),
+            "");
+  EXPECT_THAT(Error(text, {{"admin.listen", "10.1.2.3:7400"}}),
+              HasSubstr("not a loopback address"));
+
+  EXPECT_THAT(Error(text, {{"tls.cert", "tls/none.pem"}}),
+              AllOf(HasSubstr("tls.cert"), HasSubstr("none.pem"),
+                    HasSubstr("hearsay tls issue --name a")));
+  EXPECT_THAT(Error(text, {{"tls.key", "tls/b.key"}}),
+              AllOf(HasSubstr("tls.key"), HasSubstr("is not the key of")));
+  EXPECT_THAT(Error(text, {{"node.name", "c"}}),
+              AllOf(HasSubstr("tls.cert"), HasSubstr("node.name 'c'")));
+  EXPECT_THAT(Error(text, {{"tls.ca", ""}}), HasSubstr("tls.ca"));
+  chmod((folder_ / "tls" / "a.key").c_str(), 0644);
+  EXPECT_THAT(Error(text), HasSubstr("chmod 600"));
 }
 
 TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {

@@ -41,7 +41,7 @@ struct WithinBounds {
   void operator()(const Refuse& refuse) const {
     (*this)(refuse.hello);
     Check(refuse.kind >= Refuse::Kind::kProtocol &&
-          refuse.kind <= Refuse::Kind::kSuperseded);
+          refuse.kind <= Refuse::Kind::kIdentity);
     Check(refuse.other_address.size() <= kMaxAddressBytes);
     Check(IsPrintable(refuse.other_address));
   }

@@ -3,7 +3,9 @@ them over their unix sockets, and ends every one of them by pid, also on failure
 
 Only the standard library. Ports are chosen by the system."""
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -164,11 +166,29 @@ def safetensors(body):
     return metadata, values
 
 
+@functools.cache
+def authority():
+    """The CA of all clusters of this run of tests."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hearsay-ca-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    run("tls", "init", "--dir", folder, "--name", "tests")
+    return folder
+
+
+def certified(folder, name, *flags, ca=None):
+    """The [tls] of a node whose certificate, made with `flags`, is in `folder`."""
+    ca = ca or authority()
+    run("tls", "issue", "--name", name, "--dir", ca, "--out", folder, *flags)
+    return {"mode": "mutual", "ca": ca / "ca.pem", "cert": folder / f"{name}.pem",
+            "key": folder / f"{name}.key", "crl": ca / "crl.pem"}
+
+
 class Cluster:
     """`with Cluster(3, sections) as c:` starts nothing yet; c.start() does. In a
-    `lab` every node lives in the namespace of its name."""
+    `lab` every node lives in the namespace of its name. Without `tls` a test can
+    read, and fake, what nodes say to each other."""
 
-    def __init__(self, count, sections, names=None, cluster="test", lab=None):
+    def __init__(self, count, sections, names=None, cluster="test", lab=None, tls=True):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearsay-"))
         names = names or [chr(ord("a") + i) for i in range(count)]
         addresses = ([lab.address(n) for n in names] if lab else
@@ -184,7 +204,7 @@ class Cluster:
                     "profile": "local",
                     "expect": count,
                 },
-                "tls": {"mode": "off"},
+                "tls": certified(self.folder / "tls", name) if tls else {"mode": "off"},
             }
             if lab:
                 config["cluster"]["wire"] = "socket"

@@ -277,6 +277,7 @@ class Checkpoints(scene.Veteran):
 
     def test_of_another_node(self):
         self.node.config["node"]["name"] = "z"
+        self.node.config["tls"] = scene.cluster.certified(self.node.folder, "z")
         self.refuses(STATE, "node a", "z")
 
     def test_of_another_cluster(self):
@@ -391,6 +392,8 @@ class Others(scene.NodeTest):
         pair = self.pair()
         first, second = pair.nodes
         second.config["node"]["name"] = "a"
+        own = second.config["tls"]
+        second.config["tls"] = scene.cluster.certified(second.folder, "a")
         first.start()
         pair.until_state("training", nodes=[first])
         second.start()
@@ -401,6 +404,7 @@ class Others(scene.NodeTest):
         self.assertEqual(first.terminate(), CLEAN)
         # Nothing of it was damaged: under a name of its own it is welcome.
         second.config["node"]["name"] = "b"
+        second.config["tls"] = own
         shutil.rmtree(second.folder / "state")
         first.start()
         second.start()
@@ -414,6 +418,7 @@ class Others(scene.NodeTest):
         pair.until_state("training", nodes=[first])
         self.until("a checkpoint", lambda: scene.checkpoints(first))
         second.config["node"] = {"name": "a", "state_dir": str(first.folder / "state")}
+        second.config["tls"] = first.config["tls"]
         second.config["privacy"]["ledger"] = str(first.folder / "ledger")
         self.assert_refuses(second, LEDGER, "in use", f"process {first.process.pid}")
         self.assert_trains(first)

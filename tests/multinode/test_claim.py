@@ -175,7 +175,7 @@ class Claim(scene.NodeTest):
 
     def setUp(self):
         self.pair = self.nodes(2, lambda i: shards.sections(
-            i, train__public_size=10000, train__min_step_time="3ms"))
+            i, train__public_size=10000, train__min_step_time="3ms"), tls=False)
         self.taps = []
         # Each tells the others to come by its tap.
         for node in self.pair.nodes:

@@ -9,6 +9,7 @@
 
 #include "daemon/config.h"
 #include "tests/support/temporary_folder.h"
+#include "transport/tls/authority.h"
 
 namespace hearsay::ops {
 namespace {
@@ -21,6 +22,14 @@ using tests::TemporaryFolder;
 
 class NodeConfigTest : public ::testing::Test {
  protected:
+  NodeConfigTest() {
+    namespace tls = transport::tls;
+    const tls::Validity day{tls::WallNow() - std::chrono::hours(1),
+                            tls::WallNow() + std::chrono::hours(23)};
+    tls::Authority::Create(folder_ / "tls", "pums", day);
+    tls::Authority(folder_ / "tls")
+        .Issue("b", day, folder_ / "tls", tls::Authority::IfThere::kRefuse);
+  }
   std::filesystem::path Template(const std::string& text) {
     std::ofstream(folder_ / "template.toml") << text;
     return folder_ / "template.toml";
@@ -30,7 +39,8 @@ class NodeConfigTest : public ::testing::Test {
             1,
             folder_ / "b",
             "127.0.0.1:7401",
-            {"127.0.0.1:7400", "127.0.0.1:7402"}};
+            {"127.0.0.1:7400", "127.0.0.1:7402"},
+            folder_ / "tls"};
   }
   static ShardFacts Shard(int classes = 3) {
     return {"/data/part-1.safetensors", "/data/eval.safetensors", 12000,
@@ -88,6 +98,9 @@ TEST_F(NodeConfigTest, WithDataAloneEveryDefaultIsSane) {
   EXPECT_EQ(config.mixing.rule, daemon::Rule::kPairwise);
   EXPECT_EQ(config.checkpoint.every_steps, 100u);
   EXPECT_EQ(config.admin.listen, "127.0.0.1:0");
+  EXPECT_TRUE(config.tls.mutual);
+  EXPECT_EQ(config.tls.files.cert, folder_ / "tls" / "b.pem");
+  EXPECT_EQ(config.tls.files.crl, folder_ / "tls" / "crl.pem");
 }
 
 TEST_F(NodeConfigTest, IsWrittenForPeople) {

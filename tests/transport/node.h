@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/transport/tls/forge.h"
 #include "transport/transport.h"
 
 namespace hearsay::transport {
@@ -36,6 +37,15 @@ inline WireKind WireUnderTest() {
                                                           : WireKind::kUcx;
 }
 
+// Nothing, and so in the clear, unless all of it is to be tried over TLS too:
+// then of one CA a process.
+inline std::shared_ptr<tls::Credentials> CredentialsUnderTest(
+    const std::string& node) {
+  if (std::getenv("HEARSAY_TEST_TLS") == nullptr) return nullptr;
+  static tls::Forge forge;
+  return std::make_shared<tls::Credentials>(forge.Issue(node), node);
+}
+
 inline Options TestOptions(const std::string& node,
                            std::vector<std::string> peers = {},
                            std::size_t array_bytes = 4096) {
@@ -45,6 +55,7 @@ inline Options TestOptions(const std::string& node,
   options.model_fingerprint = "3fa2";
   options.listen = "127.0.0.1:0";
   options.peers = std::move(peers);
+  options.tls = CredentialsUnderTest(node);
   options.array_bytes = array_bytes;
   options.wire = WireUnderTest();
   options.timing.heartbeat = Milliseconds(50);
