@@ -10,7 +10,8 @@ import unittest
 import cluster
 import proxy
 import scene
-from invariants import Footprints, Watch, lasting, until_mixing, until_one_ring
+from invariants import (Footprints, Watch, lasting, ports, until_mixing,
+                        until_one_ring)
 
 MIB = 1 << 20
 
@@ -25,20 +26,23 @@ def dropped(node):
 
 
 class Wire(scene.Faults):
+    SEALED = True  # Else in the clear: no TLS, no seals.
+
     def behind_proxies(self, count, sections=None, **changes):
         """Nodes that meet at proxies. Returns them; c's is self.proxy."""
         inner, outer = (cluster.free_ports(count) for _ in range(2))
-        proxies = [proxy.Proxy(there, here) for here, there in zip(inner, outer)]
-        for one in proxies:
+        self.proxies = [proxy.Proxy(there, here) for here, there in zip(inner, outer)]
+        for one in self.proxies:
             self.addCleanup(one.close)
-        self.proxy = proxies[2]
+        self.proxy = self.proxies[2]
         def prepare(nodes):
             for node, here, there in zip(nodes, inner, outer):
                 node.config["cluster"].update(
                     listen=f"127.0.0.1:{here}", advertise=f"127.0.0.1:{there}",
                     peers=[f"127.0.0.1:{other}" for other in outer if other != there],
                     wire="socket")
-        return self.started(count, sections=sections, prepare=prepare, **changes)
+        return self.started(count, sections=sections, prepare=prepare, tls=self.SEALED,
+                            **changes)
 
     def strike(self, *faults, share=1.0):
         self.proxy.fault, self.proxy.share = proxy.any_of(*faults), share
@@ -57,18 +61,24 @@ class Altered(Wire):
 
 class ControlAltered(Wire):
     def test_a_session_that_is_altered_ends_alone(self):
-        a, b, c, d = nodes = self.behind_proxies(4)
-        if c.config["tls"]["mode"] == "off":
-            self.skipTest("only TLS notices")
+        a, b, c, d = self.behind_proxies(4)
+        for one in self.proxies:
+            one.whose = lambda port, own=one is self.proxy: own or port in ports(c)
         def now_and_then(block, chance):
             return proxy.flipped(block, chance) if chance.random() < 0.2 else block
         def strike():
-            self.proxy.control = now_and_then
+            for one in self.proxies:
+                one.control = now_and_then
+        def cure():
+            for one in self.proxies:
+                one.cure()
         def meanwhile():
-            touched = self.proxy.done
-            self.until("something altered", lambda: self.proxy.done > touched + 20)
+            def done():
+                return sum(one.done for one in self.proxies)
+            touched = done()
+            self.until("altered", lambda: done() > touched + 20)
             until_mixing([a, b, d])
-        self.withstand(strike, self.proxy.cure, meanwhile, lasting(60, 5), within=60,
+        self.withstand(strike, cure, meanwhile, lasting(60, 5), within=60,
                        watched=[a, b, d], peace=[a, b, d])
 
 
@@ -95,10 +105,10 @@ class Untouched(Wire):
 
     DIMENSION = 1 << 14
     # Why c drops what was altered so; nothing: it need not notice.
-    REASONS = {proxy.altered_payload: ["checksum"], proxy.altered_header: ["checksum"],
+    REASONS = {proxy.altered_payload: ["forged"], proxy.altered_header: ["checksum"],
                proxy.altered_lengths: [], proxy.shortened: ["size"], proxy.truncated: [],
-               proxy.duplicated: ["late"], proxy.replayed: ["late"], proxy.replaced: [],
-               proxy.swallowed: []}
+               proxy.duplicated: ["replayed"], proxy.replayed: ["replayed", "stale"],
+               proxy.replaced: [], proxy.swallowed: []}
 
     def sections(self, i):
         return {"train": {"steps": 10**9, "learning_rate": 1e-30},
@@ -124,6 +134,20 @@ class Untouched(Wire):
                        if abs(w - (i >= half)) > 1e-20}
             self.assertEqual(strange, {}, node.name)
         self.assertEqual(self.cluster.stop(), [scene.CLEAN] * 4)
+
+
+class AlteredInTheClear(Altered):
+    SEALED = False
+
+
+class RepeatedInTheClear(Repeated):
+    SEALED = False
+
+
+class UntouchedInTheClear(Untouched):
+    SEALED = False
+    REASONS = {**Untouched.REASONS, proxy.altered_payload: ["checksum"],
+               proxy.duplicated: ["late"], proxy.replayed: ["late"]}
 
 
 class FullQueue(Wire):
