@@ -135,6 +135,7 @@ class Watch(threading.Thread):
 
     PERIOD = 0.1
     LONGEST_PAUSE = 1.5  # Seconds: a machine's own hiccups, no timeout of ours.
+    SLICES = 0.05        # A busy machine took the core from who held the weights.
 
     def __init__(self, nodes, before=1.5):
         super().__init__(daemon=True)
@@ -207,7 +208,7 @@ class Watch(threading.Thread):
             assert ratio >= 0.9, f"{name}: steps/s fell to {ratio:.2f} of before"
             assert pauses[name] < self.LONGEST_PAUSE, (
                 f"{name}: no step for {pauses[name]:.2f} s")
-            assert self.stalled[name] <= max(stalled * self.seconds, 0.01), (
+            assert self.stalled[name] <= max(stalled * self.seconds, self.SLICES), (
                 f"{name}: stalled for {self.stalled[name]:.3f} s")
 
 
