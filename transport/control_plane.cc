@@ -349,7 +349,7 @@ void ControlPlane::Leave(std::function<void()> done) {
   listener_->Close();
   ticker_.cancel();
   for (const auto& session : all_) {
-    if (session->established())
+    if (session->takes_leave())
       session->Dismiss(hearsay::transport::Leave{}, all_heard);
     else
       session->Abandon();
