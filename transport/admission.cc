@@ -87,7 +87,7 @@ void ControlPlane::NoteDistrust(const Session& session,
   const Member* known = members_.Find(name);
   // Someone with an old certificate of a member that is here is not news of it.
   if (known != nullptr) {
-    if (!members_.IsPresent(name))
+    if (!sessions_.contains(name))
       members_.OnRefused(name, known->address, reason, true, now);
     return;
   }
@@ -102,7 +102,7 @@ void ControlPlane::NoteDistrust(const Session& session,
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   if (refuse.kind == Refuse::Kind::kSuperseded) {
     // Its other session is established there, and so will be here in a moment:
-    // the member stays, and silence decides if that does not come.
+    // the edge stays, and silence decides if that does not come.
     targets_.OnConnected(session.dialled());
     targets_.OnLost(refuse.hello.node, Clock::now());
     const auto found = sessions_.find(refuse.hello.node);

@@ -1,10 +1,9 @@
 #include "transport/chunk.h"
 
-#include <xxhash.h>
 #ifdef __x86_64__
-// Chooses for the processor at hand: two to three times as fast as what the
-// library was built for.
-#include <xxh_x86dispatch.h>
+#include <xxh_x86dispatch.h>  // XXH3 as wide as this processor can.
+#else
+#include <xxhash.h>
 #endif
 
 #include <algorithm>

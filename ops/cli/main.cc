@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "hearsay 0.1.0");
   hearsay::ops::AddClusterVerbs(app);
   hearsay::ops::AddNodeVerbs(app);
+  hearsay::ops::AddNetworkVerbs(app);
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
