@@ -87,7 +87,7 @@ void ControlPlane::NoteDistrust(const Session& session,
   const Member* known = members_.Find(name);
   // Someone with an old certificate of a member that is here is not news of it.
   if (known != nullptr) {
-    if (!members_.IsConnected(name))
+    if (!sessions_.contains(name))
       members_.OnRefused(name, known->address, reason, true, now);
     return;
   }

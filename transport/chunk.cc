@@ -1,6 +1,10 @@
 #include "transport/chunk.h"
 
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // XXH3 as wide as this processor can.
+#else
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 #include <type_traits>

@@ -331,7 +331,7 @@ void ControlPlane::Leave(std::function<void()> done) {
   swim_.Leave();
   SendHeartbeats();  // They carry its record, to be passed on.
   for (const auto& session : all_) {
-    if (session->established())
+    if (session->takes_leave())
       session->Dismiss(hearsay::transport::Leave{}, all_heard);
     else
       session->Abandon();

@@ -95,8 +95,9 @@ bool SendQueue::SendNext() {
     } else {
       const auto message = messages_[turn];
       const auto first = std::find_if(
-          messages_.begin(), messages_.end(),
-          [](const auto& other) { return other->kind == ChunkKind::kRequest; });
+          messages_.begin(), messages_.end(), [](const auto& other) {
+            return other->kind == ChunkKind::kRequest && !other->posted;
+          });
       if (!CanSend(*message, first != messages_.end() && *first == message))
         continue;
       SendPieceOf(message);

@@ -2,9 +2,8 @@
 // collectives, a few of which the wire holds at a time.
 //
 // They take turns, so that nothing waits for the end of something large. Only
-// requests go one after the other: the next begins when the wire has finished
-// with all of this one, so a receiver sees the requests of a lane one at a
-// time.
+// requests go one after the other: the next begins when the wire has been given
+// all of this one, so a receiver sees the requests of a lane one at a time.
 #pragma once
 
 #include <cstdint>

@@ -86,6 +86,11 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string& dialled() const { return dialled_; }
   bool established() const { return state_ == State::kEstablished; }
   bool ended() const { return state_ == State::kEnded; }
+  // The other end is, or will be once it has read what was sent, established:
+  // it takes a Leave.
+  bool takes_leave() const {
+    return established() || (role_ == Role::kDialler && grant_ && !ended());
+  }
   // Requires: OnGranted has been called (theirs: Examine).
   const Hello& theirs() const { return *theirs_; }
   const Grant& grant() const { return *grant_; }

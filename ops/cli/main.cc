@@ -31,6 +31,8 @@ int main(int argc, char** argv) {
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  hearsay::ops::AddBenchVerbs(app);
+  hearsay::ops::AddDoctorVerb(app);
   hearsay::ops::AddTlsVerbs(app);
   app.footer(kFooter);  // last: verbs would inherit it
   try {

@@ -36,6 +36,8 @@ void AddNetworkVerbs(CLI::App& app);  // members, links, join, force-leave
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddBenchVerbs(CLI::App& app);    // bench
+void AddDoctorVerb(CLI::App& app);    // doctor
 void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 
 }  // namespace hearsay::ops
