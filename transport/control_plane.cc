@@ -160,11 +160,11 @@ void ControlPlane::OnLaneBroken(const std::string& node,
 
 void ControlPlane::OnProof(const std::string& node) {
   if (sessions_.contains(node)) return;
-  const auto found =
-      std::find_if(all_.begin(), all_.end(), [&node](const auto& session) {
-        return session->knows_peer() && session->theirs().node == node;
-      });
-  if (found != all_.end()) std::shared_ptr<Session>(*found)->Establish();
+  std::vector<std::shared_ptr<Session>> waiting;
+  for (const auto& session : all_)
+    if (session->knows_peer() && session->theirs().node == node)
+      waiting.push_back(session);
+  for (const auto& session : waiting) session->Establish();
 }
 
 bool ControlPlane::IsPreferred(const Session& session,
@@ -243,10 +243,10 @@ void ControlPlane::OnEstablished(Session& session) {
     targets_.OnConnected(session.dialled());
     return;
   }
-  other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
   all_.erase(other);
   targets_.OnConnected(other->dialled());
-  Install(session);
+  Install(session);  // First, so that the peer has it before the other ends.
+  other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
 }
 
 void ControlPlane::Install(Session& session) {

@@ -81,7 +81,10 @@ void MemberTable::OnVerdict(const swim::Record& record, Clock::time_point now) {
     return;
   const bool news = SetState(member, state, record.said_by, now);
   if (!known) member.since = member.edge_since = now;
-  if (state == MemberState::kLeft) member.last_error.clear();
+  if (state == MemberState::kLeft && !HasEdge(member)) {
+    member.last_error.clear();
+    SetEdge(member, EdgeState::kNone, now);
+  }
   if (news || !known) Tell(member);
 }
 

@@ -28,8 +28,8 @@ namespace hearsay::ops {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using transport::EdgeState;
 using transport::Member;
-using transport::MemberState;
 using transport::Milliseconds;
 using transport::Transport;
 
@@ -52,8 +52,10 @@ transport::Options MakeOptions(const WorkerOptions& worker) {
             .crl = {}},
         worker.node);
   // More processes than cores are no failure.
-  options.timing.suspect_after = Milliseconds(10000);
-  options.timing.failed_after = Milliseconds(20000);
+  options.timing.silent_after = Milliseconds(10000);
+  options.timing.give_up = Milliseconds(20000);
+  options.timing.swim.probe_interval = Milliseconds(10000);
+  options.timing.swim.probe_timeout = Milliseconds(5000);
   options.timing.handshake = Milliseconds(10000);
   return options;
 }
@@ -95,11 +97,13 @@ class Worker {
   }
 
   void OnMember(const Member& member) {
-    if (member.state == MemberState::kAlive) {
+    if (member.reachable()) {
       lanes_[member.node] = member.lane;
       return SayIfConnected();
     }
-    if (!lanes_.contains(member.node)) return;
+    const bool connected = member.edge == EdgeState::kConnected ||
+                           member.edge == EdgeState::kSilent;
+    if (connected || !lanes_.contains(member.node)) return;
     Say({{"error", member.node + " was lost: " + member.last_error}});
     status_ = 1;
     io_.stop();

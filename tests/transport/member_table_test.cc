@@ -147,6 +147,12 @@ TEST_F(MemberTableTest, LeavingIsNotFailing) {
   EXPECT_EQ(State("b"), MemberState::kLeft);
   EXPECT_EQ(Edge("b"), EdgeState::kNone);
   EXPECT_THAT(SilentAt(99999).beyond, IsEmpty());
+  // Said by an operator of one that is gone: no edge is missed any more.
+  Join("c");
+  table_.OnCut("c", "gone", kStart);
+  Say("c", swim::State::kLeft, "a");
+  EXPECT_EQ(Edge("c"), EdgeState::kNone);
+  EXPECT_EQ(table_.Find("c")->last_error, "");
 }
 
 TEST_F(MemberTableTest, IsFreshForTwoHeartbeats) {
