@@ -10,8 +10,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "daemon/edges.h"
 #include "daemon/metrics.h"
 #include "daemon/node.h"
+#include "transport/address.h"
 
 namespace hearsay::daemon {
 
@@ -52,10 +54,6 @@ AdminResponse Links(const Node& node) {
   for (const auto& link : node.SelfReport().links) {
     const auto counters = node.transport().counters(link.peer);
     const auto& exchanges = node.exchange().counters().at(link.peer);
-    Json dropped = Json::object();
-    for (const auto& [reason, count] : counters.dropped())
-      dropped[reason] = count;
-    dropped["not_finite"] = exchanges.not_finite;
     links.push_back({{"peer", link.peer},
                      {"direction", link.direction},
                      {"transport", link.transport},
@@ -64,14 +62,22 @@ AdminResponse Links(const Node& node) {
                      {"one_sided", link.one_sided},
                      {"round_trip_seconds", link.round_trip_seconds},
                      {"bytes_per_second", link.bytes_per_second},
-                     {"dropped", std::move(dropped)}});
+                     {"dropped", DroppedJson(counters, exchanges)}});
   }
+  Json edges = Json::array();
+  for (const auto& edge : node.Edges())
+    edges.push_back(
+        EdgeJson(edge, node.config().node.name, transport::Clock::now()));
+  const auto strangers = node.transport().counters("");
   return Ok(
       {{"schema", 1},
        {"self", node.config().node.name},
        {"interval_seconds",
         std::chrono::duration<double>(node.exchange().Interval()).count()},
-       {"links", links}});
+       {"edges", edges},
+       {"links", links},
+       // What came from nobody that is known.
+       {"strangers", {{"dropped", DroppedJson(strangers, {})}}}});
 }
 
 AdminResponse Privacy(const Node& node) {
@@ -131,6 +137,41 @@ AdminResponse EventsAfter(Node& node, const AdminRequest& request) {
   return Ok({{"schema", 1}, {"events", events}, {"next", next}});
 }
 
+std::string QueryOf(const AdminRequest& request, const std::string& key) {
+  const auto found = request.query.find(key);
+  return found == request.query.end() ? "" : found->second;
+}
+
+AdminResponse Done() { return Ok({{"schema", 1}, {"ok", true}}); }
+
+AdminResponse Join(Node& node, const AdminRequest& request) {
+  const auto address = QueryOf(request, "address");
+  const auto parsed = transport::ParseHostPort(address);
+  if (!parsed || parsed->port == 0)
+    return AdminError(400, "address must be HOST:PORT");
+  if (!node.Join(address))
+    return AdminError(409, "there are too many seeds already");
+  return Done();
+}
+
+AdminResponse ForceLeave(Node& node, const AdminRequest& request) {
+  const auto name = QueryOf(request, "node");
+  if (name.empty()) return AdminError(400, "node must be a member's name");
+  switch (node.ForceLeave(name)) {
+    case transport::ForceLeaveOutcome::kDone:
+      return Done();
+    case transport::ForceLeaveOutcome::kUnknown:
+      return AdminError(404, fmt::format("{} is unknown here; `hearsay "
+                                         "members` lists those that are known",
+                                         name));
+    case transport::ForceLeaveOutcome::kAlive:
+      break;
+  }
+  return AdminError(409, fmt::format("{} is alive; `hearsay stop` makes a node "
+                                     "leave by itself",
+                                     name));
+}
+
 AdminResponse Private(const Node& node, const AdminRequest& request) {
   if (!request.local)
     return AdminError(403,
@@ -155,11 +196,10 @@ AdminResponse Weights(const Node& node) {
           .body = node.EncodeWeights()};
 }
 
-using Get = std::function<AdminResponse(Node&, const AdminRequest&)>;
-using Act = std::function<void(Node&)>;
+using Serve = std::function<AdminResponse(Node&, const AdminRequest&)>;
 
-const std::map<std::string, Get>& Gets() {
-  static const std::map<std::string, Get> kGets = {
+const std::map<std::string, Serve>& Gets() {
+  static const std::map<std::string, Serve> kGets = {
       {"/livez",
        [](Node&, const auto&) {
          return Ok({{"schema", 1}, {"live", true}});
@@ -173,7 +213,7 @@ const std::map<std::string, Get>& Gets() {
        }},
       {"/v1/status",
        [](Node& node, const auto&) {
-         return AdminResponse{.body = StatusJson(node.View())};
+         return AdminResponse{.body = StatusJson(node.View(), node.profile())};
        }},
       {"/v1/members",
        [](Node& node, const auto&) {
@@ -189,13 +229,23 @@ const std::map<std::string, Get>& Gets() {
   return kGets;
 }
 
-const std::map<std::string, Act>& Acts() {
-  static const std::map<std::string, Act> kActs = {
-      {"/v1/stop", [](Node& node) { node.Stop(); }},
-      {"/v1/pause", [](Node& node) { node.trainer().Pause(); }},
-      {"/v1/resume", [](Node& node) { node.trainer().Resume(); }},
-      {"/v1/drain", [](Node& node) { node.Drain(); }},
-      {"/v1/checkpoint", [](Node& node) { node.WriteCheckpoint(); }},
+template <typename Act>
+Serve Doing(Act act) {
+  return [act](Node& node, const AdminRequest&) {
+    act(node);
+    return Done();
+  };
+}
+
+const std::map<std::string, Serve>& Acts() {
+  static const std::map<std::string, Serve> kActs = {
+      {"/v1/stop", Doing([](Node& node) { node.Stop(); })},
+      {"/v1/pause", Doing([](Node& node) { node.trainer().Pause(); })},
+      {"/v1/resume", Doing([](Node& node) { node.trainer().Resume(); })},
+      {"/v1/drain", Doing([](Node& node) { node.Drain(); })},
+      {"/v1/checkpoint", Doing([](Node& node) { node.WriteCheckpoint(); })},
+      {"/v1/join", Join},
+      {"/v1/force-leave", ForceLeave},
   };
   return kActs;
 }
@@ -207,10 +257,8 @@ AdminResponse ServeAdmin(Node& node, const AdminRequest& request) {
   const auto act = Acts().find(request.path);
   if (request.method == "GET" && get != Gets().end())
     return get->second(node, request);
-  if (request.method == "POST" && act != Acts().end()) {
-    act->second(node);
-    return Ok({{"schema", 1}, {"ok", true}});
-  }
+  if (request.method == "POST" && act != Acts().end())
+    return act->second(node, request);
   if (get != Gets().end() || act != Acts().end())
     return AdminError(405, fmt::format("{} takes {}", request.path,
                                        act != Acts().end() ? "POST" : "GET"));

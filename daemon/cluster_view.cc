@@ -5,14 +5,22 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "daemon/edges.h"
+
 namespace hearsay::daemon {
 
 using Json = nlohmann::ordered_json;
+using transport::EdgeState;
 using transport::MemberState;
 
 namespace {
 
 bool Alive(const KnownNode& node) { return node.member == MemberState::kAlive; }
+
+// What it reports is of now.
+bool Heard(const KnownNode& node) {
+  return Alive(node) && node.edge == EdgeState::kConnected;
+}
 
 // JSON has no infinity: null.
 Json Finite(double value) {
@@ -28,7 +36,7 @@ void SummariseConsensus(const ClusterView& view, ClusterSummary& summary) {
   std::vector<mixing::Sketch> sketches;
   std::vector<std::string> names;
   for (const auto& node : view.nodes) {
-    if (!Alive(node) || !node.report || !node.report->sketch) continue;
+    if (!Heard(node) || !node.report || !node.report->sketch) continue;
     sketches.push_back(*node.report->sketch);
     names.push_back(node.name);
   }
@@ -44,13 +52,13 @@ void SummariseWeights(const ClusterView& view, ClusterSummary& summary) {
   double sum = 0;
   int training = 0;
   for (const auto& node : view.nodes) {
-    if (!Alive(node) || !node.report || node.report->state != "training")
+    if (!Heard(node) || !node.report || node.report->state != "training")
       continue;
     sum += node.report->steps_per_second;
     ++training;
   }
   for (const auto& node : view.nodes) {
-    if (!Alive(node) || !node.report) continue;
+    if (!Heard(node) || !node.report) continue;
     const bool counts = node.report->state == "training" && sum > 0;
     summary.effective_weight[node.name] =
         counts ? node.report->steps_per_second * training / sum : 0;
@@ -80,7 +88,7 @@ Json NodeJson(const KnownNode& node, const ClusterSummary& summary) {
   Json json = {{"name", node.name}, {"state", StateOf(node)}};
   const NodeReport report = node.report.value_or(NodeReport{});
   json["step"] = report.step;
-  json["steps_per_second"] = Alive(node) ? report.steps_per_second : 0.0;
+  json["steps_per_second"] = Heard(node) ? report.steps_per_second : 0.0;
   const auto weight = summary.effective_weight.find(node.name);
   json["effective_weight"] = weight != summary.effective_weight.end()
                                  ? Json(weight->second)
@@ -100,9 +108,28 @@ Json NodeJson(const KnownNode& node, const ClusterSummary& summary) {
                                    ? Json(distance->second)
                                    : Json(nullptr);
   json["links"] = LinksJson(report);
-  json["age_seconds"] = node.age_seconds;
+  json["edge"] = Word(node.edge);
+  json["said_by"] = node.said_by.empty() ? Json(nullptr) : Json(node.said_by);
+  json["age_seconds"] = OrNull(node.age_seconds);
   json["error"] = node.error.empty() ? Json(nullptr) : Json(node.error);
   return json;
+}
+
+Json TimingJson(const Profile& profile) {
+  const auto& t = profile.timing;
+  return {{"profile", profile.name},
+          {"heartbeat_ms", t.heartbeat.count()},
+          {"silent_after_ms", t.silent_after.count()},
+          {"give_up_ms", t.give_up.count()},
+          {"probe_interval_ms", t.swim.probe_interval.count()},
+          {"probe_timeout_ms", t.swim.probe_timeout.count()},
+          {"indirect_probes", t.swim.indirect_probes},
+          {"suspicion_multiplier", t.swim.suspicion_multiplier},
+          {"suspicion_max_multiplier", t.swim.suspicion_max_multiplier},
+          {"handshake_ms", t.handshake.count()},
+          {"retry_min_ms", t.retry_min.count()},
+          {"retry_max_ms", t.retry_max.count()},
+          {"exchange_deadline_ms", profile.exchange_deadline.count()}};
 }
 
 }  // namespace
@@ -137,7 +164,14 @@ ClusterSummary Summarise(const ClusterView& view) {
           "{} is {}{}", node.name.empty() ? node.address : node.name,
           Word(node.member), node.error.empty() ? "" : ": " + node.error));
     }
-    if (node.report && Alive(node) && node.report->health != "healthy") {
+    if (Alive(node) &&
+        (node.edge == EdgeState::kBroken || node.edge == EdgeState::kSilent)) {
+      summary.health = "degraded";
+      summary.reasons.push_back(fmt::format(
+          "{} is alive, but the edge to it is {}{}", node.name, Word(node.edge),
+          node.error.empty() ? "" : ": " + node.error));
+    }
+    if (node.report && Heard(node) && node.report->health != "healthy") {
       summary.health = "degraded";
       for (const auto& reason : node.report->reasons)
         summary.reasons.push_back(node.name + ": " + reason);
@@ -152,7 +186,7 @@ ClusterSummary Summarise(const ClusterView& view) {
   return summary;
 }
 
-std::string StatusJson(const ClusterView& view) {
+std::string StatusJson(const ClusterView& view, const Profile& profile) {
   const auto summary = Summarise(view);
   Json consensus = {{"relative_distance", nullptr}, {"state", "unknown"}};
   if (summary.consensus) {
@@ -173,6 +207,7 @@ std::string StatusJson(const ClusterView& view) {
         {"rule", view.rule},
         {"consensus", consensus},
         {"resync", {{"every_steps", 0}, {"last_round", nullptr}}}}},
+      {"timing", TimingJson(profile)},
       {"nodes", Json::array()}};
   for (const auto& node : view.nodes)
     if (!node.name.empty())
@@ -183,27 +218,22 @@ std::string StatusJson(const ClusterView& view) {
 std::string MembersJson(const ClusterView& view, const Profile& profile) {
   Json members = Json::array();
   for (const auto& node : view.nodes)
-    members.push_back({{"name", node.name},
-                       {"address", node.address},
-                       {"state", Word(node.member)},
-                       {"incarnation", node.incarnation},
-                       {"since_seconds", node.since_seconds},
-                       {"heard_seconds", node.age_seconds},
-                       {"last_error", node.error.empty() ? Json(nullptr)
-                                                         : Json(node.error)}});
-  const auto& t = profile.timing;
+    members.push_back(
+        {{"name", node.name},
+         {"address", node.address},
+         {"state", Word(node.member)},
+         {"said_by", node.said_by.empty() ? Json(nullptr) : Json(node.said_by)},
+         {"incarnation", node.incarnation},
+         {"since_seconds", node.since_seconds},
+         {"edge", Word(node.edge)},
+         {"edge_since_seconds", node.edge_since_seconds},
+         {"heard_seconds", OrNull(node.age_seconds)},
+         {"last_error",
+          node.error.empty() ? Json(nullptr) : Json(node.error)}});
   return Json{{"schema", 1},
               {"self", view.self},
               {"members", members},
-              {"timing",
-               {{"profile", profile.name},
-                {"heartbeat_ms", t.heartbeat.count()},
-                {"suspect_after_ms", t.suspect_after.count()},
-                {"failed_after_ms", t.failed_after.count()},
-                {"handshake_ms", t.handshake.count()},
-                {"retry_min_ms", t.retry_min.count()},
-                {"retry_max_ms", t.retry_max.count()},
-                {"exchange_deadline_ms", profile.exchange_deadline.count()}}}}
+              {"timing", TimingJson(profile)}}
       .dump();
 }
 

@@ -24,9 +24,13 @@ struct KnownNode {
   std::string address;
   // Of the member list: alive, suspect, failed, left, refused; self is alive.
   transport::MemberState member = transport::MemberState::kAlive;
+  std::string said_by;  // whose word that is
+  // This node's own connection with it; of self as if there were one.
+  transport::EdgeState edge = transport::EdgeState::kConnected;
+  double edge_since_seconds = 0;
   std::uint64_t incarnation = 0;
   double since_seconds = 0;
-  double age_seconds = 0;  // of the report
+  std::optional<double> age_seconds = 0;  // of the last word; none: never
   std::string error;
   std::optional<NodeReport> report;  // The last one heard.
 };
@@ -54,7 +58,7 @@ inline constexpr double kAgreedDistance = 0.02;
 ClusterSummary Summarise(const ClusterView& view);
 
 // Documents of /v1/...; see interface.md.
-std::string StatusJson(const ClusterView& view);
+std::string StatusJson(const ClusterView& view, const Profile& profile);
 std::string MembersJson(const ClusterView& view, const Profile& profile);
 
 const char* Word(transport::MemberState state);

@@ -358,6 +358,7 @@ void Node::Tick() {
   if (stopping_) return;
   rate_.Sample(std::chrono::steady_clock::now(), trainer_->step());
   PaceExchanges();
+  JudgeDrops();
   UpdateRing();
   // The sketch is a pass over all weights: not on this thread.
   if (!std::exchange(sketching_, true))

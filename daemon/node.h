@@ -26,6 +26,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/cluster_view.h"
 #include "daemon/config.h"
+#include "daemon/edges.h"
 #include "daemon/events.h"
 #include "daemon/exchange_loop.h"
 #include "daemon/join_plan.h"
@@ -63,12 +64,17 @@ class Node {
   // event.
   void Reload(const Config& config);
 
+  // An operator's word: see Transport.
+  bool Join(const std::string& address);
+  transport::ForceLeaveOutcome ForceLeave(const std::string& name);
+
   // Why the node stopped by itself, if it did not stop in order.
   const std::optional<std::string>& refusal() const { return refusal_; }
 
   // For the admin API.
   ClusterView View() const;
   NodeReport SelfReport() const;
+  std::vector<Edge> Edges() const;
   Events& events() { return events_; }
   const Config& config() const { return config_; }
   const Profile& profile() const { return profile_; }
@@ -93,6 +99,7 @@ class Node {
   transport::Callbacks TransportCallbacks();
   void BindAdmin();
   void WriteAdminFile() const;
+  void JudgeDrops();
   void OnMember(const transport::Member& member);
   void OnReport(const transport::Member& member);
   void OnTrainingState(TrainingState state);
@@ -108,7 +115,8 @@ class Node {
   void Tick();
   void PublishReport(const mixing::Sketch& sketch);
   void PaceExchanges();
-  std::vector<std::string> AliveMembers() const;
+  void TellOf(const transport::Member& member);
+  std::vector<std::string> ReachableMembers() const;
   std::vector<LinkReport> Links() const;
   std::vector<std::string> Troubles() const;
   TrainerSnapshot LiveSnapshot() const;
@@ -141,7 +149,15 @@ class Node {
     bool ahead = false;
   };
   std::map<std::string, Heard> heard_;
-  std::map<std::string, std::uint64_t> incarnations_;
+  // What the owner has been told of each member.
+  struct Told {
+    transport::MemberState state = transport::MemberState::kFailed;
+    transport::EdgeState edge = transport::EdgeState::kNone;
+    std::uint64_t incarnation = 0;
+  };
+  std::map<std::string, Told> told_;
+  // What had been dropped of each member's pieces at the last look.
+  std::map<std::string, transport::LinkCounters> judged_;
   std::optional<mixing::Sketch> sketch_;
   std::optional<std::chrono::system_clock::time_point> last_checkpoint_;
   std::string checkpoint_error_;

@@ -10,6 +10,7 @@
 
 namespace hearsay::daemon {
 
+using transport::EdgeState;
 using transport::MemberState;
 
 namespace {
@@ -23,23 +24,67 @@ bool Joining(const NodeReport& report) {
 
 }  // namespace
 
-void Node::OnMember(const transport::Member& member) {
+// One line for each thing that has changed.
+void Node::TellOf(const transport::Member& member) {
+  auto& told = told_[member.node];
   const auto& name = member.node.empty() ? member.address : member.node;
-  const bool bad = member.state == MemberState::kFailed ||
-                   member.state == MemberState::kRefused;
-  events_.Add(
-      bad ? Level::kWarning : Level::kInfo, "member",
-      fmt::format(
-          "{} is {}{}", name, Word(member.state),
-          member.last_error.empty() ? "" : " (" + member.last_error + ")"));
-  auto& incarnation = incarnations_[member.node];
-  if (std::exchange(incarnation, member.incarnation) != member.incarnation) {
+  const auto why =
+      member.last_error.empty() ? "" : " (" + member.last_error + ")";
+  if (member.state == MemberState::kRefused ||
+      std::exchange(told.state, member.state) != member.state) {
+    const bool bad = member.state == MemberState::kFailed ||
+                     member.state == MemberState::kRefused;
+    events_.Add(bad ? Level::kWarning : Level::kInfo, "member",
+                fmt::format("{} is {}{}{}", name, Word(member.state),
+                            member.said_by.empty() ? "" : ", says ",
+                            member.said_by.empty() ? why : member.said_by));
+  }
+  if (std::exchange(told.edge, member.edge) != member.edge &&
+      member.edge != EdgeState::kNone) {
+    const bool good = member.edge == EdgeState::kConnected;
+    events_.Add(
+        good ? Level::kInfo : Level::kWarning, "link",
+        fmt::format("the edge to {} is {}{}", name, Word(member.edge), why));
+  }
+}
+
+void Node::OnMember(const transport::Member& member) {
+  TellOf(member);
+  auto& incarnation = told_[member.node].incarnation;
+  if (member.incarnation != 0 &&
+      std::exchange(incarnation, member.incarnation) != member.incarnation) {
     heard_.erase(member.node);
     exchange_->OnRestart(member.node);
     neighbours_.OnRestart(member.node);
   }
   UpdateRing();
   BeginWhenSettled();
+}
+
+void Node::JudgeDrops() {
+  const auto now = transport::Clock::now();
+  for (const auto& member : transport_->members()) {
+    if (member.edge == EdgeState::kNone) continue;
+    const auto counters = transport_->counters(member.node);
+    const auto before = std::exchange(judged_[member.node], counters);
+    for (const auto& reason : NewOffences(before, counters))
+      neighbours_.OnOffence(member.node, reason, now);
+  }
+}
+
+bool Node::Join(const std::string& address) {
+  const bool added = transport_->Join(address);
+  if (added)
+    events_.Add(Level::kInfo, "member", "an operator adds the seed " + address);
+  return added;
+}
+
+transport::ForceLeaveOutcome Node::ForceLeave(const std::string& name) {
+  const auto outcome = transport_->ForceLeave(name);
+  if (outcome == transport::ForceLeaveOutcome::kDone)
+    events_.Add(Level::kInfo, "member",
+                "an operator says that " + name + " will not come back");
+  return outcome;
 }
 
 void Node::OnReport(const transport::Member& member) {
@@ -64,17 +109,17 @@ void Node::OnReport(const transport::Member& member) {
   }
 }
 
-std::vector<std::string> Node::AliveMembers() const {
+std::vector<std::string> Node::ReachableMembers() const {
   std::vector<std::string> names;
   for (const auto& member : transport_->members())
-    if (member.state == MemberState::kAlive) names.push_back(member.node);
+    if (member.reachable()) names.push_back(member.node);
   return names;
 }
 
 Candidate Node::CandidateOf(const transport::Member& member) const {
   const auto found = heard_.find(member.node);
   return {.name = member.node,
-          .reachable = member.state == MemberState::kAlive,
+          .reachable = member.reachable(),
           .mixes = found != heard_.end() && !Joining(found->second.report),
           .left = member.state == MemberState::kLeft};
 }
@@ -88,7 +133,7 @@ void Node::UpdateRing() {
 
 JoinSituation Node::Situation() const {
   JoinSituation situation;
-  for (const auto& name : AliveMembers()) {
+  for (const auto& name : ReachableMembers()) {
     const auto found = heard_.find(name);
     if (found == heard_.end())
       ++situation.silent;
@@ -181,7 +226,7 @@ void Node::PaceExchanges() {
     if (state == "training" && rate > 0) step_times.push_back(1 / rate);
   };
   add(state(), rate_.PerSecond());
-  for (const auto& name : AliveMembers()) {
+  for (const auto& name : ReachableMembers()) {
     const auto found = heard_.find(name);
     if (found == heard_.end()) continue;
     const auto& report = found->second.report;

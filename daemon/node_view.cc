@@ -7,8 +7,6 @@
 
 namespace hearsay::daemon {
 
-using transport::MemberState;
-
 namespace {
 
 // Three significant digits: enough to compare nodes, too few to read a batch
@@ -99,6 +97,23 @@ NodeReport Node::SelfReport() const {
   return report;
 }
 
+std::vector<Edge> Node::Edges() const {
+  const auto now = transport::Clock::now();
+  std::vector<Edge> edges;
+  for (const auto& member : transport_->members()) {
+    Edge edge{.member = member,
+              .pieces = transport_->counters(member.node),
+              .exchanges = {},
+              .quarantine = neighbours_.quarantine().Find(member.node, now),
+              .quarantines = neighbours_.quarantine().times(member.node),
+              .bypass = neighbours_.bypass().Find(member.node, now)};
+    const auto found = exchange_->counters().find(member.node);
+    if (found != exchange_->counters().end()) edge.exchanges = found->second;
+    edges.push_back(std::move(edge));
+  }
+  return edges;
+}
+
 ClusterView Node::View() const {
   using Seconds = std::chrono::duration<double>;
   const auto now = transport::Clock::now();
@@ -110,6 +125,8 @@ ClusterView Node::View() const {
   self.name = config_.node.name;
   self.address = transport_->address();
   self.since_seconds = Seconds(now - born_).count();
+  self.edge_since_seconds = self.since_seconds;
+  self.said_by = self.name;
   self.report = SelfReport();
   view.nodes.push_back(std::move(self));
   for (const auto& member : transport_->members()) {
@@ -119,8 +136,13 @@ ClusterView Node::View() const {
     known.member = member.state;
     known.incarnation = member.incarnation;
     known.since_seconds = Seconds(now - member.since).count();
-    known.age_seconds = Seconds(now - member.heard).count();
-    if (member.state != MemberState::kAlive) known.error = member.last_error;
+    known.said_by = member.said_by;
+    known.edge = member.edge;
+    known.edge_since_seconds = Seconds(now - member.edge_since).count();
+    known.age_seconds.reset();
+    if (member.heard != transport::Clock::time_point())
+      known.age_seconds = Seconds(now - member.heard).count();
+    if (!member.reachable()) known.error = member.last_error;
     const auto heard = heard_.find(member.node);
     if (heard != heard_.end()) known.report = heard->second.report;
     view.nodes.push_back(std::move(known));

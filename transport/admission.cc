@@ -87,7 +87,7 @@ void ControlPlane::NoteDistrust(const Session& session,
   const Member* known = members_.Find(name);
   // Someone with an old certificate of a member that is here is not news of it.
   if (known != nullptr) {
-    if (!members_.IsPresent(name))
+    if (!sessions_.contains(name))
       members_.OnRefused(name, known->address, reason, true, now);
     return;
   }
@@ -101,14 +101,13 @@ void ControlPlane::NoteDistrust(const Session& session,
 
 void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   if (refuse.kind == Refuse::Kind::kSuperseded) {
-    // Its other session is established there, and so will be here in a moment:
-    // the member stays, and silence decides if that does not come.
+    // Its other session is established there, and so it is here.
     targets_.OnConnected(session.dialled());
     targets_.OnLost(refuse.hello.node, Clock::now());
     const auto found = sessions_.find(refuse.hello.node);
-    if (found != sessions_.end() && found->second.get() == &session)
-      sessions_.erase(found);
-    return;
+    if (found == sessions_.end() || found->second.get() != &session) return;
+    sessions_.erase(found);
+    return OnProof(refuse.hello.node);
   }
   if (refuse.kind == Refuse::Kind::kSelf) {
     own_addresses_.insert(session.dialled());

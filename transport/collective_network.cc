@@ -1,5 +1,7 @@
 #include "transport/collective_network.h"
 
+#include <sched.h>
+
 #include <boost/asio/post.hpp>
 #include <utility>
 #include <variant>
@@ -9,6 +11,8 @@ namespace {
 
 // How exactly the limits of rounds are kept.
 constexpr Milliseconds kTick{5};
+// About what it takes to be woken.
+constexpr std::chrono::microseconds kStayAwake{50};
 
 }  // namespace
 
@@ -30,7 +34,7 @@ CollectiveNetwork::~CollectiveNetwork() {
 }
 
 void CollectiveNetwork::Start() {
-  data_->SetPieceSink(&collectives_);
+  data_->SetPieceSink(this);
   control_->OnRounds([weak = weak_from_this()](const std::string& from,
                                                const RoundMessage& message) {
     if (const auto self = weak.lock())
@@ -56,6 +60,18 @@ void CollectiveNetwork::SendPiece(const std::string& to,
                                   std::shared_ptr<void> keep,
                                   std::function<void(bool)> done) {
   data_->SendPiece(to, piece, bytes, std::move(keep), std::move(done));
+  StayAwake();
+}
+
+std::optional<PieceSink::Place> CollectiveNetwork::OnPiece(
+    const std::string& from, const RoundPiece& piece, std::size_t length) {
+  return collectives_.OnPiece(from, piece, length);
+}
+
+void CollectiveNetwork::OnPlaced(const std::string& from,
+                                 const RoundPiece& piece, bool ok) {
+  collectives_.OnPlaced(from, piece, ok);
+  StayAwake();
 }
 
 bool CollectiveNetwork::Tell(const std::string& to,
@@ -73,6 +89,20 @@ void CollectiveNetwork::Post(std::function<void()> call) {
 
 void CollectiveNetwork::StartClock() {
   if (!std::exchange(ticking_, true)) Tick();
+}
+
+void CollectiveNetwork::StayAwake() {
+  awake_until_ = Clock::now() + kStayAwake;
+  if (!std::exchange(awake_, true)) Post([this] { Doze(); });
+}
+
+// Something is always posted, so the io_context only looks for events, and does
+// not sleep until one comes.
+void CollectiveNetwork::Doze() {
+  awake_ = Clock::now() < awake_until_ && collectives_.busy();
+  if (!awake_) return;
+  sched_yield();
+  Post([this] { Doze(); });
 }
 
 void CollectiveNetwork::Tick() {

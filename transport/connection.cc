@@ -64,15 +64,14 @@ void Connection::OnRead(const error_code& error, std::size_t bytes) {
     return End(error == asio::error::eof ? "it closed the connection"
                                          : error.message());
   const std::span<const std::byte> read(input_.data(), bytes);
-  if (finishing_)
-    ;  // Nobody listens any more.
-  else if (channel_)
-    OnCipher(read);
-  else if (!IsOpenPeer(read))
-    EndAfterLastWords("it speaks TLS, which is off here (tls.mode)");
-  else
-    OnPlain(read);
+  if (!finishing_) Take(read);
   if (socket_.is_open()) Read();
+}
+
+void Connection::Take(std::span<const std::byte> bytes) {
+  if (channel_) return OnCipher(bytes);
+  if (IsOpenPeer(bytes)) return OnPlain(bytes);
+  EndAfterLastWords("it speaks TLS, which is off here (tls.mode)");
 }
 
 void Connection::OnCipher(std::span<const std::byte> bytes) {

@@ -60,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
              std::unique_ptr<tls::Channel> channel, Events events);
   void Read();
   void OnRead(const boost::system::error_code& error, std::size_t bytes);
+  void Take(std::span<const std::byte> bytes);
   void OnCipher(std::span<const std::byte> bytes);
   bool IsOpenPeer(std::span<const std::byte> bytes);
   void OnPlain(std::span<const std::byte> bytes);

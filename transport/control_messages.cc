@@ -8,9 +8,18 @@
 #include "control.pb.h"
 #include "transport/address.h"
 #include "transport/chunk.h"
+#include "transport/frame.h"
 
 namespace hearsay::transport {
 namespace {
+
+// So that the largest heartbeat fits a frame: two names, an address, numbers
+// and the tags of a record.
+constexpr std::size_t kMaxRecordBytes =
+    2 * kMaxNameBytes + kMaxAddressBytes + 64;
+static_assert(kMaxReportBytes + kMaxUpdates * kMaxRecordBytes + 64 <=
+              kMaxFrameBytes);
+static_assert(swim::kMaxPiggyback <= kMaxUpdates);
 
 bool IsPrintable(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
@@ -32,12 +41,27 @@ void Put(const Hello& from, proto::Hello& to) {
   to.set_array_bytes(from.array_bytes);
   to.set_chunk_bytes(from.chunk_bytes);
   to.set_attempt(from.attempt);
+  to.set_life(from.life);
 }
 
 void Put(const Grant& from, proto::Grant& to) {
   to.set_data_token(from.data_token);
   to.set_worker_address(from.worker_address);
   to.set_worker_address_checksum(ChecksumOf(from.worker_address));
+}
+
+template <typename Message>
+void Put(const std::vector<swim::Record>& from, Message& to) {
+  for (const auto& record : from) {
+    auto& one = *to.add_updates();
+    one.set_node(record.node);
+    one.set_address(record.address);
+    one.set_life(record.life);
+    one.set_incarnation(record.incarnation);
+    one.set_state(static_cast<proto::Record::State>(
+        static_cast<int>(record.state) + proto::Record::ALIVE));
+    one.set_said_by(record.said_by);
+  }
 }
 
 struct PutBody {
@@ -62,13 +86,16 @@ struct PutBody {
   void operator()(const Heartbeat& from) const {
     auto& heartbeat = *to.mutable_heartbeat();
     heartbeat.set_report(from.report);
-    for (const auto& member : from.known) {
-      auto& known = *heartbeat.add_known();
-      known.set_node(member.node);
-      known.set_address(member.address);
-    }
+    Put(from.updates, heartbeat);
   }
   void operator()(const Leave&) const { to.mutable_leave(); }
+  void operator()(const swim::Message& from) const {
+    auto& probe = *to.mutable_probe();
+    probe.set_kind(static_cast<proto::Probe::Kind>(from.kind));
+    probe.set_probe(from.probe);
+    probe.set_target(from.target);
+    Put(from.updates, probe);
+  }
   void operator()(const RoundProposal& from) const {
     auto& proposal = *to.mutable_round_proposal();
     proposal.set_round(from.round);
@@ -107,8 +134,9 @@ bool IsGood(const Hello& hello) {
            short_and_printable(hello.model) &&
            short_and_printable(hello.address);
   return IsName(hello.cluster) && IsName(hello.node) && IsName(hello.model) &&
-         IsAddress(hello.address) && hello.array_bytes > 0 &&
-         hello.chunk_bytes > 0 && hello.chunk_bytes <= kMaxChunkBytes &&
+         IsAddress(hello.address) && hello.life < swim::kMaxLife &&
+         hello.array_bytes > 0 && hello.chunk_bytes > 0 &&
+         hello.chunk_bytes <= kMaxChunkBytes &&
          hello.array_bytes / hello.chunk_bytes < kMaxChunks;
 }
 
@@ -122,7 +150,8 @@ std::optional<Hello> Take(const proto::Hello& from) {
               .age_ms = from.age_ms(),
               .array_bytes = from.array_bytes(),
               .chunk_bytes = from.chunk_bytes(),
-              .attempt = from.attempt()};
+              .attempt = from.attempt(),
+              .life = from.life()};
   if (!IsGood(hello)) return std::nullopt;
   return hello;
 }
@@ -163,18 +192,50 @@ std::optional<ControlMessage> Take(const proto::Refuse& from) {
                 .newcomer = from.newcomer()};
 }
 
-std::optional<ControlMessage> Take(const proto::Heartbeat& from) {
-  if (from.report().size() > kMaxReportBytes ||
-      from.known_size() > static_cast<int>(kMaxKnown))
+std::optional<swim::Record> Take(const proto::Record& from) {
+  if (!IsName(from.node()) || !IsAddress(from.address()) ||
+      !IsName(from.said_by()) || from.life() >= swim::kMaxLife ||
+      !proto::Record::State_IsValid(from.state()) ||
+      from.state() == proto::Record::UNKNOWN)
     return std::nullopt;
-  Heartbeat heartbeat{.report = from.report(), .known = {}};
-  for (const auto& known : from.known()) {
-    if (!IsName(known.node()) || !IsAddress(known.address()))
-      return std::nullopt;
-    heartbeat.known.push_back(
-        {.node = known.node(), .address = known.address()});
+  return swim::Record{
+      .node = from.node(),
+      .address = from.address(),
+      .life = from.life(),
+      .incarnation = from.incarnation(),
+      .state = static_cast<swim::State>(from.state() - proto::Record::ALIVE),
+      .said_by = from.said_by()};
+}
+
+template <typename Message>
+std::optional<std::vector<swim::Record>> TakeUpdates(const Message& from) {
+  if (from.updates_size() > static_cast<int>(kMaxUpdates)) return std::nullopt;
+  std::vector<swim::Record> updates;
+  for (const auto& one : from.updates()) {
+    auto record = Take(one);
+    if (!record) return std::nullopt;
+    updates.push_back(*std::move(record));
   }
-  return heartbeat;
+  return updates;
+}
+
+std::optional<ControlMessage> Take(const proto::Heartbeat& from) {
+  auto updates = TakeUpdates(from);
+  if (!updates || from.report().size() > kMaxReportBytes) return std::nullopt;
+  return Heartbeat{.report = from.report(), .updates = *std::move(updates)};
+}
+
+std::optional<ControlMessage> Take(const proto::Probe& from) {
+  auto updates = TakeUpdates(from);
+  const bool targeted = from.kind() == proto::Probe::PING_REQUEST;
+  if (!updates || !proto::Probe::Kind_IsValid(from.kind()) ||
+      from.kind() == proto::Probe::NO_KIND ||
+      (targeted ? !IsName(from.target()) : !from.target().empty()))
+    return std::nullopt;
+  return swim::Message{.kind = static_cast<swim::Message::Kind>(from.kind()),
+                       .probe = from.probe(),
+                       .target = from.target(),
+                       .updates = *std::move(updates)};
 }
 
 std::optional<ControlMessage> Take(const proto::RoundProposal& from) {
@@ -242,6 +303,8 @@ std::optional<ControlMessage> DecodeControl(std::string_view bytes) {
       return Take(control.heartbeat());
     case proto::Control::kLeave:
       return Leave{};
+    case proto::Control::kProbe:
+      return Take(control.probe());
     case proto::Control::kRoundProposal:
       return Take(control.round_proposal());
     case proto::Control::kRoundVerdict:

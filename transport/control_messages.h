@@ -10,14 +10,16 @@
 #include <variant>
 #include <vector>
 
+#include "transport/swim/message.h"
+
 namespace hearsay::transport {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr std::size_t kMaxNameBytes = 128;  // cluster, node, model
 inline constexpr std::size_t kMaxReportBytes = std::size_t{32} << 10;
 inline constexpr std::size_t kMaxWorkerAddressBytes = 4096;
-// Of one heartbeat; longer lists go round, some at a time.
-inline constexpr std::size_t kMaxKnown = 64;
+// Records of members in one message; longer lists go round, some at a time.
+inline constexpr std::size_t kMaxUpdates = 16;
 inline constexpr std::size_t kMaxRoundMembers = 64;
 inline constexpr std::size_t kMaxReasonBytes = 1024;
 
@@ -32,6 +34,7 @@ struct Hello {
   std::uint64_t array_bytes = 0;
   std::uint64_t chunk_bytes = 0;
   std::uint64_t attempt = 0;
+  std::uint64_t life = 0;  // swim::MakeLife
 
   bool operator==(const Hello&) const = default;
 };
@@ -71,15 +74,9 @@ struct Refuse {
   bool operator==(const Refuse&) const = default;
 };
 
-struct Known {
-  std::string node;
-  std::string address;
-  bool operator==(const Known&) const = default;
-};
-
 struct Heartbeat {
   std::string report;
-  std::vector<Known> known;
+  std::vector<swim::Record> updates;
   bool operator==(const Heartbeat&) const = default;
 };
 
@@ -112,8 +109,9 @@ struct Leave {
 
 using RoundMessage = std::variant<RoundProposal, RoundVerdict>;
 
-using ControlMessage = std::variant<Hello, Welcome, Ready, Refuse, Heartbeat,
-                                    Leave, RoundProposal, RoundVerdict>;
+using ControlMessage =
+    std::variant<Hello, Welcome, Ready, Refuse, Heartbeat, Leave, swim::Message,
+                 RoundProposal, RoundVerdict>;
 
 // 1 to kMaxNameBytes printable ASCII characters, no space.
 bool IsName(std::string_view text);

@@ -16,13 +16,24 @@ constexpr std::size_t kMaxHandshakes = 64;
 constexpr std::size_t kMaxDialling = 32;
 constexpr Milliseconds kTickMin{5};
 constexpr Milliseconds kTickMax{50};
-// A member that left is not dialled again on the word of one who has not
-// heard of it yet.
-constexpr Milliseconds kLeftMemory{10000};
 
 std::uint64_t RandomBits() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
+}
+
+// The system's clock is read here alone: it only has to order the processes of
+// one name, and one that was ahead is outlived (swim/roster.cc).
+swim::Record SelfRecord(const std::string& node, const std::string& address) {
+  const auto now = std::chrono::duration_cast<Milliseconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  return {.node = node,
+          .address = address,
+          .life = swim::MakeLife(static_cast<std::uint64_t>(now.count()),
+                                 RandomBits()),
+          .incarnation = 0,
+          .state = swim::State::kAlive,
+          .said_by = node};
 }
 
 }  // namespace
@@ -39,6 +50,9 @@ ControlPlane::ControlPlane(asio::io_context& io, const Options& options,
           std::make_shared<Listener>(io, options.listen, options.advertise)),
       ticker_(io),
       members_(options.timing, callbacks.on_member),
+      swim_(options.timing.swim,
+            SelfRecord(options.node, listener_->advertised()), RandomBits(),
+            *this),
       targets_(options.timing.retry_min, options.timing.retry_max,
                incarnation_) {
   for (const auto& peer : options_.peers)
@@ -74,8 +88,10 @@ void ControlPlane::OnAccepted(tcp::socket socket) {
 }
 
 void ControlPlane::ScheduleTick() {
+  const auto& timing = options_.timing;
   ticker_.expires_after(
-      std::clamp(options_.timing.heartbeat / 4, kTickMin, kTickMax));
+      std::clamp(std::min(timing.heartbeat, timing.swim.probe_timeout) / 4,
+                 kTickMin, kTickMax));
   ticker_.async_wait([weak = weak_from_this()](const error_code& error) {
     const auto self = weak.lock();
     if (self && !error && !self->stopped_) self->Tick();
@@ -86,31 +102,20 @@ void ControlPlane::Tick() {
   const auto now = Clock::now();
   // After a pause of this very process (SIGSTOP, a laptop's sleep) everyone
   // looks silent; their heartbeats are waiting to be read.
-  if (now - last_tick_ > options_.timing.suspect_after / 2) resumed_ = now;
+  if (now - last_tick_ > options_.timing.swim.probe_timeout) resumed_ = now;
   last_tick_ = now;
-  if (now >= next_heartbeat_) {
-    next_heartbeat_ = now + options_.timing.heartbeat;
-    SendHeartbeats();
-  }
-  for (const auto& node : members_.Silent(now, resumed_)) {
-    Lose(node, "no heartbeat for " +
-                   std::to_string(options_.timing.failed_after.count()) +
-                   " ms");
-    if (stopped_) return;
-  }
+  Watch(now);
+  if (stopped_) return;
+  if (now >= next_heartbeat_) SendHeartbeats();
   Dial(now);
   ScheduleTick();
 }
 
 void ControlPlane::SendHeartbeats() {
-  if (sessions_.empty()) return;
-  Heartbeat heartbeat{.report = report_, .known = {}};
-  std::vector<Known> present;
+  next_heartbeat_ = Clock::now() + options_.timing.heartbeat;
   for (const auto& [node, session] : sessions_)
-    present.push_back({.node = node, .address = session->theirs().address});
-  for (std::size_t i = 0; i < std::min(present.size(), kMaxKnown); ++i)
-    heartbeat.known.push_back(present[next_known_++ % present.size()]);
-  for (const auto& [node, session] : sessions_) session->Send(heartbeat);
+    session->Send(Heartbeat{.report = report_,
+                            .updates = swim_.Updates(node, kMaxUpdates)});
 }
 
 void ControlPlane::Dial(Clock::time_point now) {
@@ -129,22 +134,6 @@ void ControlPlane::Dial(Clock::time_point now) {
   }
 }
 
-void ControlPlane::Learn(const Heartbeat& heartbeat) {
-  const auto now = Clock::now();
-  for (const auto& known : heartbeat.known) {
-    if (known.node == options_.node ||
-        known.address == listener_->advertised() ||
-        own_addresses_.contains(known.address) ||
-        sessions_.contains(known.node))
-      continue;
-    const Member* member = members_.Find(known.node);
-    if (member != nullptr && member->state == MemberState::kLeft &&
-        now - member->since < kLeftMemory)
-      continue;
-    targets_.AddLearned(known.address, known.node);
-  }
-}
-
 void ControlPlane::Lose(const std::string& node, const std::string& reason) {
   const auto now = Clock::now();
   const auto found = sessions_.find(node);
@@ -158,22 +147,24 @@ void ControlPlane::Lose(const std::string& node, const std::string& reason) {
   tokens_.erase(node);
   targets_.OnLost(node, now);
   lanes_.Close(node, reason);
-  members_.OnFailed(node, reason, now);
+  members_.OnCut(node, reason, now);
+  swim_.OnCut(node, now);
 }
 
 void ControlPlane::OnLaneBroken(const std::string& node,
                                 const std::string& reason) {
   if (stopped_) return;
   Lose(node, "its data connection failed: " + reason);
+  Settle();
 }
 
 void ControlPlane::OnProof(const std::string& node) {
   if (sessions_.contains(node)) return;
-  const auto found =
-      std::find_if(all_.begin(), all_.end(), [&node](const auto& session) {
-        return session->knows_peer() && session->theirs().node == node;
-      });
-  if (found != all_.end()) std::shared_ptr<Session>(*found)->Establish();
+  std::vector<std::shared_ptr<Session>> waiting;
+  for (const auto& session : all_)
+    if (session->knows_peer() && session->theirs().node == node)
+      waiting.push_back(session);
+  for (const auto& session : waiting) session->Establish();
 }
 
 bool ControlPlane::IsPreferred(const Session& session,
@@ -198,7 +189,8 @@ Hello ControlPlane::HelloNow() const {
           .age_ms = static_cast<std::uint64_t>(age.count()),
           .array_bytes = options_.array_bytes,
           .chunk_bytes = options_.chunk_bytes,
-          .attempt = attempts_};
+          .attempt = attempts_,
+          .life = swim_.self().life};
 }
 
 Hello ControlPlane::OurHello() {
@@ -251,10 +243,10 @@ void ControlPlane::OnEstablished(Session& session) {
     targets_.OnConnected(session.dialled());
     return;
   }
-  other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
   all_.erase(other);
   targets_.OnConnected(other->dialled());
-  Install(session);
+  Install(session);  // First, so that the peer has it before the other ends.
+  other->Dismiss(MakeRefuse(Refuse::Kind::kSuperseded, theirs));
 }
 
 void ControlPlane::Install(Session& session) {
@@ -265,33 +257,22 @@ void ControlPlane::Install(Session& session) {
   members_.ForgetRefused(session.remote_ip());
   targets_.AddLearned(theirs.address, theirs.node);
   const std::string lane = lanes_.Open(theirs.node, session.terms());
-  SendHeartbeats();  // Establishes the dialler, and tells all about it.
-  members_.OnAlive(theirs.node, theirs.address, theirs.incarnation, lane,
-                   Clock::now());
-}
-
-void ControlPlane::OnHeartbeat(Session& session, Heartbeat heartbeat) {
-  const std::string node = session.theirs().node;
-  const auto found = sessions_.find(node);
-  if (found == sessions_.end() || found->second.get() != &session) return;
-  Learn(heartbeat);
-  members_.OnHeartbeat(node, std::move(heartbeat.report), Clock::now());
-  const Member* member = members_.Find(node);
-  if (callbacks_.on_report && member != nullptr)
-    callbacks_.on_report(Member(*member));
-}
-
-void ControlPlane::OnLeave(Session& session) {
-  const std::string node = session.theirs().node;
-  const auto found = sessions_.find(node);
-  if (found == sessions_.end() || found->second.get() != &session) return;
-  sessions_.erase(found);
-  tokens_.erase(node);
   const auto now = Clock::now();
-  targets_.OnConnected(session.dialled());
-  targets_.OnLeft(node, now);
-  lanes_.Close(node, "it has left");
-  members_.OnLeft(node, now);
+  swim_.OnConnected(theirs.node, theirs.address, theirs.life, now);
+  SendHeartbeats();  // Establishes the dialler, and tells all about it.
+  const auto* member = swim_.Find(theirs.node);
+  members_.OnConnected(
+      theirs.node,
+      {.address = theirs.address,
+       .incarnation = theirs.incarnation,
+       .lane = lane},
+      member == nullptr ? swim::State::kAlive : member->record.state, now);
+  Settle();
+}
+
+bool ControlPlane::IsCurrent(const Session& session) const {
+  const auto found = sessions_.find(session.theirs().node);
+  return found != sessions_.end() && found->second.get() == &session;
 }
 
 bool ControlPlane::Tell(const std::string& node,
@@ -301,10 +282,8 @@ bool ControlPlane::Tell(const std::string& node,
 }
 
 void ControlPlane::OnRound(Session& session, RoundMessage message) {
-  const std::string node = session.theirs().node;
-  const auto found = sessions_.find(node);
-  if (found == sessions_.end() || found->second.get() != &session) return;
-  if (on_round_) on_round_(node, std::move(message));
+  if (IsCurrent(session) && on_round_)
+    on_round_(session.theirs().node, std::move(message));
 }
 
 void ControlPlane::OnEnd(Session& session, const std::string& reason) {
@@ -315,12 +294,13 @@ void ControlPlane::OnEnd(Session& session, const std::string& reason) {
   if (found != sessions_.end() && found->second == self) {
     Lose(node, reason);
     if (session.refused()) NoteDistrust(session, reason);
-    return;
+    return Settle();
   }
   const std::string& dialled = session.dialled();
   const auto target = targets_.all().find(dialled);
   if (target != targets_.all().end() && target->second.dialling) {
-    const std::string& name = target->second.node;
+    const std::string name = target->second.node;
+    if (session.port_closed()) OnPortClosed(name, dialled);
     targets_.OnFailed(dialled, "dialling " + dialled + ": " + reason,
                       Clock::now());
     if (session.refused())
@@ -348,8 +328,10 @@ void ControlPlane::Leave(std::function<void()> done) {
       [&io = io_, done = std::move(done)](void*) { asio::post(io, done); });
   listener_->Close();
   ticker_.cancel();
+  swim_.Leave();
+  SendHeartbeats();  // They carry its record, to be passed on.
   for (const auto& session : all_) {
-    if (session->established())
+    if (session->takes_leave())
       session->Dismiss(hearsay::transport::Leave{}, all_heard);
     else
       session->Abandon();

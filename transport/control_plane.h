@@ -1,5 +1,7 @@
-// Who is there: listens, dials, keeps one session a pair, detects failure,
-// and passes on whom it knows, so that a seed suffices to meet everyone.
+// Who is there: listens, dials, keeps one session a pair, and asks the failure
+// detector (swim/swim.h) who lives; its gossip makes a seed suffice to meet
+// everyone. Three files: control_plane.cc keeps the sessions, admission.cc lets
+// nodes in or does not, liveness.cc decides who is there.
 //
 // Threads: all on the thread that runs `io`.
 #pragma once
@@ -7,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,12 +23,14 @@
 #include "transport/listener.h"
 #include "transport/member_table.h"
 #include "transport/session.h"
+#include "transport/swim/swim.h"
 #include "transport/transport.h"
 
 namespace hearsay::transport {
 
 class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
-                           private Session::Owner {
+                           private Session::Owner,
+                           private swim::Swim::World {
  public:
   // Binds. Throws: std::system_error that names the address,
   // std::invalid_argument for options that cannot work.
@@ -41,6 +46,9 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   // Says goodbye to all and stops. `done` when all have heard it; bounded.
   void Leave(std::function<void()> done);
   void SetReport(std::string report) { report_ = std::move(report); }
+  // See Transport.
+  bool Join(const std::string& address);
+  ForceLeaveOutcome ForceLeave(const std::string& node);
   // The data lane failed although the session lives: both begin anew.
   void OnLaneBroken(const std::string& node, const std::string& reason);
   // About rounds of collectives, to the member's current session. False if
@@ -53,7 +61,7 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void OnProof(const std::string& node);
 
   std::vector<Member> members() const;
-  std::size_t known_members() const { return members_.named().size(); }
+  std::size_t connected_members() const { return sessions_.size(); }
   const Listener& listener() const { return *listener_; }
 
  private:
@@ -67,7 +75,14 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void Tick();
   void SendHeartbeats();
   void Dial(Clock::time_point now);
-  void Learn(const Heartbeat& heartbeat);
+  void Watch(Clock::time_point now);
+  // Passes on what the failure detector has said. After each call to it, never
+  // from within.
+  void Settle();
+  void Apply(const swim::Record& verdict);
+  void LearnAddress(const swim::Record& record);
+  void OnPortClosed(const std::string& node, const std::string& address);
+  bool IsCurrent(const Session& session) const;
   void Lose(const std::string& node, const std::string& reason);
   // Of two sessions of one pair, the one that both ends keep.
   bool IsPreferred(const Session& session, const Session& over) const;
@@ -89,9 +104,15 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void OnEstablished(Session& session) override;
   void OnHeartbeat(Session& session, Heartbeat heartbeat) override;
   void OnLeave(Session& session) override;
+  void OnProbe(Session& session, swim::Message message) override;
   void OnRound(Session& session, RoundMessage message) override;
   void OnRefuse(Session& session, const Refuse& refuse) override;
   void OnEnd(Session& session, const std::string& reason) override;
+
+  // swim::Swim::World
+  bool Send(const std::string& to, swim::Message message) override;
+  void OnVerdict(const swim::Member& member) override;
+  void OnRefuted() override;
 
   boost::asio::io_context& io_;
   const Options options_;
@@ -105,6 +126,8 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   std::string worker_address_;
   std::string report_;
   MemberTable members_;
+  swim::Swim swim_;
+  std::deque<swim::Record> verdicts_;  // Not passed on yet.
   DialTargets targets_;
   std::set<std::string> own_addresses_;  // Dialled, and found to be this node.
   std::map<std::string, Token> tokens_;  // By node: what it may send with.
@@ -112,7 +135,6 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   std::set<std::shared_ptr<Session>> all_;  // These and those on the way.
   std::set<std::string> told_;              // Reasons given to on_refused.
   std::uint64_t attempts_ = 0;
-  std::size_t next_known_ = 0;  // Where the next heartbeat's list begins.
   Clock::time_point next_heartbeat_;
   Clock::time_point last_tick_;
   Clock::time_point resumed_;

@@ -25,8 +25,18 @@ std::chrono::milliseconds DialTargets::Jittered(
   return std::chrono::milliseconds(part(random_));
 }
 
-void DialTargets::AddConfigured(const std::string& address) {
-  targets_[address].configured = true;
+bool DialTargets::AddConfigured(const std::string& address) {
+  if (targets_.size() >= kMaxTargets && !targets_.contains(address)) {
+    const auto learned = std::find_if(
+        targets_.begin(), targets_.end(),
+        [](const auto& entry) { return !entry.second.configured; });
+    if (learned == targets_.end()) return false;
+    targets_.erase(learned);
+  }
+  Target& target = targets_[address];
+  target.configured = true;
+  target.next = {};
+  return true;
 }
 
 void DialTargets::AddLearned(const std::string& address,

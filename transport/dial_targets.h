@@ -32,7 +32,9 @@ class DialTargets {
   DialTargets(std::chrono::milliseconds retry_min,
               std::chrono::milliseconds retry_max, std::uint64_t seed);
 
-  void AddConfigured(const std::string& address);
+  // Dialled at once. One that was learned makes room; false, and ignored, if
+  // there is none.
+  bool AddConfigured(const std::string& address);
   // Ignored when the table is full: a peer cannot make it grow without bound.
   void AddLearned(const std::string& address, const std::string& node);
 

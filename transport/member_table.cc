@@ -11,64 +11,130 @@ constexpr std::size_t kMaxRefused = 256;
 // Members that are gone are remembered until there are this many.
 constexpr std::size_t kMaxNamed = 1024;
 
+bool HasEdge(const Member& member) {
+  return member.edge == EdgeState::kConnected ||
+         member.edge == EdgeState::kSilent;
+}
+
+bool IsGone(const Member& member) {
+  return !HasEdge(member) && member.state != MemberState::kAlive &&
+         member.state != MemberState::kSuspect;
+}
+
+MemberState StateOf(swim::State state) {
+  switch (state) {
+    case swim::State::kAlive:
+      return MemberState::kAlive;
+    case swim::State::kSuspect:
+      return MemberState::kSuspect;
+    case swim::State::kFailed:
+      return MemberState::kFailed;
+    case swim::State::kLeft:
+      return MemberState::kLeft;
+  }
+  return MemberState::kFailed;
+}
+
 }  // namespace
 
 MemberTable::MemberTable(const Timing& timing, OnChange on_change)
     : timing_(timing), on_change_(std::move(on_change)) {}
 
-void MemberTable::Set(Member& member, MemberState state,
-                      const std::string& error, Clock::time_point now) {
-  member.last_error = error;
-  if (member.state == state) return;
-  member.state = state;
-  member.since = now;
+void MemberTable::Tell(const Member& member) const {
   if (on_change_) on_change_(Member(member));
 }
 
-void MemberTable::OnAlive(const std::string& node, const std::string& address,
-                          std::uint64_t incarnation, const std::string& lane,
-                          Clock::time_point now) {
-  refused_.erase(address);
-  if (named_.size() >= kMaxNamed)
-    std::erase_if(named_, [&](const auto& entry) {
-      return entry.first != node && !IsPresent(entry.first);
-    });
-  const auto [found, added] = named_.try_emplace(node);
-  Member& member = found->second;
-  const bool restarted = !added && member.incarnation != incarnation;
-  member.node = node;
-  member.address = address;
-  member.incarnation = incarnation;
-  member.lane = lane;
-  member.heard = now;
-  if (restarted) member.report.clear();
-  if (added || restarted) member.state = MemberState::kFailed;
-  Set(member, MemberState::kAlive, "", now);
-}
-
-bool MemberTable::OnHeartbeat(const std::string& node, std::string report,
-                              Clock::time_point now) {
-  const auto found = named_.find(node);
-  if (found == named_.end()) return false;
-  found->second.report = std::move(report);
-  found->second.heard = now;
-  Set(found->second, MemberState::kAlive, "", now);
+bool MemberTable::SetState(Member& member, MemberState state,
+                           const std::string& said_by, Clock::time_point now) {
+  member.said_by = said_by;
+  if (member.state == state) return false;
+  member.state = state;
+  member.since = now;
   return true;
 }
 
-void MemberTable::OnFailed(const std::string& node, const std::string& error,
-                           Clock::time_point now) {
-  const auto found = named_.find(node);
-  if (found == named_.end()) return;
-  found->second.lane.clear();
-  Set(found->second, MemberState::kFailed, error, now);
+bool MemberTable::SetEdge(Member& member, EdgeState edge,
+                          Clock::time_point now) {
+  if (member.edge == edge) return false;
+  member.edge = edge;
+  member.edge_since = now;
+  return true;
 }
 
-void MemberTable::OnLeft(const std::string& node, Clock::time_point now) {
+Member& MemberTable::Add(const std::string& node) {
+  if (named_.size() >= kMaxNamed && !named_.contains(node))
+    std::erase_if(named_,
+                  [](const auto& entry) { return IsGone(entry.second); });
+  Member& member = named_[node];
+  member.node = node;
+  return member;
+}
+
+void MemberTable::OnVerdict(const swim::Record& record, Clock::time_point now) {
+  const bool known = named_.contains(record.node);
+  Member& member = Add(record.node);
+  // Where it is connected, it has said itself where it is.
+  if (!HasEdge(member)) member.address = record.address;
+  const auto state = StateOf(record.state);
+  // Others may let it in; here it is refused until it connects, or leaves.
+  if (member.state == MemberState::kRefused && state != MemberState::kLeft)
+    return;
+  const bool news = SetState(member, state, record.said_by, now);
+  if (!known) member.since = member.edge_since = now;
+  if (state == MemberState::kLeft && !HasEdge(member)) {
+    member.last_error.clear();
+    SetEdge(member, EdgeState::kNone, now);
+  }
+  if (news || !known) Tell(member);
+}
+
+void MemberTable::OnConnected(const std::string& node,
+                              const Connection& connection, swim::State verdict,
+                              Clock::time_point now) {
+  refused_.erase(connection.address);
+  Member& member = Add(node);
+  const bool restarted =
+      member.incarnation != 0 && member.incarnation != connection.incarnation;
+  if (restarted) member.report.clear();
+  member.address = connection.address;
+  member.incarnation = connection.incarnation;
+  member.lane = connection.lane;
+  member.heard = now;
+  member.last_error.clear();
+  const auto state = StateOf(verdict);
+  const bool other_state = SetState(
+      member, state, state == MemberState::kAlive ? node : member.said_by, now);
+  const bool other_edge = SetEdge(member, EdgeState::kConnected, now);
+  if (restarted || other_state || other_edge) Tell(member);
+}
+
+bool MemberTable::OnHeard(const std::string& node, Clock::time_point now) {
+  const auto found = named_.find(node);
+  if (found == named_.end()) return false;
+  Member& member = found->second;
+  member.heard = now;
+  if (member.edge != EdgeState::kSilent) return true;
+  member.last_error.clear();
+  SetEdge(member, EdgeState::kConnected, now);
+  Tell(member);
+  return true;
+}
+
+void MemberTable::OnReport(const std::string& node, std::string report) {
+  const auto found = named_.find(node);
+  if (found != named_.end()) found->second.report = std::move(report);
+}
+
+void MemberTable::OnCut(const std::string& node, const std::string& error,
+                        Clock::time_point now) {
   const auto found = named_.find(node);
   if (found == named_.end()) return;
-  found->second.lane.clear();
-  Set(found->second, MemberState::kLeft, "", now);
+  Member& member = found->second;
+  member.lane.clear();
+  member.last_error = error;
+  const bool left = member.state == MemberState::kLeft;
+  if (SetEdge(member, left ? EdgeState::kNone : EdgeState::kBroken, now))
+    Tell(member);
 }
 
 void MemberTable::NoteError(const std::string& node, const std::string& error) {
@@ -80,11 +146,13 @@ bool MemberTable::OnRefused(const std::string& node, const std::string& address,
                             const std::string& error, bool same_cluster,
                             Clock::time_point now) {
   const auto known = named_.find(node);
-  if (same_cluster && known != named_.end() && !IsPresent(node)) {
-    const bool news = known->second.state != MemberState::kRefused ||
-                      known->second.last_error != error;
-    known->second.address = address;
-    Set(known->second, MemberState::kRefused, error, now);
+  if (same_cluster && known != named_.end() && !HasEdge(known->second)) {
+    Member& member = known->second;
+    const bool news =
+        member.state != MemberState::kRefused || member.last_error != error;
+    member.address = address;
+    member.last_error = error;
+    if (SetState(member, MemberState::kRefused, {}, now)) Tell(member);
     return news;
   }
   if (!refused_.contains(address) && refused_.size() >= kMaxRefused) {
@@ -100,41 +168,47 @@ bool MemberTable::OnRefused(const std::string& node, const std::string& address,
   member.node = node;
   member.address = address;
   member.heard = now;
-  if (news) member.state = MemberState::kFailed;  // So that Set sees a change.
-  Set(member, MemberState::kRefused, error, now);
+  member.last_error = error;
+  if (news) {
+    member.state = MemberState::kRefused;
+    member.since = now;
+    Tell(member);
+  }
   return news;
+}
+
+MemberTable::Silence MemberTable::FindSilence(Clock::time_point now,
+                                              Clock::time_point resumed) {
+  Silence silence;
+  for (auto& [node, member] : named_) {
+    if (!HasEdge(member)) continue;
+    const auto silent = now - std::max(member.heard, resumed);
+    if (silent >= timing_.give_up) {
+      silence.beyond.push_back(node);
+    } else if (silent >= timing_.silent_after &&
+               SetEdge(member, EdgeState::kSilent, now)) {
+      member.last_error = "nothing heard for " +
+                          std::to_string(timing_.silent_after.count()) + " ms";
+      silence.begun.push_back(node);
+    }
+  }
+  for (const auto& node : silence.begun) Tell(named_.at(node));
+  return silence;
 }
 
 void MemberTable::ForgetRefused(const std::string& address) {
   refused_.erase(address);
 }
 
-std::vector<std::string> MemberTable::Silent(Clock::time_point now,
-                                             Clock::time_point resumed) {
-  std::vector<std::string> gone;
-  for (auto& [node, member] : named_) {
-    if (!IsPresent(node)) continue;
-    const auto silence = now - std::max(member.heard, resumed);
-    if (silence >= timing_.failed_after) {
-      gone.push_back(node);
-    } else if (silence >= timing_.suspect_after) {
-      Set(member, MemberState::kSuspect, "no heartbeat", now);
-    }
-  }
-  return gone;
-}
-
-bool MemberTable::IsPresent(const std::string& node) const {
+bool MemberTable::IsConnected(const std::string& node) const {
   const auto found = named_.find(node);
-  return found != named_.end() &&
-         (found->second.state == MemberState::kAlive ||
-          found->second.state == MemberState::kSuspect);
+  return found != named_.end() && HasEdge(found->second);
 }
 
 bool MemberTable::IsFresh(const std::string& node,
                           Clock::time_point now) const {
   const auto found = named_.find(node);
-  return found != named_.end() && IsPresent(node) &&
+  return found != named_.end() && HasEdge(found->second) &&
          now - found->second.heard < 2 * timing_.heartbeat;
 }
 

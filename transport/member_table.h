@@ -1,9 +1,10 @@
-// The other nodes of the cluster as this one sees them: pure bookkeeping over a
-// clock that is passed in. Tells `on_change` whenever a state or an incarnation
-// changes.
+// The other nodes of the cluster as this one sees them: what is said of each
+// (the failure detector's verdict) beside this node's own edge to it. Pure
+// bookkeeping over a clock that is passed in. Tells `on_change` whenever a
+// state, an edge or an incarnation changes.
 //
-// Named members are those with which a session has been established once.
-// Refused nodes are kept beside them, by address, since their names may clash.
+// Named members are those of which a member has spoken. Refused nodes are kept
+// beside them, by address, since their names may clash.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "transport/swim/record.h"
 #include "transport/transport.h"
 
 namespace hearsay::transport {
@@ -21,16 +23,24 @@ class MemberTable {
 
   MemberTable(const Timing& timing, OnChange on_change);
 
-  // A session with it is established.
-  void OnAlive(const std::string& node, const std::string& address,
-               std::uint64_t incarnation, const std::string& lane,
-               Clock::time_point now);
-  // False if that member is unknown.
-  bool OnHeartbeat(const std::string& node, std::string report,
-                   Clock::time_point now);
-  void OnFailed(const std::string& node, const std::string& error,
-                Clock::time_point now);
-  void OnLeft(const std::string& node, Clock::time_point now);
+  // The failure detector's word on a member.
+  void OnVerdict(const swim::Record& record, Clock::time_point now);
+
+  struct Connection {
+    std::string address;
+    std::uint64_t incarnation = 0;
+    std::string lane;
+  };
+  // A session with it is established. It is alive, unless `verdict` knows
+  // otherwise (which it is about to deny).
+  void OnConnected(const std::string& node, const Connection& connection,
+                   swim::State verdict, Clock::time_point now);
+  // Something came over the session. False if that member is unknown.
+  bool OnHeard(const std::string& node, Clock::time_point now);
+  void OnReport(const std::string& node, std::string report);
+  // The session has ended; "" if in order.
+  void OnCut(const std::string& node, const std::string& error,
+             Clock::time_point now);
   // Its last error only; its state is somebody else's news.
   void NoteError(const std::string& node, const std::string& error);
 
@@ -39,18 +49,20 @@ class MemberTable {
   bool OnRefused(const std::string& node, const std::string& address,
                  const std::string& error, bool same_cluster,
                  Clock::time_point now);
+
   // The node at this address is no longer refused.
   void ForgetRefused(const std::string& address);
 
-  // Members whose silence has become too long, in the order of their names;
-  // the caller ends their sessions and calls OnFailed. Those silent for less
-  // become suspect. `resumed`: nothing before it counts as silence (this
-  // process itself did not run).
-  std::vector<std::string> Silent(Clock::time_point now,
-                                  Clock::time_point resumed);
+  // Edges on which nothing comes, in the order of names.
+  struct Silence {
+    std::vector<std::string> begun;   // since Timing.silent_after: now silent
+    std::vector<std::string> beyond;  // Timing.give_up: the caller ends them
+  };
+  // `resumed`: nothing before it counts as silence (this process itself did
+  // not run).
+  Silence FindSilence(Clock::time_point now, Clock::time_point resumed);
 
-  // Connected: alive or suspect.
-  bool IsPresent(const std::string& node) const;
+  bool IsConnected(const std::string& node) const;
   // Heard within two heartbeats: certainly not dead.
   bool IsFresh(const std::string& node, Clock::time_point now) const;
   const Member* Find(const std::string& node) const;
@@ -59,8 +71,12 @@ class MemberTable {
   const std::map<std::string, Member>& refused() const { return refused_; }
 
  private:
-  void Set(Member& member, MemberState state, const std::string& error,
-           Clock::time_point now);
+  Member& Add(const std::string& node);
+  void Tell(const Member& member) const;
+  // True if this is news.
+  static bool SetState(Member& member, MemberState state,
+                       const std::string& said_by, Clock::time_point now);
+  static bool SetEdge(Member& member, EdgeState edge, Clock::time_point now);
 
   const Timing timing_;
   const OnChange on_change_;

@@ -92,6 +92,8 @@ void Session::Connect(const tcp::resolver::results_type& endpoints) {
                       [self = shared_from_this()](const error_code& error,
                                                   const tcp::endpoint&) {
                         if (self->ended()) return;
+                        self->port_closed_ =
+                            error == asio::error::connection_refused;
                         if (error) return self->End(error.message());
                         self->Begin(std::move(self->socket_));
                       });
@@ -213,6 +215,11 @@ void Session::Handle(const Leave&) {
   if (!established()) return End(kOutOfTurn);
   owner_.OnLeave(*this);
   End("it has left");
+}
+
+void Session::Handle(swim::Message message) {
+  if (!established()) return End(kOutOfTurn);
+  owner_.OnProbe(*this, std::move(message));
 }
 
 void Session::Handle(RoundMessage message) {

@@ -47,6 +47,7 @@ class Session : public std::enable_shared_from_this<Session> {
     virtual void OnEstablished(Session& session) = 0;
     virtual void OnHeartbeat(Session& session, Heartbeat heartbeat) = 0;
     virtual void OnLeave(Session& session) = 0;
+    virtual void OnProbe(Session& session, swim::Message message) = 0;
     virtual void OnRound(Session& session, RoundMessage message) = 0;
     // The peer has refused this node.
     virtual void OnRefuse(Session& session, const Refuse& refuse) = 0;
@@ -85,6 +86,11 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string& dialled() const { return dialled_; }
   bool established() const { return state_ == State::kEstablished; }
   bool ended() const { return state_ == State::kEnded; }
+  // The other end is, or will be once it has read what was sent, established:
+  // it takes a Leave.
+  bool takes_leave() const {
+    return established() || (role_ == Role::kDialler && grant_ && !ended());
+  }
   // Requires: OnGranted has been called (theirs: Examine).
   const Hello& theirs() const { return *theirs_; }
   const Grant& grant() const { return *grant_; }
@@ -99,6 +105,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
   // Requires nothing; if not, the peer may be anybody.
   bool knows_peer() const { return theirs_.has_value(); }
+  // Nobody listens at the address that was dialled.
+  bool port_closed() const { return port_closed_; }
 
   // Of one that has ended: one of the two does not take the other for whom it
   // says it is, and will not soon.
@@ -128,6 +136,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Handle(const Refuse& refuse);
   void Handle(Heartbeat heartbeat);
   void Handle(const Leave& leave);
+  void Handle(swim::Message message);
   void Handle(RoundMessage message);
   // False if the peer was refused.
   bool Admit(const Hello& theirs);
@@ -148,6 +157,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Grant> grant_;  // from the peer, to us
   std::optional<Grant> given_;  // from us, to the peer
   std::uint64_t attempt_ = 0;
+  bool port_closed_ = false;
   bool distrusted_ = false;
 };
 

@@ -120,6 +120,12 @@ class TransportOfMembers final : public Transport {
     data_->Exchange(to, std::move(request), deadline, std::move(done));
   }
 
+  bool Join(const std::string& address) override {
+    return control_->Join(address);
+  }
+  ForceLeaveOutcome ForceLeave(const std::string& node) override {
+    return control_->ForceLeave(node);
+  }
   collective::Collectives& collectives() override {
     return network_->collectives();
   }
@@ -146,8 +152,8 @@ class TransportOfMembers final : public Transport {
   Callbacks Wrapped() {
     Callbacks wrapped = *callbacks_;
     wrapped.on_member = [this](const Member& member) {
-      if (member.state == MemberState::kAlive)
-        pool_->RaiseLimit(kArraysPerMember * control_->known_members() +
+      if (member.edge == EdgeState::kConnected)
+        pool_->RaiseLimit(kArraysPerMember * control_->connected_members() +
                           kSpareArrays);
       if (callbacks_->on_member) callbacks_->on_member(member);
     };

@@ -2,7 +2,8 @@
 //
 // Control plane: one TCP connection a pair of members (Asio, length-prefixed
 // protobuf): hello with protocol version, cluster, node, model fingerprint and
-// data address; then heartbeats that carry an opaque report. Data plane: pieces
+// data address; then heartbeats that carry an opaque report, and the probes of
+// the failure detector (swim/swim.h). Data plane: pieces
 // of about 1 MiB over UCX or sockets, checksummed, handed over only when the
 // whole array has been verified. What the bytes mean is the caller's business.
 //
@@ -26,6 +27,7 @@
 
 #include "transport/buffer.h"
 #include "transport/result.h"
+#include "transport/swim/settings.h"
 #include "transport/tls/identity.h"
 
 namespace hearsay::transport {
@@ -39,12 +41,14 @@ using Milliseconds = std::chrono::milliseconds;
 
 // Every wait of the transport; the daemon derives them from cluster.profile.
 struct Timing {
-  Milliseconds heartbeat{250};       // between two heartbeats
-  Milliseconds suspect_after{1000};  // without a heartbeat
-  Milliseconds failed_after{2000};   // then the member is out of the ring
-  Milliseconds handshake{2000};      // connect + hello
-  Milliseconds retry_min{100};       // doubled up to retry_max, jittered
+  Milliseconds heartbeat{250};  // between two heartbeats
+  // Without a word on a connection: it is probed, and is no edge of the ring.
+  Milliseconds silent_after{1000};
+  Milliseconds give_up{3000};    // then it is closed and dialled anew
+  Milliseconds handshake{2000};  // connect + hello
+  Milliseconds retry_min{100};   // doubled up to retry_max, jittered
   Milliseconds retry_max{2000};
+  swim::Settings swim;  // what makes a member suspect, and then failed
 };
 
 // What carries arrays, of those that both ends offer. kAuto offers UCX where it
@@ -69,19 +73,37 @@ struct Options {
   Milliseconds added_delay{0};
 };
 
-// Liveness as this node sees it. Words of the status: see interface.md.
+// What the members say of one of them, or kRefused: not let in by this node, or
+// not letting it in. Words of the status: see interface.md.
 enum class MemberState { kAlive, kSuspect, kFailed, kLeft, kRefused };
+
+// This node's own connection with a member. A member whose edge is broken may
+// well be alive: others reach it (ops/decisions/0012).
+enum class EdgeState {
+  kNone,       // not yet, or it has left
+  kConnected,  // heard within Timing.silent_after
+  kSilent,     // connected, but nothing comes
+  kBroken,     // ended; dialled again and again
+};
 
 struct Member {
   std::string node;     // "" while only an address is known
   std::string address;  // HOST:PORT
   MemberState state = MemberState::kFailed;
-  std::uint64_t incarnation = 0;
-  std::string last_error;   // "" if none; else one clear line
   Clock::time_point since;  // of `state`
-  Clock::time_point heard;  // last heartbeat
-  std::string report;       // its latest, opaque
-  std::string lane;         // UCX transport in use, e.g. "tcp"
+  std::string said_by;      // whose word `state` is; "" if nobody's
+  EdgeState edge = EdgeState::kNone;
+  Clock::time_point edge_since;
+  std::uint64_t incarnation = 0;  // of its process; 0 before the first edge
+  std::string last_error;         // "" if none; else one clear line
+  Clock::time_point heard;        // last word over the edge; epoch: never
+  std::string report;             // its latest, opaque
+  std::string lane;               // UCX transport in use, e.g. "tcp"
+
+  // Can be asked: alive by all accounts, and by a connection of our own.
+  bool reachable() const {
+    return state == MemberState::kAlive && edge == EdgeState::kConnected;
+  }
 };
 
 // An array with the version (step) its sender gave it. `payload` may be null:
@@ -102,7 +124,7 @@ enum class RefusalKind { kProtocol, kCluster, kModel, kDuplicateName };
 // What the owner hears. All on the network thread. None is called from within
 // Make, or after Leave's `done` or the destructor.
 struct Callbacks {
-  // A member's state or incarnation changed.
+  // A member's state, edge or incarnation changed.
   std::function<void(const Member&)> on_member;
   std::function<void(const Member&)> on_report;
   // A request has begun to arrive; it may never become whole. An answer that is
@@ -120,6 +142,12 @@ struct Callbacks {
   // values. Once per reason and address, while retries go on. kDuplicateName is
   // told only to the newcomer of the two, which had better exit.
   std::function<void(const std::string& reason, RefusalKind)> on_refused;
+};
+
+enum class ForceLeaveOutcome {
+  kDone,
+  kUnknown,  // nobody has ever spoken of it
+  kAlive,    // or it is this node itself: ask it to leave
 };
 
 // Counters since start, per member. What came from nobody known (a stranger's
@@ -176,6 +204,11 @@ class Transport {
                         Milliseconds deadline,
                         std::function<void(Result<Message>)> done) = 0;
 
+  // One more seed, dialled for ever. False if there are too many.
+  // Requires: HOST:PORT with a port.
+  virtual bool Join(const std::string& address) = 0;
+  // An operator says of a member that it will not come back.
+  virtual ForceLeaveOutcome ForceLeave(const std::string& node) = 0;
   // All-reduce and broadcast among members that are connected with each other.
   // Groups must not be used when the transport is gone.
   virtual collective::Collectives& collectives() = 0;

@@ -56,4 +56,9 @@ void UseOneThread() {
   });
 }
 
+std::string BlasFlavour() {
+  return std::string(openblas_get_config()) + ", kernel " +
+         openblas_get_corename();
+}
+
 }  // namespace hearsay::model::cpu

@@ -3,6 +3,8 @@
 // Shapes: B rows, I inputs, O outputs; row-major float32. B may be 0.
 #pragma once
 
+#include <string>
+
 namespace hearsay::model::cpu {
 
 // out (B, O) = in (B, I) * weight (O, I)^T
@@ -22,5 +24,8 @@ void AddOuterProducts(int B, int I, int O, const float* grad_out,
 // Throws: std::runtime_error if this OpenBLAS is a serial build, which several
 // threads may not use at a time.
 void UseOneThread();
+
+// How this OpenBLAS was built, and the kernel it has chosen for this processor.
+std::string BlasFlavour();
 
 }  // namespace hearsay::model::cpu

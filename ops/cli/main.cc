@@ -27,9 +27,12 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "hearsay 0.1.0");
   hearsay::ops::AddClusterVerbs(app);
   hearsay::ops::AddNodeVerbs(app);
+  hearsay::ops::AddNetworkVerbs(app);
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  hearsay::ops::AddBenchVerbs(app);
+  hearsay::ops::AddDoctorVerb(app);
   hearsay::ops::AddTlsVerbs(app);
   app.footer(kFooter);  // last: verbs would inherit it
   try {

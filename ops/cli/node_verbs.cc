@@ -21,73 +21,6 @@ namespace {
 constexpr auto kFollowEvery = std::chrono::milliseconds(500);
 
 void Print(const Json& json) { std::puts(json.dump(2).c_str()); }
-void Print(const Table& table) { std::fputs(table.Text().c_str(), stdout); }
-
-// The first node that answers, for what any of them can tell.
-Json AskAny(const Where& where, const std::string& target) {
-  const auto nodes = Resolve(where);
-  for (std::size_t i = 0; i + 1 < nodes.size(); ++i) {
-    try {
-      return AskJson(nodes[i], "GET", target);
-    } catch (const Unreachable&) {  // the next one may answer
-    }
-  }
-  return AskJson(nodes.back(), "GET", target);
-}
-
-void Members(const Where& where) {
-  const Json json = AskAny(where, "/v1/members");
-  if (where.json()) return Print(json);
-  Table table({{"MEMBER"},
-               {"ADDRESS"},
-               {"STATE"},
-               {"SINCE", Align::kRight},
-               {"HEARD", Align::kRight},
-               {"LAST ERROR"}});
-  for (const auto& member : At(json, "members")) {
-    const bool self = At(member, "name") == At(json, "self");
-    table.Add({Cell(At(member, "name")), Cell(At(member, "address")),
-               Cell(At(member, "state")),
-               SecondsCell(At(member, "since_seconds")),
-               self ? "self" : SecondsCell(At(member, "heard_seconds")),
-               Cell(At(member, "last_error"))});
-  }
-  Print(table);
-  std::string timing;
-  for (const auto& [key, value] : At(json, "timing").items())
-    timing +=
-        fmt::format("{}{} {}", timing.empty() ? "" : ", ", key, Cell(value));
-  std::puts(("timing: " + timing).c_str());
-}
-
-void Links(const Where& where) {
-  const Json json = AskAny(where, "/v1/links");
-  if (where.json()) return Print(json);
-  Table table({{"PEER"},
-               {"DIRECTION"},
-               {"TRANSPORT"},
-               {"OK", Align::kRight},
-               {"FAILED", Align::kRight},
-               {"ONE-SIDED", Align::kRight},
-               {"ROUND TRIP", Align::kRight},
-               {"RATE", Align::kRight},
-               {"DROPPED"}});
-  for (const auto& link : At(json, "links")) {
-    std::string dropped;
-    for (const auto& [why, count] : At(link, "dropped").items())
-      if (count.is_number() && count > 0)
-        dropped += fmt::format("{}{} {}", dropped.empty() ? "" : ", ",
-                               count.dump(), why);
-    const bool out = At(link, "direction") == "out";
-    table.Add({Cell(At(link, "peer")), Cell(At(link, "direction")),
-               Cell(At(link, "transport")), Cell(At(link, "ok")),
-               Cell(At(link, "failed")), Cell(At(link, "one_sided")),
-               out ? SecondsCell(At(link, "round_trip_seconds")) : "-",
-               RateCell(At(link, "bytes_per_second")),
-               dropped.empty() ? "-" : dropped});
-  }
-  Print(table);
-}
 
 // One node's claim, and whether its training ended for lack of budget.
 Json PrivacyOf(const NodeAddress& node) {
@@ -180,7 +113,7 @@ void PrintEvents(const Json& json) {
 }
 
 void Events(const Where& where, bool follow) {
-  Json json = AskAny(where, "/v1/events");
+  Json json = AskAny(where, "GET", "/v1/events");
   if (where.json() && !follow) return Print(json);
   while (true) {
     if (where.json()) {
@@ -193,7 +126,7 @@ void Events(const Where& where, bool follow) {
     std::fflush(stdout);
     std::this_thread::sleep_for(kFollowEvery);
     const std::uint64_t next = At(json, "next");
-    json = AskAny(where, fmt::format("/v1/events?after={}", next));
+    json = AskAny(where, "GET", fmt::format("/v1/events?after={}", next));
   }
 }
 
@@ -285,8 +218,6 @@ void AddWait(CLI::App& app) {
 void AddNodeVerbs(CLI::App& app) {
   AddStatus(app);
   AddWait(app);
-  AddSimple(app, "members", "Who is there, as one node sees it", Members);
-  AddSimple(app, "links", "The exchanges of one node with its peers", Links);
   AddSimple(app, "privacy", "What has been spent, and what is claimed",
             Privacy);
   auto* events = app.add_subcommand("events", "What happened on one node");

@@ -192,6 +192,14 @@ bool AllFinished(const Json& status) {
   });
 }
 
+std::string TimingLine(const Json& document) {
+  std::string timing;
+  for (const auto& [key, value] : At(document, "timing").items())
+    timing +=
+        fmt::format("{}{} {}", timing.empty() ? "" : ", ", key, Cell(value));
+  return timing.empty() ? "" : "timing: " + timing + "\n";
+}
+
 std::string RenderStatus(const Json& status) {
   Table table({{"NODE"},
                {"STATE"},
@@ -224,7 +232,7 @@ std::string RenderStatus(const Json& status) {
   }
   for (const auto& reason : At(At(status, "cluster"), "reasons"))
     note(Cell(reason));
-  return Heading(status) + table.Text() + notes;
+  return Heading(status) + table.Text() + notes + TimingLine(status);
 }
 
 void Status(const StatusOptions& options) {

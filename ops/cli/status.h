@@ -31,6 +31,10 @@ ExitCode CodeOf(const nlohmann::ordered_json& status);
 // A heading, a line a node, and a line for each reason and error.
 std::string RenderStatus(const nlohmann::ordered_json& status);
 
+// "timing: profile lan, heartbeat_ms 250, ...": the values in force at the node
+// that answered; "" if it did not say.
+std::string TimingLine(const nlohmann::ordered_json& document);
+
 // Every node has ended its training (finished or exhausted).
 bool AllFinished(const nlohmann::ordered_json& status);
 

@@ -127,4 +127,16 @@ std::vector<NodeAddress> Resolve(const Where& where) {
   return nodes;
 }
 
+Json AskAny(const Where& where, const std::string& method,
+            const std::string& target) {
+  const auto nodes = Resolve(where);
+  for (std::size_t i = 0; i + 1 < nodes.size(); ++i) {
+    try {
+      return AskJson(nodes[i], method, target);
+    } catch (const Unreachable&) {  // the next one may answer
+    }
+  }
+  return AskJson(nodes.back(), method, target);
+}
+
 }  // namespace hearsay::ops

@@ -54,4 +54,9 @@ void AddWhere(CLI::App& verb, Where& where);
 // Exit(kError) as ReadLocalCluster, or if the token cannot be read.
 std::vector<NodeAddress> Resolve(const Where& where);
 
+// The first node that answers, for what any of them can tell or do.
+// Throws: as AskJson; Exit as Resolve.
+Json AskAny(const Where& where, const std::string& method,
+            const std::string& target);
+
 }  // namespace hearsay::ops

@@ -31,10 +31,13 @@ class Exit : public std::runtime_error {
 };
 
 void AddClusterVerbs(CLI::App& app);  // up, down
-void AddNodeVerbs(CLI::App& app);     // status, wait, members, privacy, ...
+void AddNodeVerbs(CLI::App& app);     // status, wait, privacy, events, ...
+void AddNetworkVerbs(CLI::App& app);  // members, links, join, force-leave
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddBenchVerbs(CLI::App& app);    // bench
+void AddDoctorVerb(CLI::App& app);    // doctor
 void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 
 }  // namespace hearsay::ops

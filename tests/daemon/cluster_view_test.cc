@@ -56,10 +56,60 @@ TEST(ClusterViewTest, AFailedMemberDegradesAndIsNamed) {
   EXPECT_EQ(summary.total, 3);
   ASSERT_EQ(summary.reasons.size(), 1U);
   EXPECT_EQ(summary.reasons[0], "b is failed: connection reset");
-  const auto status = json::parse(StatusJson(view));
+  const auto status = json::parse(StatusJson(view, ProfileOf("lan")));
   EXPECT_EQ(status["nodes"][1]["state"], "failed");
   EXPECT_EQ(status["nodes"][1]["error"], "connection reset");
   EXPECT_EQ(status["nodes"].size(), 3U) << "an unreachable node stays";
+}
+
+TEST(ClusterViewTest, ABrokenEdgeToALivingMemberIsAReasonButNoFailure) {
+  auto view = Three();
+  view.nodes[1].edge = transport::EdgeState::kBroken;
+  view.nodes[1].error = "connection reset";
+  view.nodes[1].said_by = "c";
+  const auto summary = Summarise(view);
+  EXPECT_EQ(summary.health, "degraded");
+  EXPECT_EQ(summary.alive, 3);
+  ASSERT_EQ(summary.reasons.size(), 1U);
+  EXPECT_EQ(summary.reasons[0],
+            "b is alive, but the edge to it is broken: connection reset");
+  // What it said last is of then.
+  EXPECT_FALSE(summary.distance.contains("b"));
+  EXPECT_FALSE(summary.effective_weight.contains("b"));
+  const auto member =
+      json::parse(MembersJson(view, ProfileOf("wan")))["members"][1];
+  EXPECT_EQ(member["state"], "alive");
+  EXPECT_EQ(member["said_by"], "c");
+  EXPECT_EQ(member["edge"], "broken");
+  view.nodes[1].edge = transport::EdgeState::kNone;  // Only just heard of.
+  EXPECT_EQ(Summarise(view).health, "healthy");
+}
+
+TEST(ClusterViewTest, TheTimingInForceIsInStatusAndMembers) {
+  for (const std::string name : {"local", "lan", "wan"}) {
+    const auto profile = ProfileOf(name);
+    for (const auto& text :
+         {StatusJson(Three(), profile), MembersJson(Three(), profile)}) {
+      const auto timing = json::parse(text)["timing"];
+      EXPECT_EQ(timing["profile"], name);
+      EXPECT_EQ(timing["probe_interval_ms"],
+                profile.timing.swim.probe_interval.count());
+      EXPECT_EQ(timing["silent_after_ms"], profile.timing.silent_after.count());
+    }
+  }
+}
+
+// What the values must keep to for a member that falls silent to be passed over
+// within two probe periods, and not for one lost heartbeat.
+TEST(ProfileTest, EveryProfilesValuesFitEachOther) {
+  for (const char* name : {"local", "lan", "wan"}) {
+    const auto t = ProfileOf(name).timing;
+    EXPECT_LE(t.silent_after, t.swim.probe_interval) << name;
+    EXPECT_GE(t.silent_after, 3 * t.heartbeat) << name;
+    EXPECT_GT(t.give_up, t.silent_after) << name;
+    EXPECT_LT(t.swim.probe_timeout, t.swim.probe_interval) << name;
+    EXPECT_LT(t.retry_min, t.retry_max) << name;
+  }
 }
 
 TEST(ClusterViewTest, AMemberThatLeftIsNotMissed) {
@@ -87,16 +137,18 @@ TEST(ClusterViewTest, OnlyTheLivingAreCountedInTheConsensus) {
   auto view = Three();
   view.nodes[2] = Training("c", 100, 50);
   EXPECT_GT(Summarise(view).consensus->relative_distance, 0.5);
-  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+  EXPECT_EQ(json::parse(StatusJson(
+                view, ProfileOf("lan")))["cluster"]["consensus"]["state"],
             "mixing");
   view.nodes[2].member = MemberState::kFailed;
   EXPECT_NEAR(Summarise(view).consensus->relative_distance, 0, 1e-6);
-  EXPECT_EQ(json::parse(StatusJson(view))["cluster"]["consensus"]["state"],
+  EXPECT_EQ(json::parse(StatusJson(
+                view, ProfileOf("lan")))["cluster"]["consensus"]["state"],
             "agreed");
 }
 
 TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
-  const auto status = json::parse(StatusJson(Three()));
+  const auto status = json::parse(StatusJson(Three(), ProfileOf("lan")));
   EXPECT_EQ(status["schema"], 1);
   EXPECT_EQ(status["self"], "a");
   for (const char* key :
@@ -115,7 +167,7 @@ TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
 TEST(ClusterViewTest, AnInfiniteEpsilonIsNullInJson) {
   auto view = Three();
   view.nodes[0].report->epsilon = std::numeric_limits<double>::infinity();
-  const auto status = json::parse(StatusJson(view));
+  const auto status = json::parse(StatusJson(view, ProfileOf("lan")));
   EXPECT_TRUE(status["nodes"][0]["privacy"]["epsilon"].is_null());
 }
 
@@ -125,7 +177,8 @@ TEST(ClusterViewTest, AMemberKnownByItsAddressOnlyIsAReasonNotANode) {
   seed.address = "127.0.0.1:7409";
   seed.member = MemberState::kFailed;
   view.nodes.push_back(seed);
-  EXPECT_EQ(json::parse(StatusJson(view))["nodes"].size(), 3U);
+  EXPECT_EQ(json::parse(StatusJson(view, ProfileOf("lan")))["nodes"].size(),
+            3U);
   EXPECT_EQ(Summarise(view).reasons[0], "127.0.0.1:7409 is failed");
 }
 

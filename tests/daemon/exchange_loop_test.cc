@@ -54,6 +54,10 @@ class MemoryTransport final : public transport::Transport {
   void Start() override {}
   void Leave(std::function<void()> done) override { done(); }
   void SetReport(std::string) override {}
+  bool Join(const std::string&) override { return false; }
+  transport::ForceLeaveOutcome ForceLeave(const std::string&) override {
+    return transport::ForceLeaveOutcome::kUnknown;
+  }
   std::vector<transport::Member> members() const override { return {}; }
   transport::LinkCounters counters(const std::string&) const override {
     return {};

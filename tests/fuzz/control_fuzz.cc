@@ -26,6 +26,7 @@ struct WithinBounds {
     const auto address = ParseHostPort(hello.address);
     Check(address && address->port > 0);
     Check(hello.array_bytes > 0);
+    Check(hello.life < swim::kMaxLife);
     Check(hello.chunk_bytes > 0 && hello.chunk_bytes <= kMaxChunkBytes);
     Check(hello.array_bytes / hello.chunk_bytes < kMaxChunks);
   }
@@ -47,11 +48,25 @@ struct WithinBounds {
   }
   void operator()(const Heartbeat& heartbeat) const {
     Check(heartbeat.report.size() <= kMaxReportBytes);
-    Check(heartbeat.known.size() <= kMaxKnown);
-    for (const auto& [node, address] : heartbeat.known) {
-      Check(IsName(node));
-      Check(ParseHostPort(address).has_value());
+    (*this)(heartbeat.updates);
+  }
+  void operator()(const std::vector<swim::Record>& updates) const {
+    Check(updates.size() <= kMaxUpdates);
+    for (const auto& record : updates) {
+      Check(IsName(record.node) && IsName(record.said_by));
+      const auto address = ParseHostPort(record.address);
+      Check(address && address->port > 0);
+      Check(record.life < swim::kMaxLife);
+      Check(record.state >= swim::State::kAlive &&
+            record.state <= swim::State::kLeft);
     }
+  }
+  void operator()(const swim::Message& probe) const {
+    using Kind = swim::Message::Kind;
+    Check(probe.kind >= Kind::kPing && probe.kind <= Kind::kNack);
+    Check(probe.kind == Kind::kPingRequest ? IsName(probe.target)
+                                           : probe.target.empty());
+    (*this)(probe.updates);
   }
   void operator()(const Leave&) const {}
   void operator()(const RoundProposal& proposal) const {

@@ -135,6 +135,7 @@ class Watch(threading.Thread):
 
     PERIOD = 0.1
     LONGEST_PAUSE = 1.5  # Seconds: a machine's own hiccups, no timeout of ours.
+    SLICES = 0.05        # A busy machine took the core from who held the weights.
 
     def __init__(self, nodes, before=1.5):
         super().__init__(daemon=True)
@@ -207,35 +208,47 @@ class Watch(threading.Thread):
             assert ratio >= 0.9, f"{name}: steps/s fell to {ratio:.2f} of before"
             assert pauses[name] < self.LONGEST_PAUSE, (
                 f"{name}: no step for {pauses[name]:.2f} s")
-            assert self.stalled[name] <= max(stalled * self.seconds, 0.01), (
+            assert self.stalled[name] <= max(stalled * self.seconds, self.SLICES), (
                 f"{name}: stalled for {self.stalled[name]:.3f} s")
 
 
 def _connections(process):
-    """Inodes of the TCP connections of a process's network namespace."""
-    inodes = set()
+    """Of a process's network namespace: {inode: local port} of TCP connections."""
+    found = {}
     for table in ("tcp", "tcp6"):
         for line in (process / "net" / table).read_text().splitlines()[1:]:
             words = line.split()
             if words[3] != LISTENING:
-                inodes.add(words[9])
-    return inodes
+                found[words[9]] = int(words[1].split(":")[1], 16)
+    return found
+
+
+def _descriptors(process):
+    """What each is; those that were just closed are missing."""
+    found = []
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return found
+
+
+def ports(node):
+    """The local ports of its TCP connections."""
+    process = pathlib.Path(f"/proc/{node.process.pid}")
+    held = _descriptors(process)
+    return {port for inode, port in _connections(process).items()
+            if f"socket:[{inode}]" in held}
 
 
 def footprint(node):
     """What a process holds: (TCP connections, other descriptors, threads, resident
     KiB)."""
     process = pathlib.Path(f"/proc/{node.process.pid}")
-    connections, others, known = 0, 0, _connections(process)
-    for descriptor in (process / "fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            socket = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
-            if socket and socket[1] in known:
-                connections += 1
-            else:
-                others += 1
+    known = {f"socket:[{inode}]" for inode in _connections(process)}
+    held = _descriptors(process)
+    connections = sum(one in known for one in held)
     status = (process / "status").read_text()
-    return (connections, others, int(re.search(r"Threads:\s+(\d+)", status)[1]),
+    return (connections, len(held) - connections, int(re.search(r"Threads:\s+(\d+)", status)[1]),
             int(re.search(r"VmRSS:\s+(\d+)", status)[1]))
 
 

@@ -20,9 +20,7 @@ import cluster
 
 PREFIX = "hearsay-lab"
 PORT = 7400
-# The first two numbers of every address. Nodes without TLS accept loopback
-# addresses only, so these are made to look like some.
-NETWORK = "127.77"
+NETWORK = "10.77"  # The first two numbers of every node's address.
 TUNDELAY = cluster.SHARED / "peers/tundelay.cpp"
 
 
@@ -125,14 +123,7 @@ class Lab:
         space = f"{self.prefix}-{name}"
         command("ip", "netns", "add", space)
         command("ip", "-n", space, "link", "set", "lo", "up")
-        if NETWORK.startswith("127."):
-            command("ip", "-n", space, "addr", "del", "127.0.0.1/8", "dev", "lo")
-            command("ip", "-n", space, "addr", "add", "127.0.0.1/32", "dev", "lo")
-            self._sysctl(space, "net.ipv4.conf.all.route_localnet=1")
         return space
-
-    def _sysctl(self, space, *settings):
-        command("ip", "netns", "exec", space, "sysctl", "-qw", *settings)
 
     def _site(self, number, names):
         hub = self._space(f"hub{number}")
@@ -161,9 +152,7 @@ class Lab:
         for here, (hub, there) in enumerate(((first, 1), (second, 0))):
             command("ip", "-n", hub, "addr", "add", f"10.78.0.{here + 1}/30", "dev", "wan")
             command("ip", "-n", hub, "link", "set", "wan", "up")
-            # In this order: the first resets the second.
-            self._sysctl(hub, "net.ipv4.ip_forward=1",
-                         "net.ipv4.conf.all.route_localnet=1")
+            command("ip", "netns", "exec", hub, "sysctl", "-qw", "net.ipv4.ip_forward=1")
             command("ip", "-n", hub, "route", "add", f"{NETWORK}.{there}.0/24",
                     "via", f"10.78.0.{2 - here}")
 
@@ -206,8 +195,9 @@ class Lab:
 
     def cut(self):
         """Nothing passes between the sites."""
-        command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-I", "FORWARD",
-                "-j", "DROP")
+        for way in ("-i", "-o"):
+            command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-I", "FORWARD",
+                    way, "wan", "-j", "DROP")
 
     def mend(self):
         command("ip", "netns", "exec", self.hubs[0], "iptables", "-w", "-F", "FORWARD")

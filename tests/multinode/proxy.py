@@ -89,7 +89,8 @@ class Proxy:
         self.target = target
         self.fault = None      # One of the above, for data...
         self.share = 1.0       # ...and for which share of the messages.
-        self.control = None    # Of control connections: bytes, chance -> bytes.
+        self.control = None    # Of control connections: bytes, chance -> bytes...
+        self.whose = None      # ...and of which: dialler's port -> bool.
         self.delay = 0.0       # Seconds every data message is held back.
         self.stalled = False   # Data is not read at all.
         self.done = 0          # Messages to which something was done.
@@ -131,9 +132,14 @@ class Proxy:
             first = await reader.readexactly(len(GREETING))
             back, there = await asyncio.open_connection("127.0.0.1", self.target)
             there.write(first)
-            forward = self._data if first == GREETING else self._control
-            ways = [asyncio.ensure_future(forward(reader, there)),
-                    asyncio.ensure_future(self._control(back, writer))]
+            if first == GREETING:
+                ways = [self._data(reader, there), self._pass(back, writer)]
+            else:
+                port = writer.get_extra_info("peername")[1]
+                touched = self.whose is None or self.whose(port)
+                pass_on = self._control if touched else self._pass
+                ways = [pass_on(reader, there), pass_on(back, writer)]
+            ways = [asyncio.ensure_future(way) for way in ways]
             # Either end's end is the end of both.
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
@@ -145,6 +151,11 @@ class Proxy:
             for end in (writer, there):
                 if end is not None:
                     end.close()
+
+    async def _pass(self, reader, writer):
+        while block := await reader.read(BLOCK):
+            writer.write(block)
+            await writer.drain()
 
     async def _control(self, reader, writer):
         while block := await reader.read(BLOCK):

@@ -295,12 +295,12 @@ class Faults(NodeTest):
         cls.addClassCleanup(cls.shards.remove)
 
     def started(self, count, lab=None, sections=None, prepare=None, late=0, within=20,
-                window=0.5, **changes):
+                window=0.5, tls=True, **changes):
         """A cluster that trains and is one ring, but for the `late` last nodes, which
         are not started. `sections` in place of those of private nodes; `prepare` is
         shown the nodes before they start."""
         self.cluster = self.nodes(
-            count, sections or invariants.sections(self.shards, **changes), lab=lab)
+            count, sections or invariants.sections(self.shards, **changes), lab=lab, tls=tls)
         if prepare:
             prepare(self.cluster.nodes)
         first = self.cluster.nodes[:count - late]

@@ -13,10 +13,12 @@ import sys
 import time
 import unittest
 
+import cluster
 import scene
 from invariants import Peace, lasting, metric, until_one_ring
 
-HOUR = 3600
+HOUR = 3600  # Seconds.
+DAY = 24 * HOUR
 
 # Of Debian's package faketime, which only this test uses.
 FAKETIME = pathlib.Path("/usr/lib") / f"{os.uname().machine}-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -46,33 +48,58 @@ class ClockJump(scene.Faults):
     """The clock on the wall of one node jumps; the one that counts from boot, by
     which all waits are timed, does not."""
 
-    def test_ahead_and_back(self):
+    def setUp(self):
         if not FAKETIME.exists():
             self.skipTest("needs Debian's package faketime")
-        clock = scene.folder() / "clock"
-        self.addCleanup(shutil.rmtree, clock.parent)
-        def jump(seconds):
-            # At once: half a file would be another time.
-            aside = clock.with_suffix(".new")
-            aside.write_text(f"{seconds:+d}")
-            aside.rename(clock)
-        jump(0)
-        def prepare(nodes):
-            nodes[1].environment = {
-                "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock),
-                "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        nodes = self.started(4, prepare=prepare)
-        jumps = itertools.cycle([HOUR, -HOUR, 400 * 24 * HOUR])
+        self.folder = scene.folder()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.jump(0)
+
+    def prepare(self, nodes):
+        """The second has a clock of its own. Certificates are a day old."""
+        nodes[1].environment = {
+            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        since = ["--from", time.strftime("%Y-%m-%d", time.gmtime(time.time() - DAY))]
+        ca = self.folder / "ca"
+        cluster.run("tls", "init", "--dir", ca, "--name", "old", *since)
+        for node in nodes:
+            node.config["tls"] = cluster.certified(node.folder, node.name, *since, ca=ca)
+
+    def jump(self, seconds):
+        """That clock is now so far ahead."""
+        # At once: half a file would be another time.
+        aside = self.folder / "new"
+        aside.write_text(f"{seconds:+d}")
+        aside.rename(self.folder / "clock")
+
+    def until_ahead(self, node, seconds):
+        self.until(f"{seconds} s ahead", lambda: abs(
+            metric(node, "checkpoint_last_success_timestamp_seconds")
+            - time.time() - seconds) < HOUR / 2)
+
+    def test_nobody_notices_an_hour(self):
+        nodes = self.started(4, prepare=self.prepare)
+        jumps = itertools.cycle([HOUR, -HOUR])
         def strike():
             self.ahead = next(jumps)
-            jump(self.ahead)
+            self.jump(self.ahead)
         def meanwhile():
-            self.until(f"{self.ahead} s ahead", lambda: abs(
-                metric(nodes[1], "checkpoint_last_success_timestamp_seconds")
-                - time.time() - self.ahead) < HOUR / 2)
+            self.until_ahead(nodes[1], self.ahead)
             until_one_ring(nodes)
-        self.withstand(strike, lambda: jump(0), meanwhile, lasting(30, 3), times=3,
+        self.withstand(strike, lambda: self.jump(0), meanwhile, lasting(30, 3), times=2,
                        peace=nodes)
+
+    def test_beyond_the_life_of_certificates(self):
+        a, b, c, d = self.started(4, prepare=self.prepare)
+        def meanwhile():
+            self.until_ahead(b, 400 * DAY)
+            until_one_ring([a, c, d])
+            self.until("b says why", lambda: all(
+                "expired" in m["last_error"] for m in b.get("/v1/members")[1]["members"]
+                if m["name"] in ("a", "c", "d")))
+        self.withstand(lambda: self.jump(400 * DAY), lambda: self.jump(0), meanwhile,
+                       lasting(30, 3))
 
 
 class BusyMachine(scene.Faults):

@@ -42,6 +42,7 @@ class FakeDaemon {
     thread_.join();
   }
 
+  // `path` with its query, decoded.
   void Serve(const std::string& path, const Json& body, int status = 200) {
     const std::lock_guard lock(mutex_);
     answers_[path] = {status, "application/json", body.dump()};
@@ -67,11 +68,10 @@ class FakeDaemon {
   daemon::AdminResponse Answer(const daemon::AdminRequest& request) {
     const std::lock_guard lock(mutex_);
     ++asked_[request.path];
-    if (request.method == "POST") posts_.push_back(request.path);
     auto path = request.path;
-    if (const auto after = request.query.find("after");
-        after != request.query.end())
-      path += "?after=" + after->second;
+    for (const auto& [key, value] : request.query)
+      path += (path == request.path ? "?" : "&") + key + "=" + value;
+    if (request.method == "POST") posts_.push_back(path);
     const auto found = answers_.find(path);
     if (found == answers_.end())
       return daemon::AdminError(404, "there is no " + path);

@@ -149,25 +149,34 @@ TEST_F(NodeVerbsTest, MembersListsThemWithTheTimingInForce) {
        {{{"name", "a"},
          {"address", "127.0.0.1:7400"},
          {"state", "alive"},
+         {"said_by", "a"},
          {"incarnation", 1},
          {"since_seconds", 9.5},
+         {"edge", "connected"},
+         {"edge_since_seconds", 9.5},
          {"heard_seconds", 0},
          {"last_error", nullptr}},
-        {{"name", ""},
+        {{"name", "b"},
          {"address", "127.0.0.1:7401"},
-         {"state", "failed"},
+         {"state", "suspect"},
+         {"said_by", "c"},
          {"incarnation", 0},
          {"since_seconds", 3.0},
-         {"heard_seconds", 3.0},
+         {"edge", "broken"},
+         {"edge_since_seconds", 4.0},
+         {"heard_seconds", nullptr},
          {"last_error", "connection refused"}}}},
       {"timing", {{"profile", "local"}, {"heartbeat_ms", 200}}}};
   daemon_.Serve("/v1/members", document);
   const auto table = Hearsay({"members", "--addr", address()});
   EXPECT_EQ(table.code, 0);
   EXPECT_EQ(table.out,
-            "MEMBER  ADDRESS         STATE   SINCE  HEARD  LAST ERROR\n"
-            "a       127.0.0.1:7400  alive   9.5 s   self  -\n"
-            "-       127.0.0.1:7401  failed  3.0 s  3.0 s  connection refused\n"
+            "MEMBER  ADDRESS         STATE    SINCE  SAYS  EDGE    SINCE  HEARD"
+            "  LAST ERROR\n"
+            "a       127.0.0.1:7400  alive    9.5 s  a     self        -      -"
+            "  -\n"
+            "b       127.0.0.1:7401  suspect  3.0 s  c     broken  4.0 s      -"
+            "  connection refused\n"
             "timing: profile local, heartbeat_ms 200\n");
   EXPECT_EQ(Hearsay({"members", "--addr", address(), "-o", "json"}).json(),
             document);
@@ -192,6 +201,62 @@ TEST_F(NodeVerbsTest, LinksShowWhatWasDropped) {
                     HasSubstr("2 checksum"), Not(HasSubstr("size"))));
   EXPECT_EQ(Hearsay({"links", "--addr", address(), "-o", "json"}).json(),
             document);
+}
+
+TEST_F(NodeVerbsTest, LinksShowEachEdgeAndWhyAPeerIsSetAside) {
+  const Json document = {
+      {"schema", 1},
+      {"self", "a"},
+      {"edges",
+       {{{"peer", "b"},
+         {"address", "127.0.0.1:7401"},
+         {"state", "broken"},
+         {"since_seconds", 2.0},
+         {"said_by", "a"},
+         {"last_error", "connection reset"},
+         {"transport", nullptr},
+         {"member",
+          {{"state", "alive"}, {"since_seconds", 60.0}, {"said_by", "c"}}},
+         {"quarantine",
+          {{"reason", "not_finite"},
+           {"times", 2},
+           {"since_seconds", 11.5},
+           {"left_seconds", 8.5}}},
+         {"quarantines", 2},
+         {"bypass", nullptr},
+         {"dropped", {{"not_finite", 4}, {"late", 0}}}}}},
+      {"links", Json::array()},
+      {"strangers", {{"dropped", {{"stranger", 3}}}}}};
+  daemon_.Serve("/v1/links", document);
+  EXPECT_THAT(
+      Hearsay({"links", "--addr", address()}).out,
+      StartsWith("PEER  EDGE    SINCE  SAYS  MEMBER  SAYS  ASIDE              "
+                 "                          DROPPED       LAST ERROR\n"
+                 "b     broken  2.0 s  a     alive   c     quarantined 8.5 s "
+                 "more (time 2): not_finite  4 not_finite  connection reset\n"
+                 "from nobody known: 3 stranger\n"));
+  EXPECT_EQ(Hearsay({"links", "--addr", address(), "-o", "json"}).json(),
+            document);
+}
+
+TEST_F(NodeVerbsTest, JoinAndForceLeaveAreOrdersToOneNode) {
+  const Json ok = {{"schema", 1}, {"ok", true}};
+  daemon_.Serve("/v1/join?address=[::1]:7400", ok);
+  const auto joined = Hearsay({"join", "[::1]:7400", "--addr", address()});
+  EXPECT_EQ(joined.code, 0) << joined.err;
+  EXPECT_EQ(joined.out, "dialling [::1]:7400\n");
+  daemon_.Serve("/v1/force-leave?node=b&c", ok);
+  EXPECT_EQ(
+      Hearsay({"force-leave", "b&c", "--addr", address(), "-o", "json"}).json(),
+      ok);
+  EXPECT_THAT(daemon_.posts(), ElementsAre("/v1/join?address=[::1]:7400",
+                                           "/v1/force-leave?node=b&c"));
+  for (const char* bad : {"host", "host:0", "host:99999", ""})
+    EXPECT_EQ(Hearsay({"join", bad, "--addr", address()}).code, 2) << bad;
+  EXPECT_EQ(Hearsay({"join"}).code, 2);
+  EXPECT_EQ(Hearsay({"force-leave", "--addr", address()}).code, 2);
+  EXPECT_EQ(daemon_.posts().size(), 2U);
+  EXPECT_EQ(Hearsay({"join", "h:1", "--addr", "unix:/nowhere"}).code, 5);
 }
 
 Json PrivacyDocument() {

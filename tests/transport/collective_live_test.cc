@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <ctime>
 
 #include "tests/transport/party.h"
 
@@ -92,6 +93,24 @@ TEST(LiveRoundTest, AMemberThatDoesNotCallFailsTheRoundWithinItsLimit) {
     EXPECT_TRUE(outcome.input_untouched);
     EXPECT_LE(outcome.took, kLimit + Milliseconds(300));
   }
+}
+
+// Awake for a moment after something has come or gone, but not for longer.
+TEST(LiveRoundTest, AMemberThatWaitsLeavesTheProcessorToOthers) {
+  Party party(2);
+  const auto terms = party.MakeTerms(Party::kArrayBytes, Algorithm::kRing);
+  ASSERT_FALSE(party.Form("g", terms));
+  const auto busy = [&] {
+    return party[0].Run([] {
+      timespec time{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      return static_cast<double>(time.tv_sec) +
+             1e-9 * static_cast<double>(time.tv_nsec);
+    });
+  };
+  const double before = busy();
+  EXPECT_TRUE(party.RunOn(0, "g", Milliseconds(1000)).get().error);
+  EXPECT_LT(busy() - before, 0.3);
 }
 
 TEST(LiveRoundTest, WhoLeavesEndsItsOwnRoundAndFailsThatOfTheOthers) {

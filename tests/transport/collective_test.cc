@@ -341,5 +341,23 @@ TEST(CollectiveTest, TheOneShotCallsFormAndRun) {
     EXPECT_EQ(std::memcmp(sum->data(), sums[0]->data(), 400), 0);
 }
 
+// The only one that could tell two others, who lose each other, that the round
+// counts leaves as soon as it knows.
+TEST(CollectiveTest, WhoLeavesHasSaidThatItsLastRoundCounts) {
+  for (std::uint32_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Scene scene(3, seed);
+    const auto terms = MakeTerms(scene, 1000, Algorithm::kRing);
+    FormAll(scene, terms);
+    for (const auto& name : scene.names()) scene[name].Run(0);
+    while (!scene["n1"].over) ASSERT_TRUE(scene.Step());
+    ASSERT_FALSE(scene["n1"].failure);
+    scene["n1"].group.reset();
+    scene.Cut("n0", "n2");
+    scene.RunAll();
+    for (const auto* name : {"n0", "n2"}) ExpectResult(scene[name], terms, 0);
+  }
+}
+
 }  // namespace
 }  // namespace hearsay::transport::collective

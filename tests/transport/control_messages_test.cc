@@ -1,8 +1,10 @@
 #include "transport/control_messages.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,16 +25,27 @@ Hello GoodHello() {
           .age_ms = 12,
           .array_bytes = 4096,
           .chunk_bytes = 1024,
-          .attempt = 3};
+          .attempt = 3,
+          .life = 1234567};
 }
 
 Grant GoodGrant() {
   return {.data_token = 42, .worker_address = std::string("\0\1\xff", 3)};
 }
 
+swim::Record GoodRecord() {
+  return {.node = "b",
+          .address = "[::1]:7401",
+          .life = swim::kMaxLife - 1,
+          .incarnation = 7,
+          .state = swim::State::kSuspect,
+          .said_by = "c"};
+}
+
 std::vector<ControlMessage> OneOfEach() {
-  Heartbeat heartbeat{.report = std::string("\0report\xff", 8), .known = {}};
-  heartbeat.known.push_back({.node = "b", .address = "[::1]:7401"});
+  Heartbeat heartbeat{.report = std::string("\0report\xff", 8),
+                      .updates = {GoodRecord(), GoodRecord()}};
+  heartbeat.updates[1].state = swim::State::kLeft;
   return {GoodHello(),
           Welcome{.hello = GoodHello(), .grant = GoodGrant()},
           Ready{.grant = GoodGrant()},
@@ -41,7 +54,15 @@ std::vector<ControlMessage> OneOfEach() {
                  .other_address = "127.0.0.1:7402",
                  .newcomer = true},
           heartbeat,
-          Leave{}};
+          Leave{},
+          swim::Message{.kind = swim::Message::Kind::kPingRequest,
+                        .probe = 9,
+                        .target = "d",
+                        .updates = {GoodRecord()}},
+          swim::Message{.kind = swim::Message::Kind::kNack,
+                        .probe = 10,
+                        .target = {},
+                        .updates = {}}};
 }
 
 bool Passes(const ControlMessage& message) {
@@ -115,23 +136,87 @@ TEST(ControlMessagesTest, RejectsAWorkerAddressThatIsEmptyLongOrDamaged) {
 TEST(ControlMessagesTest, RejectsReportsAndListsOverTheirBounds) {
   Heartbeat heartbeat;
   heartbeat.report.assign(kMaxReportBytes, 'x');
-  heartbeat.known.assign(kMaxKnown, {.node = "b", .address = "h:1"});
+  heartbeat.updates.assign(kMaxUpdates, GoodRecord());
   EXPECT_TRUE(Passes(ControlMessage(heartbeat)));
-  heartbeat.known.push_back({.node = "b", .address = "h:1"});
+  heartbeat.updates.push_back(GoodRecord());
   EXPECT_FALSE(Passes(ControlMessage(heartbeat)));
-  heartbeat.known.clear();
+  heartbeat.updates.clear();
   heartbeat.report += 'x';
   EXPECT_FALSE(Passes(ControlMessage(heartbeat)));
+  swim::Message probe;
+  probe.updates.assign(kMaxUpdates, GoodRecord());
+  EXPECT_TRUE(Passes(ControlMessage(probe)));
+  probe.updates.push_back(GoodRecord());
+  EXPECT_FALSE(Passes(ControlMessage(probe)));
+}
+
+TEST(ControlMessagesTest, RejectsRecordsThatCannotBeTrue) {
+  const auto passes = [](const std::function<void(swim::Record&)>& change) {
+    Heartbeat heartbeat{.report = {}, .updates = {GoodRecord()}};
+    change(heartbeat.updates[0]);
+    return Passes(ControlMessage(heartbeat));
+  };
+  using swim::Record;
+  EXPECT_FALSE(passes([](Record& r) { r.node = ""; }));
+  EXPECT_FALSE(passes([](Record& r) { r.node = "two words"; }));
+  EXPECT_FALSE(passes([](Record& r) { r.said_by = "line\nbreak"; }));
+  EXPECT_FALSE(passes([](Record& r) { r.said_by = std::string(129, 'x'); }));
+  EXPECT_FALSE(passes([](Record& r) { r.address = "h:0"; }));
+  EXPECT_FALSE(passes([](Record& r) { r.address = ""; }));
+  EXPECT_FALSE(passes([](Record& r) { r.life = swim::kMaxLife; }));
+  EXPECT_FALSE(passes([](Record& r) { r.state = swim::State(4); }));
+  EXPECT_FALSE(passes([](Record& r) { r.state = swim::State(-1); }));
+  EXPECT_FALSE(Passes([](Hello& hello) { hello.life = swim::kMaxLife; }));
+}
+
+TEST(ControlMessagesTest, RejectsProbesOfNoKindAndWithTheWrongTarget) {
+  using Kind = swim::Message::Kind;
+  const auto passes = [](Kind kind, const std::string& target) {
+    return Passes(ControlMessage(swim::Message{
+        .kind = kind, .probe = 1, .target = target, .updates = {}}));
+  };
+  EXPECT_TRUE(passes(Kind::kPing, ""));
+  EXPECT_FALSE(passes(Kind::kPing, "d"));
+  EXPECT_TRUE(passes(Kind::kPingRequest, "d"));
+  EXPECT_FALSE(passes(Kind::kPingRequest, ""));
+  EXPECT_FALSE(passes(Kind::kPingRequest, "two words"));
+  EXPECT_FALSE(passes(Kind(0), ""));
+  EXPECT_FALSE(passes(Kind(5), ""));
 }
 
 TEST(ControlMessagesTest, TheLargestHeartbeatFitsAFrame) {
   Heartbeat heartbeat;
   heartbeat.report.assign(kMaxReportBytes, 'x');
-  heartbeat.known.assign(kMaxKnown,
-                         {.node = std::string(kMaxNameBytes, 'n'),
-                          .address = std::string(250, 'h') + ":65535"});
+  const std::string name(kMaxNameBytes, 'n');
+  heartbeat.updates.assign(
+      kMaxUpdates, {.node = name,
+                    .address = std::string(250, 'h') + ":65535",
+                    .life = swim::kMaxLife - 1,
+                    .incarnation = std::numeric_limits<std::uint32_t>::max(),
+                    .state = swim::State::kLeft,
+                    .said_by = name});
   EXPECT_TRUE(Passes(ControlMessage(heartbeat)));
   EXPECT_LE(EncodeControl(heartbeat).size(), kMaxFrameBytes);
+}
+
+// The most lists that a frame can hold: refused, and what parsing them takes
+// for a moment is a small multiple of the frame.
+TEST(ControlMessagesTest, AFrameFullOfEmptyRecordsCostsLittle) {
+  std::string records;
+  while (records.size() + 2 <= kMaxFrameBytes - 8) records += {'\x1a', '\0'};
+  std::string frame = {'\x2a'};  // Heartbeat, of this length:
+  for (auto left = records.size(); left > 0; left >>= 7)
+    frame += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+  frame += records;
+  ASSERT_LE(frame.size(), kMaxFrameBytes);
+  const auto peak_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const auto before = peak_kib();
+  EXPECT_FALSE(DecodeControl(frame));
+  EXPECT_LT(peak_kib() - before, 16 << 10);
 }
 
 TEST(ControlMessagesTest, RejectsWhatIsNoMessage) {

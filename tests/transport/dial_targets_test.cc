@@ -101,8 +101,13 @@ TEST_F(DialTargetsTest, OthersCannotMakeItGrowWithoutBound) {
   for (int i = 0; i < 5000; ++i)
     targets_.AddLearned("h:" + std::to_string(i), "n" + std::to_string(i));
   EXPECT_LE(targets_.all().size(), 1024U);
-  targets_.AddConfigured("mine:1");
+  EXPECT_TRUE(targets_.AddConfigured("mine:1"));
   EXPECT_TRUE(targets_.all().contains("mine:1"));
+  for (int i = 0; i < 5000; ++i)
+    targets_.AddConfigured("m:" + std::to_string(i));
+  EXPECT_EQ(targets_.all().size(), 1024U);
+  EXPECT_FALSE(targets_.AddConfigured("x:1"));
+  EXPECT_TRUE(targets_.AddConfigured("mine:1")) << "there already";
 }
 
 TEST_F(DialTargetsTest, NewsOfForgottenAddressesIsIgnored) {

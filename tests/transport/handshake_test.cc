@@ -66,9 +66,9 @@ TEST(HandshakeTest, SaysBothValuesOnBothSides) {
   theirs.cluster = "adult";
   EXPECT_THAT(RefusingText(Kind::kCluster, ours, theirs, ""),
               testing::HasSubstr("its cluster is 'adult', ours is 'pums'"));
-  theirs.protocol = 2;
+  theirs.protocol = 99;
   EXPECT_THAT(RefusingText(Kind::kProtocol, ours, theirs, ""),
-              testing::HasSubstr("its protocol version is 2, ours is 1"));
+              testing::HasSubstr("its protocol version is 99, ours is 2"));
 }
 
 TEST(HandshakeTest, SaysWhereTheTwoNodesOfOneNameAre) {

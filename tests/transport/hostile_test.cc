@@ -248,7 +248,8 @@ TEST_F(HostileControlTest, ASecondHelloEndsAnEstablishedSession) {
   EXPECT_TRUE(victim_.Sees("x", MemberState::kAlive));
   impostor.control().Send(Good());
   EXPECT_TRUE(impostor.control().IsClosed());
-  EXPECT_TRUE(victim_.Sees("x", MemberState::kFailed));
+  EXPECT_TRUE(victim_.Sees("x", MemberState::kSuspect));
+  EXPECT_EQ(victim_.member("x")->edge, EdgeState::kBroken);
 }
 
 TEST_F(HostileControlTest, HalfAHelloIsGivenTheHandshakeTimeOnly) {
@@ -293,7 +294,7 @@ TEST_F(HostileControlTest, IdleConnectionsDoNotKeepAMemberOutForEver) {
 
 TEST_F(HostileControlTest, AnotherProtocolVersionIsToldBothVersions) {
   Hello hello = Good();
-  hello.protocol = 2;
+  hello.protocol = 99;
   RawControl raw(address());
   raw.Send(hello);
   const auto refuse = raw.ReadUntil<Refuse>();
@@ -303,7 +304,7 @@ TEST_F(HostileControlTest, AnotherProtocolVersionIsToldBothVersions) {
   EXPECT_TRUE(raw.IsClosed());
   ASSERT_TRUE(victim_.Sees("x", MemberState::kRefused));
   EXPECT_THAT(victim_.member("x")->last_error,
-              HasSubstr("its protocol version is 2, ours is 1"));
+              HasSubstr("its protocol version is 99, ours is 2"));
 }
 
 TEST(HostileAcceptorTest, ARefusalOfOurVersionIsShownWithBoth) {
@@ -316,7 +317,7 @@ TEST(HostileAcceptorTest, ARefusalOfOurVersionIsShownWithBoth) {
   RawControl raw(acceptor);
   ASSERT_TRUE(raw.ReadUntil<Hello>());
   Hello newer = HelloFrom("x", TestOptions("x"));
-  newer.protocol = 3;
+  newer.protocol = 99;
   raw.Send(Refuse{.kind = Refuse::Kind::kProtocol,
                   .hello = newer,
                   .other_address = {},
@@ -324,7 +325,7 @@ TEST(HostileAcceptorTest, ARefusalOfOurVersionIsShownWithBoth) {
   ASSERT_TRUE(a.Sees("x", MemberState::kRefused));
   EXPECT_THAT(a.member("x")->last_error,
               AllOf(HasSubstr("refused this node"),
-                    HasSubstr("its protocol version is 3, ours is 1")));
+                    HasSubstr("its protocol version is 99, ours is 2")));
   ASSERT_EQ(a.refusals().size(), 1U);
   EXPECT_EQ(a.refusals()[0].second, RefusalKind::kProtocol);
 }

@@ -1,11 +1,14 @@
 #include "transport/member_table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace hearsay::transport {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
 
 const Clock::time_point kStart = Clock::time_point() + std::chrono::hours(1);
 
@@ -13,62 +16,123 @@ class MemberTableTest : public testing::Test {
  protected:
   MemberTableTest()
       : table_(Timing{}, [this](const Member& m) { changes_.push_back(m); }) {}
-  void Join(const std::string& node, std::uint64_t incarnation = 1) {
-    table_.OnAlive(node, node + ":1", incarnation, "tcp", kStart);
+  void Join(const std::string& node, std::uint64_t incarnation = 1,
+            swim::State verdict = swim::State::kAlive) {
+    table_.OnConnected(
+        node,
+        {.address = node + ":1", .incarnation = incarnation, .lane = "tcp"},
+        verdict, kStart);
+  }
+  void Say(const std::string& node, swim::State state,
+           const std::string& said_by = "c") {
+    table_.OnVerdict({.node = node,
+                      .address = node + ":7",
+                      .life = 1,
+                      .incarnation = 0,
+                      .state = state,
+                      .said_by = said_by},
+                     kStart);
   }
   MemberState State(const std::string& node) const {
     return table_.Find(node)->state;
   }
-  std::vector<std::string> SilentAt(int ms) {
-    return table_.Silent(kStart + milliseconds(ms), kStart);
+  EdgeState Edge(const std::string& node) const {
+    return table_.Find(node)->edge;
+  }
+  MemberTable::Silence SilentAt(int ms, int resumed_ms = 0) {
+    return table_.FindSilence(kStart + milliseconds(ms),
+                              kStart + milliseconds(resumed_ms));
   }
 
   std::vector<Member> changes_;
-  MemberTable table_;  // Default timing: 250, 1000, 2000 ms.
+  MemberTable table_;  // Default timing: 250, 1000, 3000 ms.
 };
 
-TEST_F(MemberTableTest, SilenceMakesSuspectThenFailed) {
+TEST_F(MemberTableTest, SilenceIsOfTheEdgeAndNotOfTheMember) {
   Join("b");
-  EXPECT_TRUE(SilentAt(999).empty());
+  EXPECT_THAT(SilentAt(999).begun, IsEmpty());
+  EXPECT_EQ(Edge("b"), EdgeState::kConnected);
+  EXPECT_THAT(SilentAt(1000).begun, ElementsAre("b"));
+  EXPECT_THAT(SilentAt(1100).begun, IsEmpty()) << "told once";
+  EXPECT_EQ(Edge("b"), EdgeState::kSilent);
   EXPECT_EQ(State("b"), MemberState::kAlive);
-  EXPECT_TRUE(SilentAt(1000).empty());
-  EXPECT_EQ(State("b"), MemberState::kSuspect);
-  EXPECT_TRUE(SilentAt(1999).empty());
-  EXPECT_EQ(SilentAt(2000), std::vector<std::string>{"b"});
+  EXPECT_FALSE(table_.Find("b")->reachable());
+  EXPECT_EQ(changes_.back().last_error, "nothing heard for 1000 ms");
+  EXPECT_THAT(SilentAt(2999).beyond, IsEmpty());
+  EXPECT_THAT(SilentAt(3000).beyond, ElementsAre("b"));
+  table_.OnCut("b", "nothing heard", kStart + milliseconds(3000));
+  EXPECT_EQ(Edge("b"), EdgeState::kBroken);
+  EXPECT_EQ(State("b"), MemberState::kAlive);
+  EXPECT_EQ(table_.Find("b")->edge_since, kStart + milliseconds(3000));
+  EXPECT_THAT(SilentAt(99999).beyond, IsEmpty());
 }
 
-TEST_F(MemberTableTest, AHeartbeatEndsSuspicion) {
+TEST_F(MemberTableTest, AWordEndsTheSilence) {
   Join("b");
   SilentAt(1500);
-  EXPECT_TRUE(table_.OnHeartbeat("b", "r", kStart + milliseconds(1600)));
-  EXPECT_EQ(State("b"), MemberState::kAlive);
+  EXPECT_TRUE(table_.OnHeard("b", kStart + milliseconds(1600)));
+  table_.OnReport("b", "r");
+  EXPECT_EQ(Edge("b"), EdgeState::kConnected);
+  EXPECT_EQ(changes_.back().last_error, "");
   EXPECT_EQ(table_.Find("b")->report, "r");
-  EXPECT_TRUE(SilentAt(2500).empty());
+  EXPECT_THAT(SilentAt(2500).begun, IsEmpty());
 }
 
 TEST_F(MemberTableTest, APauseOfThisVeryProcessIsNobodysSilence) {
   Join("b");
-  const auto later = kStart + milliseconds(60000);
-  EXPECT_TRUE(table_.Silent(later, later).empty());
-  EXPECT_EQ(State("b"), MemberState::kAlive);
+  const auto silence = SilentAt(60000, 60000);
+  EXPECT_THAT(silence.begun, IsEmpty());
+  EXPECT_THAT(silence.beyond, IsEmpty());
+  EXPECT_EQ(Edge("b"), EdgeState::kConnected);
 }
 
-TEST_F(MemberTableTest, TellsEachChangeOnce) {
+TEST_F(MemberTableTest, TellsEachChangeOnceAndWhoseWordItIs) {
   Join("b");
-  SilentAt(1500);
-  SilentAt(1600);
-  table_.OnFailed("b", "gone", kStart);
-  table_.OnFailed("b", "gone", kStart);
-  ASSERT_EQ(changes_.size(), 3U);
+  Say("b", swim::State::kSuspect, "c");
+  Say("b", swim::State::kSuspect, "d");
+  Say("b", swim::State::kFailed, "d");
+  table_.OnCut("b", "gone", kStart);
+  table_.OnCut("b", "gone", kStart);
+  ASSERT_EQ(changes_.size(), 4U);
   EXPECT_EQ(changes_[0].state, MemberState::kAlive);
+  EXPECT_EQ(changes_[0].said_by, "b");
   EXPECT_EQ(changes_[1].state, MemberState::kSuspect);
+  EXPECT_EQ(changes_[1].said_by, "c");
   EXPECT_EQ(changes_[2].state, MemberState::kFailed);
-  EXPECT_EQ(changes_[2].last_error, "gone");
+  EXPECT_EQ(changes_[2].said_by, "d");
+  EXPECT_EQ(changes_[3].edge, EdgeState::kBroken);
+  EXPECT_EQ(changes_[3].last_error, "gone");
+}
+
+TEST_F(MemberTableTest, KnowsThoseThatOnlyOthersHaveMet) {
+  Say("b", swim::State::kAlive, "b");
+  ASSERT_EQ(changes_.size(), 1U);
+  EXPECT_EQ(State("b"), MemberState::kAlive);
+  EXPECT_EQ(Edge("b"), EdgeState::kNone);
+  EXPECT_FALSE(table_.Find("b")->reachable());
+  EXPECT_EQ(table_.Find("b")->address, "b:7");
+  EXPECT_THAT(SilentAt(99999).begun, IsEmpty());
+  Join("b");
+  EXPECT_EQ(table_.Find("b")->address, "b:1") << "its own word";
+  Say("b", swim::State::kSuspect);
+  EXPECT_EQ(table_.Find("b")->address, "b:1");
+  Say("x", swim::State::kFailed, "c");
+  EXPECT_EQ(changes_.back().node, "x");
+  EXPECT_EQ(State("x"), MemberState::kFailed);
+}
+
+TEST_F(MemberTableTest, AMemberThatIsBackIsFailedUntilItHasDeniedIt) {
+  Join("b", 1, swim::State::kFailed);
+  EXPECT_EQ(State("b"), MemberState::kFailed);
+  EXPECT_EQ(Edge("b"), EdgeState::kConnected);
+  EXPECT_FALSE(table_.Find("b")->reachable());
+  Say("b", swim::State::kAlive, "b");
+  EXPECT_TRUE(table_.Find("b")->reachable());
 }
 
 TEST_F(MemberTableTest, ANewIncarnationIsNewsEvenIfNobodySawTheOldOneDie) {
   Join("b", 1);
-  table_.OnHeartbeat("b", "old report", kStart);
+  table_.OnReport("b", "old report");
   Join("b", 2);
   ASSERT_EQ(changes_.size(), 2U);
   EXPECT_EQ(changes_[1].incarnation, 2U);
@@ -78,10 +142,17 @@ TEST_F(MemberTableTest, ANewIncarnationIsNewsEvenIfNobodySawTheOldOneDie) {
 
 TEST_F(MemberTableTest, LeavingIsNotFailing) {
   Join("b");
-  table_.OnLeft("b", kStart);
+  Say("b", swim::State::kLeft, "b");
+  table_.OnCut("b", "", kStart);
   EXPECT_EQ(State("b"), MemberState::kLeft);
-  EXPECT_FALSE(table_.IsPresent("b"));
-  EXPECT_TRUE(SilentAt(99999).empty());
+  EXPECT_EQ(Edge("b"), EdgeState::kNone);
+  EXPECT_THAT(SilentAt(99999).beyond, IsEmpty());
+  // Said by an operator of one that is gone: no edge is missed any more.
+  Join("c");
+  table_.OnCut("c", "gone", kStart);
+  Say("c", swim::State::kLeft, "a");
+  EXPECT_EQ(Edge("c"), EdgeState::kNone);
+  EXPECT_EQ(table_.Find("c")->last_error, "");
 }
 
 TEST_F(MemberTableTest, IsFreshForTwoHeartbeats) {
@@ -103,9 +174,15 @@ TEST_F(MemberTableTest, ARefusedStrangerStandsBesideTheMemberOfItsName) {
 
 TEST_F(MemberTableTest, AMemberThatCameBackWithAnotherModelIsRefusedItself) {
   Join("b");
-  table_.OnFailed("b", "gone", kStart);
+  Say("b", swim::State::kSuspect);
+  table_.OnCut("b", "gone", kStart);
   EXPECT_TRUE(table_.OnRefused("b", "b:1", "its model", true, kStart));
   EXPECT_EQ(State("b"), MemberState::kRefused);
+  Say("b", swim::State::kFailed);
+  EXPECT_EQ(State("b"), MemberState::kRefused) << "the better reason";
+  Say("b", swim::State::kAlive, "b");
+  EXPECT_EQ(State("b"), MemberState::kRefused) << "it is others who let it in";
+  EXPECT_EQ(table_.Find("b")->last_error, "its model");
   EXPECT_TRUE(table_.refused().empty());
   Join("b", 3);
   EXPECT_EQ(State("b"), MemberState::kAlive);
@@ -125,7 +202,8 @@ TEST_F(MemberTableTest, ThoseThatAreGoneAreForgottenBeforeTheyAreTooMany) {
   for (int i = 0; i < 3000; ++i) {
     const std::string node = "n" + std::to_string(i);
     Join(node);
-    table_.OnFailed(node, "gone", kStart);
+    table_.OnCut(node, "gone", kStart);
+    Say(node, swim::State::kFailed);
   }
   EXPECT_LE(table_.named().size(), 1024U);
   EXPECT_EQ(State("here"), MemberState::kAlive);
@@ -142,9 +220,9 @@ TEST_F(MemberTableTest, ListsMembersByName) {
 }
 
 TEST_F(MemberTableTest, NewsOfUnknownMembersIsIgnored) {
-  EXPECT_FALSE(table_.OnHeartbeat("x", "", kStart));
-  table_.OnFailed("x", "", kStart);
-  table_.OnLeft("x", kStart);
+  EXPECT_FALSE(table_.OnHeard("x", kStart));
+  table_.OnReport("x", "");
+  table_.OnCut("x", "", kStart);
   table_.NoteError("x", "");
   EXPECT_EQ(table_.Find("x"), nullptr);
   EXPECT_TRUE(changes_.empty());

@@ -24,9 +24,7 @@ std::string FreeAddress() {
   return "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
 }
 
-bool Meet(Node& one, const std::string& other) {
-  return one.Sees(other, MemberState::kAlive);
-}
+bool Meet(Node& one, const std::string& other) { return one.Meets(other); }
 
 void ExpectAnswer(Node& from, const std::string& to, std::uint64_t version) {
   const auto answer = from.Ask(to, version);
@@ -57,9 +55,8 @@ TEST(MembershipTest, AChainOfSeedsConnectsEveryPair) {
     EXPECT_TRUE(Node::Eventually([&] {
       const auto members = node->members();
       return members.size() == 5 &&
-             std::all_of(members.begin(), members.end(), [](const Member& m) {
-               return m.state == MemberState::kAlive;
-             });
+             std::all_of(members.begin(), members.end(),
+                         [](const Member& m) { return m.reachable(); });
     }));
 }
 
@@ -133,8 +130,8 @@ TEST(MembershipTest, ADialThatReachesOneselfIsDroppedQuietly) {
 }
 
 TEST(MembershipTest, LeavingIsToldApartFromFailing) {
-  Node a(TestOptions("a"));
-  Node c(TestOptions("c", {a.address()}));
+  Node a(Impatient(TestOptions("a")));
+  Node c(Impatient(TestOptions("c", {a.address()})));
   {
     Node b(TestOptions("b", {a.address()}));
     ASSERT_TRUE(Meet(a, "b"));

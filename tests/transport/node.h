@@ -60,11 +60,23 @@ inline Options TestOptions(const std::string& node,
   options.wire = WireUnderTest();
   options.timing.heartbeat = Milliseconds(50);
   // Long: many tests at once on a small machine are no failure.
-  options.timing.suspect_after = Milliseconds(5000);
-  options.timing.failed_after = Milliseconds(10000);
+  options.timing.silent_after = Milliseconds(5000);
+  options.timing.give_up = Milliseconds(10000);
+  options.timing.swim.probe_interval = Milliseconds(10000);
+  options.timing.swim.probe_timeout = Milliseconds(5000);
   options.timing.handshake = Milliseconds(5000);
   options.timing.retry_min = Milliseconds(20);
   options.timing.retry_max = Milliseconds(200);
+  return options;
+}
+
+// A node that soon takes silence for failure: suspect after at most 0.6 s,
+// failed 0.8 s later.
+inline Options Impatient(Options options) {
+  options.timing.silent_after = Milliseconds(400);
+  options.timing.give_up = Milliseconds(1200);
+  options.timing.swim.probe_interval = Milliseconds(200);
+  options.timing.swim.probe_timeout = Milliseconds(100);
   return options;
 }
 
@@ -183,6 +195,17 @@ class Node {
         limit);
   }
 
+  // Alive, and with an edge of its own.
+  bool Meets(const std::string& node,
+             std::chrono::milliseconds limit = kPatience) {
+    return Eventually(
+        [&] {
+          const auto found = member(node);
+          return found && found->reachable();
+        },
+        limit);
+  }
+
   // An exchange from start to end. `payload`: array number `version`, or none.
   Result<Message> Ask(const std::string& to, std::uint64_t version,
                       bool payload = true,
@@ -219,10 +242,13 @@ class Node {
     const std::lock_guard lock(mutex_);
     return changes_;
   }
+  // Each once, though its edge may have changed meanwhile.
   std::vector<MemberState> states_of(const std::string& node) {
     std::vector<MemberState> states;
     for (const auto& change : changes())
-      if (change.node == node) states.push_back(change.state);
+      if (change.node == node &&
+          (states.empty() || states.back() != change.state))
+        states.push_back(change.state);
     return states;
   }
   std::vector<std::pair<std::string, RefusalKind>> refusals() {

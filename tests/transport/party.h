@@ -153,7 +153,7 @@ class Party {
   void AwaitAll(Rank rank) {
     for (Rank other = 0; other < size(); ++other) {
       if (other == rank) continue;
-      ASSERT_TRUE(nodes_[rank]->Sees(NameOf(other), MemberState::kAlive));
+      ASSERT_TRUE(nodes_[rank]->Meets(NameOf(other)));
     }
   }
   // A node with the same name, as if its process had been started again.

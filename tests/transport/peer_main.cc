@@ -1,6 +1,6 @@
 // A node in a process of its own, for tests that kill, stop and restart it:
 //
-//   transport_test_peer NODE ARRAY_BYTES [PEER...]
+//   transport_test_peer NODE ARRAY_BYTES patient|impatient [PEER...]
 //
 // Prints its address, answers every request with array `version` + 1, asks
 // each member that comes alive again and again, and leaves when its standard
@@ -18,7 +18,8 @@ namespace {
 
 int Main(const std::vector<std::string>& arguments) {
   auto options = TestOptions(arguments.at(0), {}, std::stoul(arguments.at(1)));
-  options.peers.assign(arguments.begin() + 2, arguments.end());
+  if (arguments.at(2) == "impatient") options = Impatient(options);
+  options.peers.assign(arguments.begin() + 3, arguments.end());
   std::atomic<bool> stop = false;
   Node node(options);
   std::cout << node.address() << std::endl;

@@ -18,7 +18,8 @@ namespace hearsay::transport {
 class PeerProcess {
  public:
   PeerProcess(const std::string& node, std::size_t array_bytes,
-              const std::vector<std::string>& peers = {}) {
+              const std::vector<std::string>& peers = {},
+              const std::string& temper = "patient") {
     std::array<int, 2> in{};
     std::array<int, 2> out{};
     if (pipe2(in.data(), O_CLOEXEC) != 0 || pipe2(out.data(), O_CLOEXEC) != 0)
@@ -28,7 +29,7 @@ class PeerProcess {
     posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     std::vector<std::string> arguments = {HEARSAY_TEST_PEER, node,
-                                          std::to_string(array_bytes)};
+                                          std::to_string(array_bytes), temper};
     arguments.insert(arguments.end(), peers.begin(), peers.end());
     std::vector<char*> pointers;
     for (auto& argument : arguments) pointers.push_back(argument.data());

@@ -21,6 +21,8 @@ void Ballot::Complete() {
 
 void Ballot::Hear(Rank from, Note note, Rank about) {
   Member& member = members_[from];
+  if (state_ == State::kCommitted && note == Note::kDoubt)
+    return tell_(Note::kCommit, self_);
   if (over()) return;
   if (note == Note::kAbort) return Abort(about);
   if (member.lost) return;
@@ -91,7 +93,7 @@ void Ballot::Count() {
   if (state_ == State::kReady &&
       std::all_of(members_.begin(), members_.end(),
                   [](const Member& member) { return member.ready; }))
-    Commit();
+    state_ = State::kCommitted;  // The others count for themselves.
 }
 
 bool Ballot::AllPromised() const {

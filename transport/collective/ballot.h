@@ -1,8 +1,9 @@
 // Whether a round counts: the same answer at every member that survives it.
 //
 // A member that has all of its data says kReady to all. One that has heard it
-// from all commits and says kCommit to all; one that hears kCommit commits too,
-// and passes it on. A member that fails before it was ready says kAbort;
+// from all commits, and says kCommit to all when anybody doubts, and when it
+// leaves (live_group.h); one that hears kCommit commits too, and passes it on.
+// A member that fails before it was ready says kAbort;
 // whoever hears it fails, and passes it on: nobody can have heard kReady from
 // it, so nobody has committed or ever will.
 //

@@ -11,8 +11,8 @@ namespace {
 // Everybody with everybody at once: beyond this the flows of one step crowd
 // each other out, which the model does not know.
 constexpr Rank kMaxDirect = 16;
-constexpr std::size_t kSmallestPiece = std::size_t{32} << 10;
-constexpr std::size_t kPiecesPerArray = 64;
+constexpr std::size_t kSmallestPiece = std::size_t{64} << 10;
+constexpr std::size_t kPiecesPerArray = 8;
 constexpr std::size_t kPieceGrain = 64;
 
 Algorithm Cheapest(std::span<const Algorithm> candidates, Rank n,

@@ -26,15 +26,13 @@
 #include "transport/collective/collective.h"
 #include "transport/collective/live_group.h"
 #include "transport/collective/network.h"
+#include "transport/collective/terms.h"
 
 namespace hearsay::transport::collective {
 
 class LiveCollectives final : public Collectives, public PieceSink {
  public:
-  struct Limits {
-    std::size_t array_bytes = 0;    // of the longest array
-    std::size_t largest_piece = 0;  // that the network carries
-  };
+  using Limits = TermsLimits;
 
   // Requires: `network` outlives it.
   LiveCollectives(Network& network, std::string self, Limits limits);
@@ -78,7 +76,6 @@ class LiveCollectives final : public Collectives, public PieceSink {
   void OnProposal(const std::string& from, const RoundProposal& proposal);
   void OnVerdict(const std::string& from, const RoundVerdict& verdict);
   using FormingMap = std::map<std::string, Forming>;
-  void CheckTerms(const std::string& name, const Terms& terms) const;
   void Complete(Terms& terms) const;
   void Propose(const std::string& name, Forming& forming);
   // Says what this node has said, to those that have not answered. Nothing, or

@@ -46,7 +46,9 @@ LiveGroup::LiveGroup(Network& network, std::uint64_t id, Terms terms,
           ElementBytes(terms_.operation), terms_.piece_bytes)) {}
 
 LiveGroup::~LiveGroup() {
-  if (closed_ || failure_) return;
+  if (closed_) return;
+  SayCommittedToAll();
+  if (failure_) return;
   done_ = nullptr;
   if (const auto round = RoundOf(sequence_))
     round->Cancel({ErrorCode::kClosed, "this member has left the group"});
@@ -102,6 +104,8 @@ void LiveGroup::Run(Buffer input, Milliseconds limit,
 void LiveGroup::OnRoundOver(const Buffer& result,
                             const std::optional<Error>& failure) {
   if (failure && !failure_) failure_ = failure;
+  if (!failure && terms_.outcome == Round::Outcome::kAgreed)
+    committed_ = sequence_;
   ++sequence_;
   current_ = std::exchange(next_, nullptr);
   Result<Buffer> outcome = failure ? Result<Buffer>(*failure) : result;
@@ -170,9 +174,28 @@ void LiveGroup::OnPlaced(const std::string& from, const RoundPiece& piece,
   if (!header || !rank) return;
   if (const auto round = RoundOf(header->sequence))
     return OnMessage(*round, *rank, *header, ok);
-  if (ok && IsFailureOfThePast(*header))
+  if (!ok) return;
+  if (header->kind == Header::Kind::kNote &&
+      header->detail == static_cast<std::uint32_t>(Note::kDoubt) &&
+      header->sequence == committed_)
+    return SayCommitted(*rank);
+  if (IsFailureOfThePast(*header))
     Lose(from, {ErrorCode::kPeerGone,
                 from + ": the group's last round has failed there"});
+}
+
+void LiveGroup::SayCommitted(Rank to) {
+  if (closed_) return;
+  Send(to,
+       {*committed_, Header::Kind::kNote,
+        static_cast<std::uint32_t>(Note::kCommit), rank_},
+       {}, nullptr, [](bool) {});
+}
+
+void LiveGroup::SayCommittedToAll() {
+  if (!committed_) return;
+  for (Rank to = 0; to < terms_.members.size(); ++to)
+    if (to != rank_) SayCommitted(to);
 }
 
 void LiveGroup::OnMessage(Round& round, Rank from, const Header& header,
@@ -202,6 +225,7 @@ void LiveGroup::OnTime(Clock::time_point now) {
 
 void LiveGroup::Close(const Error& why) {
   if (closed_) return;
+  SayCommittedToAll();
   if (!failure_) failure_ = why;
   if (const auto round = current_) round->Cancel(why);
   const auto done = std::exchange(done_, nullptr);

@@ -3,7 +3,9 @@
 //
 // The round after the one that is on exists as soon as somebody sends for it:
 // nobody can be further ahead, since a round ends only with everybody's data
-// or vote. After a failure nothing is sent or taken any more.
+// or vote. For the same reason nobody can doubt an earlier round than the last:
+// that it was committed is said to whoever doubts, and to all in leaving. After
+// a failure nothing else is sent or taken.
 //
 // Threads: all on the network thread.
 #pragma once
@@ -59,6 +61,9 @@ class LiveGroup final : public Group,
   // A round that has ended at this member, but not at that one, has failed
   // there.
   bool IsFailureOfThePast(const Header& header) const;
+  void SayCommitted(Rank to);
+  // Last words.
+  void SayCommittedToAll();
   void OnMessage(Round& round, Rank from, const Header& header, bool ok);
   void OnRoundOver(const Buffer& result, const std::optional<Error>& failure);
   void Finish(Result<Buffer> result);
@@ -81,6 +86,7 @@ class LiveGroup final : public Group,
   const Rank rank_;
   const std::shared_ptr<const Plan> plan_;
   std::uint32_t sequence_ = 0;  // of the round that is on, or comes next
+  std::optional<std::uint32_t> committed_;  // the last that was, by vote
   bool running_ = false;
   bool starting_ = false;  // within Run: `done` must wait
   std::shared_ptr<Round> current_, next_;

@@ -118,8 +118,10 @@ std::vector<Record> Roster::Updates(const std::string& to, std::size_t most,
                                     Fill fill) {
   std::vector<Record> updates{self_};
   const Member* theirs = Find(to);
-  if (theirs != nullptr && theirs->record.state != State::kAlive)
-    updates.push_back(theirs->record);
+  const bool refutable =
+      theirs != nullptr &&
+      (theirs->record.state != State::kAlive || fill == Fill::kOthersInTurn);
+  if (refutable) updates.push_back(theirs->record);
   const auto add = [&](const Record& record) {
     const bool there = std::any_of(
         updates.begin(), updates.end(),

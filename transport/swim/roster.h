@@ -53,7 +53,8 @@ class Roster {
 
   // To be sent to `to` now, at most `most` > 2: this node's own record, what is
   // said of `to` if that is bad (so that it can refute; Lifeguard, section
-  // IV.C), news, and, if `fill`, others in turn until there are `most`.
+  // IV.C), news, and, if `fill`, others in turn until there are `most`, with
+  // whatever is said of `to` (so that it hears of a life that is not its own).
   enum class Fill { kNewsOnly, kOthersInTurn };
   std::vector<Record> Updates(const std::string& to, std::size_t most,
                               Fill fill);

@@ -55,6 +55,10 @@ void Swim::Learn(const std::vector<Record>& updates, Clock::time_point now) {
 
 void Swim::OnConnected(const std::string& node, const std::string& address,
                        std::uint64_t life, Clock::time_point now) {
+  // As good as an ack.
+  std::erase_if(probes_, [&node](const auto& entry) {
+    return entry.second.target == node;
+  });
   Learn({.node = node,
          .address = address,
          .life = life,
@@ -217,6 +221,12 @@ void Swim::OnCut(const std::string& node, Clock::time_point now) {
     probe.urgent = true;
     if (!probe.asked) AskOthers(id, probe);
   }
+}
+
+void Swim::OnSilent(const std::string& node, Clock::time_point now) {
+  const Member* member = roster_.Find(node);
+  if (member != nullptr && member->present() && !IsProbed(node))
+    Begin(node, now);
 }
 
 void Swim::Receive(const std::string& from, const Message& message,

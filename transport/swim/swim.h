@@ -32,21 +32,10 @@
 #include <vector>
 
 #include "transport/swim/local_health.h"
+#include "transport/swim/message.h"
 #include "transport/swim/roster.h"
 
 namespace hearsay::transport::swim {
-
-struct Message {
-  enum class Kind { kPing = 1, kAck, kPingRequest, kNack };
-  Kind kind = Kind::kPing;
-  std::uint64_t probe = 0;  // chosen by the one who asks; comes back
-  std::string target;       // of a ping request
-  std::vector<Record> updates;
-  bool operator==(const Message&) const = default;
-};
-
-// Records that one message carries beside its own purpose.
-inline constexpr std::size_t kMaxPiggyback = 12;
 
 class Swim {
  public:
@@ -80,6 +69,8 @@ class Swim {
                    std::uint64_t life, Clock::time_point now);
   // The connection to it has ended.
   void OnCut(const std::string& node, Clock::time_point now);
+  // Nothing has come from it for a while: it is probed before its turn.
+  void OnSilent(const std::string& node, Clock::time_point now);
   // Nobody listens at its address.
   void OnPortClosed(const std::string& node) { roster_.Convince(node); }
   // It has said goodbye.

@@ -74,13 +74,17 @@ bool Channel::Over(const std::string& error) {
   return false;
 }
 
+bool Channel::Refused(const std::string& error) {
+  refused_ = true;
+  return Over(error);
+}
+
 bool Channel::SpeaksTls(std::span<const std::byte> wire) {
   if (heard_ || wire.empty()) return true;
   heard_ = true;
   if (wire.front() == kHandshake || wire.front() == kAlert) return true;
   last_words_ = kAlertRecord;
-  refused_ = true;
-  return Over("it speaks no TLS (is tls.mode \"off\" there?)");
+  return Refused("it speaks no TLS (is tls.mode \"off\" there?)");
 }
 
 bool Channel::Advance(std::span<const std::byte> wire, std::string& plain) {
@@ -118,33 +122,28 @@ bool Channel::Fail(int result) {
     default:
       break;
   }
-  const int reason = ERR_GET_REASON(ERR_peek_error());
-  if (!doubt_.empty()) {
-    refused_ = true;
-    ERR_clear_error();
-    return Over(doubt_);
-  }
+  const unsigned long code = ERR_peek_error();
+  const int reason =
+      ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
+  const std::string words = TakeError();
+  if (!doubt_.empty()) return Refused(doubt_);
+  // From the other end.
   if (reason >= SSL_AD_REASON_OFFSET) {
     const int alert = reason - SSL_AD_REASON_OFFSET;
-    refused_ = IsRefusal(alert) || alert == SSL_AD_PROTOCOL_VERSION;
-    ERR_clear_error();
-    return Over(
-        AlertText(alert) +
-        (IsRefusal(alert) ? " (serial " + identity_->serial() + ")" : ""));
+    const std::string text = AlertText(alert);
+    if (IsRefusal(alert))
+      return Refused(text + " (serial " + identity_->serial() + ")");
+    return alert == SSL_AD_PROTOCOL_VERSION ? Refused(text) : Over(text);
   }
   switch (reason) {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-      refused_ = true;
-      ERR_clear_error();
-      return Over("it showed no certificate");
+      return Refused("it showed no certificate");
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_WRONG_SSL_VERSION:
-      refused_ = true;
-      ERR_clear_error();
-      return Over("it does not speak TLS 1.3");
+      return Refused("it does not speak TLS 1.3");
     default:
-      return Over("it sent what is no TLS: " + TakeError());
+      return Over("it sent what is no TLS: " + words);
   }
 }
 

@@ -75,6 +75,7 @@ class Channel {
   bool ReadPlain(std::string& plain);
   bool Fail(int result);
   bool Over(const std::string& error);
+  bool Refused(const std::string& error);
 
   const std::shared_ptr<const Identity> identity_;
   const Role role_;

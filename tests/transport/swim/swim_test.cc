@@ -151,6 +151,33 @@ TEST_F(SwimTest, ACutConnectionAsksTheOthersAtOnce) {
   EXPECT_EQ(verdicts_.back().said_by, "a");
 }
 
+TEST_F(SwimTest, AConnectionMadeAnewAnswersTheProbe) {
+  Meet("b");
+  Run(Milliseconds(10));
+  ASSERT_EQ(Take(Kind::kPing).size(), 1U);
+  connected_.erase("b");
+  swim_.OnCut("b", now_);
+  Meet("b");
+  Run(Milliseconds(900));
+  EXPECT_EQ(StateOf("b"), State::kAlive);
+}
+
+TEST_F(SwimTest, OneThatFallsSilentIsProbedBeforeItsTurn) {
+  for (const char* name : {"b", "c", "d", "e", "f"}) Meet(name);
+  Run(Milliseconds(10));
+  const std::string first = Take(Kind::kPing).at(0).to;
+  for (const char* name : {"b", "c", "d", "e", "f"}) {
+    swim_.OnSilent(name, now_);
+    swim_.OnSilent(name, now_);
+    EXPECT_EQ(Take(Kind::kPing).size(), name == first ? 0U : 1U)
+        << "one probe at a time";
+  }
+  swim_.OnSilent("nobody", now_);
+  Run(Milliseconds(1010));
+  for (const char* name : {"b", "c", "d", "e", "f"})
+    EXPECT_EQ(StateOf(name), State::kSuspect);
+}
+
 TEST_F(SwimTest, AMemberThatOthersReachStaysAliveThoughOurConnectionIsCut) {
   for (const char* name : {"b", "c", "d"}) Meet(name);
   connected_.erase("b");

@@ -53,8 +53,8 @@ TEST_F(TlsMembershipTest, MembersMeetAndExchange) {
   Node a(OptionsOf("a"));
   Node b(OptionsOf("b", {a.address()}));
   Node c(OptionsOf("c", {a.address()}));
-  EXPECT_TRUE(b.Sees("c", MemberState::kAlive));
-  EXPECT_TRUE(c.Sees("b", MemberState::kAlive));
+  EXPECT_TRUE(b.Meets("c"));
+  EXPECT_TRUE(c.Meets("b"));
   const auto answer = b.Ask("c", 1);
   ASSERT_TRUE(answer) << answer.error().detail;
   EXPECT_TRUE(HasPattern(answer->payload, 2));
@@ -83,8 +83,7 @@ TEST_F(TlsMembershipTest, ManyThatDialEachOtherAtOnceMeet) {
   }
   for (auto& node : nodes)
     for (std::size_t i = 0; i < nodes.size(); ++i)
-      EXPECT_TRUE(nodes[i] == node ||
-                  node->Sees("n" + std::to_string(i), MemberState::kAlive));
+      EXPECT_TRUE(nodes[i] == node || node->Meets("n" + std::to_string(i)));
   const auto answer = nodes[0]->Ask("n4", 1);
   EXPECT_TRUE(answer) << answer.error().detail;
 }
@@ -107,8 +106,8 @@ TEST_F(TlsMembershipTest, ACertificateThatExpiresEndsItsSessions) {
   Node a(OptionsOf("a"));
   Node b(OptionsOf("b", {a.address()}, soon));
   Node c(OptionsOf("c", {a.address()}));
-  ASSERT_TRUE(a.Sees("b", MemberState::kAlive));
-  ASSERT_TRUE(c.Sees("b", MemberState::kAlive));
+  ASSERT_TRUE(a.Meets("b"));
+  ASSERT_TRUE(c.Meets("b"));
   EXPECT_TRUE(a.Sees("b", MemberState::kRefused));
   EXPECT_TRUE(Says(a, "the certificate of 'b' (serial "));
   EXPECT_THAT(ErrorAt(a), HasSubstr("expired on " + tls::ShowTime(soon.until)));
@@ -125,7 +124,7 @@ TEST_F(TlsMembershipTest, ARevokedOneIsPutOutAndMayComeBackWithANewOne) {
   options = TestOptions("b", {a.address()});
   options.tls = of_b;
   Node b(options);
-  ASSERT_TRUE(a.Sees("b", MemberState::kAlive));
+  ASSERT_TRUE(a.Meets("b"));
   Authority(dir_).RevokeNode("b");
   const Files files{dir_ / "ca.pem", dir_ / "a.pem", dir_ / "a.key",
                     dir_ / "crl.pem"};
@@ -135,8 +134,8 @@ TEST_F(TlsMembershipTest, ARevokedOneIsPutOutAndMayComeBackWithANewOne) {
   EXPECT_TRUE(Says(b, "it refused our certificate: revoked")) << ErrorAt(b);
   const auto renewed = Issue("b");
   b.Run([&] { of_b->Reload(renewed); });
-  EXPECT_TRUE(a.Sees("b", MemberState::kAlive));
-  EXPECT_TRUE(b.Sees("a", MemberState::kAlive));
+  EXPECT_TRUE(a.Meets("b"));
+  EXPECT_TRUE(b.Meets("a"));
   EXPECT_EQ(ErrorAt(a), "");
 }
 
@@ -187,7 +186,7 @@ TEST_F(TlsMembershipTest, GarbageAndSilenceCostNobodyAnything) {
     strangers.back()->SendBytes(words);
   }
   Node b(OptionsOf("b", {a.address()}));
-  EXPECT_TRUE(b.Sees("a", MemberState::kAlive));
+  EXPECT_TRUE(b.Meets("a"));
   for (auto& stranger : strangers) EXPECT_TRUE(stranger->IsClosed());
   EXPECT_EQ(a.members().size(), 1U);
 }
