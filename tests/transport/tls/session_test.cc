@@ -41,10 +41,11 @@ class Host final : public Session::Owner {
   void OnGranted(Session&) override {}
   void OnEstablished(Session& session) override {
     terms = session.terms();
-    session.Send(Heartbeat{.report = "", .known = {}});
+    session.Send(Heartbeat{.report = "", .updates = {}});
   }
   void OnHeartbeat(Session&, Heartbeat) override {}
   void OnLeave(Session&) override {}
+  void OnProbe(Session&, swim::Message) override {}
   void OnRound(Session&, RoundMessage) override {}
   void OnRefuse(Session&, const Refuse& refuse) override { refused = refuse; }
   void OnEnd(Session&, const std::string& reason) override { end = reason; }
