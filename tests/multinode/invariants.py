@@ -107,12 +107,13 @@ def pace(node):
 
 
 class Peace:
-    """`with Peace(nodes):` none of them looks dead to another meanwhile."""
+    """`with Peace(nodes):` none of them looks dead to another meanwhile. A suspicion
+    that is refuted in time is no verdict."""
 
     def __init__(self, nodes):
         self.nodes = nodes
         names = "|".join(n.name for n in nodes)
-        self.bad = re.compile(rf"({names}) is (suspect|failed|refused|left)")
+        self.bad = re.compile(rf"({names}) is (failed|refused|left)")
 
     def __enter__(self):
         self.begin = {n.name: n.get("/v1/events")[1]["next"] for n in self.nodes}

@@ -322,12 +322,13 @@ class Faults(NodeTest):
         return made
 
     def withstand(self, strike, cure, meanwhile, seconds, watched=None, times=1,
-                  after=None, within=20, peace=()):
+                  after=None, within=20, peace=(), stalled=0.001):
         """The same fault briefly, after which all memory that it needs is there, and
         then `times` times for `seconds` each. `meanwhile` waits for what must hold
         while it lasts. Afterwards, `within` so many seconds, all is as it was, and
         those `after` it (usually all) are one ring.
-        `peace`: of these nodes it must not make any look dead to another."""
+        `peace`: of these nodes it must not make any look dead to another.
+        `stalled`: see Watch."""
         nodes = self.cluster.nodes
         watched = watched or nodes
         def once(seconds):
@@ -349,7 +350,7 @@ class Faults(NodeTest):
             for _ in range(times):
                 adapted, back = once(seconds)
         print(f"adapted after {adapted:.1f} s, one ring {back:.1f} s after the cure")
-        watch.assert_never_paused()
+        watch.assert_never_paused(stalled)
         footprints.assert_back()
         self.assert_ends_whole()
 
