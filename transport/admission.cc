@@ -117,8 +117,19 @@ void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   const std::string text =
       RefusedText(refuse.kind, HelloNow(), refuse.hello, refuse.other_address);
   NoteRefusal(refuse.hello, session.dialled(), refuse.kind, text);
-  if (refuse.kind != Refuse::Kind::kDuplicateName || refuse.newcomer)
-    TellOwner(refuse.kind, text);
+  if (refuse.kind != Refuse::Kind::kDuplicateName)
+    return TellOwner(refuse.kind, text);
+  // An owner that hears this exits, so it takes the word of the bearer of its
+  // name alone. Of what another says this node makes sure itself.
+  if (refuse.hello.node != options_.node || !session.SpeaksFor(options_.node))
+    return LookForDouble(refuse.other_address);
+  if (refuse.newcomer) TellOwner(refuse.kind, text);
+}
+
+void ControlPlane::LookForDouble(const std::string& address) {
+  if (address == listener_->advertised() || own_addresses_.contains(address))
+    return;
+  targets_.AddLearned(address, options_.node);
 }
 
 }  // namespace hearsay::transport

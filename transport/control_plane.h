@@ -91,6 +91,8 @@ class ControlPlane final : public std::enable_shared_from_this<ControlPlane>,
   void NoteRefusal(const Hello& theirs, const std::string& dialled,
                    Refuse::Kind kind, const std::string& text);
   void TellOwner(Refuse::Kind kind, const std::string& text);
+  // Another node is said to have this one's name, there.
+  void LookForDouble(const std::string& address);
   // One of the two does not take the other for a member.
   void NoteDistrust(const Session& session, const std::string& reason);
   void Install(Session& session);

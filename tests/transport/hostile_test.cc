@@ -349,5 +349,26 @@ TEST(HostileAcceptorTest, OneThatNeverAnswersIsRetried) {
   }));
 }
 
+// Else any member could have any other stopped.
+TEST(HostileNameTest, AnothersWordThatANameIsTakenStopsNobody) {
+  const auto options = TestOptions("a");
+  Node a(options);
+  RawControl liar(a.address());
+  const Hello hello = HelloFrom("b", options);
+  liar.Send(hello);
+  liar.Send(Refuse{.kind = Refuse::Kind::kDuplicateName,
+                   .hello = hello,
+                   .other_address = "127.0.0.1:2",
+                   .newcomer = true});
+  // It looks there itself, and finds nobody.
+  EXPECT_TRUE(Node::Eventually([&] {
+    const auto members = a.members();
+    return std::any_of(members.begin(), members.end(), [](const auto& member) {
+      return member.address == "127.0.0.1:2" && !member.last_error.empty();
+    });
+  }));
+  EXPECT_TRUE(a.refusals().empty());
+}
+
 }  // namespace
 }  // namespace hearsay::transport
