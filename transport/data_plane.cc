@@ -96,7 +96,8 @@ void DataPlane::Close(const std::string& node, const std::string& reason) {
   for (const auto& [exchange, pending] : pending_)
     if (pending->lane == lane) lost.push_back(exchange);
   for (const auto exchange : lost) Finish(exchange, error);
-  if (events_.on_closed) events_.on_closed(node, reason);
+  // Not `node`: it may have been the key of what is erased.
+  if (events_.on_closed) events_.on_closed(lane->node, reason);
 }
 
 void DataPlane::CheckPayload(const Message& message) const {

@@ -58,12 +58,13 @@ TEST(LiveRoundTest, TwoGroupsDoNotWaitForEachOther) {
   ASSERT_FALSE(party.Form("slow", terms));
   ASSERT_FALSE(party.Form("quick", terms));
   // Two of three are in the middle of a round of "slow".
-  auto first = party.RunOn(0, "slow");
-  auto second = party.RunOn(1, "slow");
-  for (std::uint32_t round = 0; round < 20; ++round)
+  constexpr Milliseconds kPatience{300000};
+  auto first = party.RunOn(0, "slow", kPatience);
+  auto second = party.RunOn(1, "slow", kPatience);
+  for (std::uint32_t round = 0; round < 5; ++round)
     Party::ExpectSuccess(party.Run("quick", terms), terms, round);
   EXPECT_EQ(first.wait_for(Milliseconds(0)), std::future_status::timeout);
-  auto third = party.RunOn(2, "slow");
+  auto third = party.RunOn(2, "slow", kPatience);
   Party::ExpectSuccess({first.get(), second.get(), third.get()}, terms, 0);
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <future>
 #include <map>
@@ -125,18 +126,17 @@ class Party {
                             outcomes.front().result->data(), terms.bytes),
                 0);
     }
+    const auto givers = terms.operation == Operation::kBroadcast
+                            ? std::vector{RankOf(terms.members.front())}
+                            : RanksOf(terms);
     for (std::size_t i = 0; i < terms.bytes / sizeof(float); ++i) {
       float got = 0;
       std::memcpy(&got, outcomes.front().result->data() + i * sizeof got,
                   sizeof got);
       double sum = 0;
-      for (const auto rank : RanksOf(terms)) {
-        if (terms.operation == Operation::kBroadcast &&
-            rank != RankOf(terms.members.front()))
-          continue;
-        sum += Element(rank, number, i);
-      }
-      ASSERT_NEAR(got, sum, sum * 1e-6) << "element " << i;
+      for (const auto rank : givers) sum += Element(rank, number, i);
+      if (std::abs(got - sum) > sum * 1e-6)
+        FAIL() << "element " << i << " is " << got << ", not " << sum;
     }
   }
   // The same error or success at all, and nobody's input changed.

@@ -153,10 +153,12 @@ TEST_F(IdentityTest, ItsNameMustBeTheNodes) {
 TEST_F(IdentityTest, ACertificateForServersOnlyWillNotDo) {
   const auto key = MakeKey();
   const auto certificate = forge_.Certify({"a"}, *key);
-  X509_delete_ext(
+  using ExtensionPtr =
+      std::unique_ptr<X509_EXTENSION, Freer<X509_EXTENSION_free>>;
+  const ExtensionPtr both(X509_delete_ext(
       certificate.get(),
-      X509_get_ext_by_NID(certificate.get(), NID_ext_key_usage, -1));
-  const std::unique_ptr<X509_EXTENSION, Freer<X509_EXTENSION_free>> only(
+      X509_get_ext_by_NID(certificate.get(), NID_ext_key_usage, -1)));
+  const ExtensionPtr only(
       X509V3_EXT_conf_nid(nullptr, nullptr, NID_ext_key_usage, "serverAuth"));
   X509_add_ext(certificate.get(), only.get(), -1);
   X509_sign(certificate.get(), &forge_.key(), EVP_sha256());
