@@ -35,8 +35,8 @@ TEST(UcxEnvironmentTest, SettingsReachTheProgramsThatAreStarted) {
   EXPECT_STREQ(std::getenv("UCX_HANDLE_ERRORS"), "none");
   EXPECT_STREQ(std::getenv("UCX_LOG_LEVEL"), "fatal");
   EXPECT_STREQ(std::getenv("UCX_TCP_PUT_ENABLE"), "n");
-  EXPECT_STREQ(std::getenv("UCX_TCP_TX_SEG_SIZE"), "256K");
-  EXPECT_STREQ(std::getenv("UCX_TCP_RX_SEG_SIZE"), "256K");
+  EXPECT_STREQ(std::getenv("UCX_TCP_TX_SEG_SIZE"), "1M");
+  EXPECT_STREQ(std::getenv("UCX_TCP_RX_SEG_SIZE"), "1M");
   PeerProcess peer("x", 16);
   peer.Signal(SIGHUP);
   const int status = peer.Leave();
