@@ -120,8 +120,9 @@ void ControlPlane::OnRefuse(Session& session, const Refuse& refuse) {
   if (refuse.kind != Refuse::Kind::kDuplicateName)
     return TellOwner(refuse.kind, text);
   // An owner that hears this exits, so it takes the word of the bearer of its
-  // name alone. Of what another says this node makes sure itself.
-  if (refuse.hello.node != options_.node || !session.SpeaksFor(options_.node))
+  // name alone (the session has made sure of it). Of what another says this
+  // node makes sure itself.
+  if (refuse.hello.node != options_.node)
     return LookForDouble(refuse.other_address);
   if (refuse.newcomer) TellOwner(refuse.kind, text);
 }

@@ -26,7 +26,7 @@ class Writer {
       into_[at_++] = static_cast<std::byte>((value >> (8 * i)) & 0xff);
   }
   void Put(const Tag& tag) {
-    std::copy(tag.begin(), tag.end(), into_.begin() + at_);
+    std::copy(tag.begin(), tag.end(), into_.subspan(at_).begin());
     at_ += tag.size();
   }
 
@@ -48,7 +48,7 @@ class Reader {
   }
   Tag TakeTag() {
     Tag tag;
-    std::copy_n(from_.begin() + at_, tag.size(), tag.begin());
+    std::copy_n(from_.subspan(at_).begin(), tag.size(), tag.begin());
     at_ += tag.size();
     return tag;
   }

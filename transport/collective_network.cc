@@ -24,9 +24,10 @@ CollectiveNetwork::CollectiveNetwork(boost::asio::io_context& io,
       control_(std::move(control)),
       data_(std::move(data)),
       clock_(io),
-      collectives_(*this, options.node,
-                   {.array_bytes = options.array_bytes,
-                    .largest_piece = options.chunk_bytes}) {}
+      collectives_(
+          *this, options.node,
+          {.array_bytes = std::max(options.array_bytes, options.round_bytes),
+           .largest_piece = options.chunk_bytes}) {}
 
 CollectiveNetwork::~CollectiveNetwork() {
   data_->SetPieceSink(nullptr);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <random>
 #include <stdexcept>
 #include <utility>
 
@@ -191,6 +192,7 @@ void DataPlane::AfterDelay(std::function<void()> call) {
 
 void DataPlane::Send(const std::shared_ptr<Lane>& lane,
                      std::shared_ptr<Outgoing> message) {
+  if (std::bernoulli_distribution(options_.added_loss)(chance_)) return;
   AfterDelay([queue = lane->queue, message = std::move(message)] {
     queue->Push(message);
   });

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -164,6 +165,7 @@ class DataPlane final : public DataLanes,
   mutable std::map<std::string, LinkCounters> counters_;
   std::uint64_t next_exchange_ = 1;
   boost::asio::steady_timer sweeper_;
+  std::mt19937 chance_{std::random_device()()};  // of added_loss
   bool sweeping_ = false;
   bool closed_ = false;
   std::unique_ptr<Wire> wire_;  // Last: its end may call the above.

@@ -9,7 +9,9 @@ std::string Difference(const std::string& what, const std::string& theirs,
 }
 
 std::string ModelDifference(const Hello& ours, const Hello& theirs) {
-  const std::string advice = "; all members must have the same [model]";
+  const std::string advice =
+      "; all members must have the same [model] and the "
+      "same [mixing] rule and wire";
   if (ours.model != theirs.model)
     return Difference("model", theirs.model, ours.model) + advice;
   return Difference("array size", std::to_string(theirs.array_bytes) + " bytes",

@@ -37,6 +37,7 @@ SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint,
     : wire_(wire),
       endpoint_(endpoint),
       chunk_bytes_(chunk_bytes),
+      window_bytes_(wire.window_bytes(endpoint)),
       counters_(counters),
       staging_(BufferPool::Make(chunk_bytes, kWindow + 1)) {}
 
@@ -80,9 +81,14 @@ void SendQueue::Close(const Error& error) {
 
 void SendQueue::Pump() {
   const auto self = shared_from_this();
-  while (!closed_ && in_flight_ < kWindow && SendNext()) {
+  while (!closed_ && has_room() && SendNext()) {
   }
   EndFinished();
+}
+
+// The first has room whatever its size.
+bool SendQueue::has_room() const {
+  return in_flight_ < kWindow && bytes_in_flight_ < window_bytes_;
 }
 
 bool SendQueue::SendNext() {
@@ -163,13 +169,16 @@ void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
   }
   counters_.bytes_out += bytes.size();
   ++in_flight_;
+  bytes_in_flight_ += bytes.size();
   // A send that fails breaks the endpoint, which tells by itself.
   wire_.Send(endpoint_, EncodeChunk(header), bytes, std::move(keep),
-             [weak = weak_from_this(), done = std::move(done)](bool sent) {
+             [weak = weak_from_this(), size = bytes.size(),
+              done = std::move(done)](bool sent) {
                done(sent);
                const auto self = weak.lock();
                if (!self) return;
                --self->in_flight_;
+               self->bytes_in_flight_ -= size;
                if (!self->closed_) self->Pump();
              });
 }

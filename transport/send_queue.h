@@ -79,6 +79,7 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   };
 
   bool SendNext();
+  bool has_room() const;
   bool CanSend(const Outgoing& message, bool first_request) const;
   void SendPieceOf(const std::shared_ptr<Outgoing>& message);
   void SendRoundPiece();
@@ -91,6 +92,7 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   Wire& wire_;
   const Wire::EndpointId endpoint_;
   const std::size_t chunk_bytes_;
+  const std::size_t window_bytes_;
   LinkCounters& counters_;
   std::uint64_t token_ = 0;
   std::shared_ptr<seal::Sealer> sealer_;
@@ -101,6 +103,7 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   std::deque<Piece> pieces_;
   std::size_t turn_ = 0;       // whose it was: a message's index, or pieces_'
   std::size_t in_flight_ = 0;  // pieces of any kind
+  std::size_t bytes_in_flight_ = 0;
   bool closed_ = false;
 };
 

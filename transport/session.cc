@@ -268,11 +268,6 @@ std::string Session::certified_name() const {
   return {};
 }
 
-bool Session::SpeaksFor(const std::string& node) const {
-  const tls::Channel* channel = connection_->channel();
-  return channel == nullptr || channel->PeerIs(node);
-}
-
 std::string Session::remote_ip() const {
   return connection_ ? connection_->remote_ip() : std::string();
 }

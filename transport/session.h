@@ -116,9 +116,6 @@ class Session : public std::enable_shared_from_this<Session> {
   // The name in the peer's certificate, if a CA of ours has signed it: even of
   // one that was refused; else "".
   std::string certified_name() const;
-  // It may speak for the node of that name: its certificate says so, or there
-  // are none. Requires: connected, and the TLS handshake is over.
-  bool SpeaksFor(const std::string& node) const;
   // "" before there is a connection.
   std::string remote_ip() const;
 

@@ -73,17 +73,19 @@ void SocketReceiver::Await() {
                        const auto self = weak.lock();
                        if (!self || self->closed_) return;
                        if (error) return self->End();
-                       self->Poll();
+                       self->ReadTurn();
                        if (!self->closed_) self->Await();
                      });
 }
 
-bool SocketReceiver::Poll() {
+// A turn ends with the message that is whole: what was answered meanwhile is
+// let go of by handlers that wait for theirs, and a peer that asks on and on
+// would find this node without memory for it.
+void SocketReceiver::ReadTurn() {
   const auto self = shared_from_this();
   const std::size_t before = received_;
   while (!closed_ && received_ - before < kTurnBytes)
-    if (!ReadOnce()) break;
-  return received_ != before;
+    if (!ReadOnce() || !receiving()) break;
 }
 
 bool SocketReceiver::ReadOnce() {

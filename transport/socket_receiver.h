@@ -27,9 +27,6 @@ class SocketReceiver : public std::enable_shared_from_this<SocketReceiver> {
   void Start();
   // What is arriving is given up: its `done` is called with false.
   void Close();
-  // Reads what is there without waiting for the kernel to say so. True if
-  // there was something.
-  bool Poll();
 
   bool stranger() const { return parser_.stranger(); }
   bool receiving() const { return parser_.receiving(); }
@@ -39,6 +36,8 @@ class SocketReceiver : public std::enable_shared_from_this<SocketReceiver> {
                  Wire::OnMessage on_message, std::function<void()> on_end);
 
   void Await();
+  // Reads what is there.
+  void ReadTurn();
   // False if the socket has nothing more for now, or is closed.
   bool ReadOnce();
   // Ends the connection if a payload stops coming: its place is needed.

@@ -66,11 +66,16 @@ struct Options {
   // reload them; sessions whose peer is believed no more end within a second.
   std::shared_ptr<const tls::Credentials> tls;
   std::size_t array_bytes = 0;  // size of every non-empty payload
+  // Of the longest array of a collective; 0: array_bytes.
+  std::size_t round_bytes = 0;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   WireKind wire = WireKind::kAuto;
   Timing timing;
   // Experiments and tests: holds every data message back on the sending side.
   Milliseconds added_delay{0};
+  // This share of outgoing requests and answers is lost on the way: nobody is
+  // told.
+  double added_loss = 0;
 };
 
 // What the members say of one of them, or kRefused: not let in by this node, or

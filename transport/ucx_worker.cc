@@ -23,8 +23,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr unsigned kMessageId = 1;
 // Payloads from here on wait at the sender until the receiver has said where
-// they go, so a fast sender cannot fill the receiver's memory.
-constexpr std::size_t kRendezvousBytes = std::size_t{64} << 10;
+// they go. Smaller ones come at once, which saves two messages and their turns:
+// each fits into a segment (ucx_environment.cc), memory that the receiving UCX
+// has anyway and hands to us as soon as it is whole, so a fast sender fills no
+// more than that and the socket.
+constexpr std::size_t kRendezvousBytes = (std::size_t{512} << 10) + 1;
 // Turns of UCX's progress before other work of the io_context gets its own.
 constexpr int kProgressTurns = 64;
 // UCX's event descriptor is known to miss wake-ups: look anyway, this often.

@@ -40,6 +40,10 @@ class UcxWorker final : public Wire {
   void Send(EndpointId endpoint, std::span<const std::byte> header,
             std::span<const std::byte> payload, std::shared_ptr<void> keep,
             std::function<void(bool sent)> done) override;
+  // A rendezvous is a round trip: others go on meanwhile.
+  std::size_t window_bytes(EndpointId) const override {
+    return std::size_t{4} << 20;
+  }
   std::size_t in_flight() const override;
   void WhenIdle(std::chrono::milliseconds limit,
                 std::function<void()> done) override;

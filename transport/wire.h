@@ -66,6 +66,8 @@ class Wire {
                     std::shared_ptr<void> keep,
                     std::function<void(bool sent)> done) = 0;
 
+  // How much of an endpoint's payloads it likes to hold at a time.
+  virtual std::size_t window_bytes(EndpointId endpoint) const = 0;
   // Operations that may still touch a buffer, and closes under way.
   virtual std::size_t in_flight() const = 0;
   // Calls `done` when in_flight() is 0, or `limit` has passed.

@@ -82,6 +82,10 @@ void Wires::Send(EndpointId endpoint, std::span<const std::byte> header,
                     std::move(done));
 }
 
+std::size_t Wires::window_bytes(EndpointId endpoint) const {
+  return Of(endpoint).window_bytes(endpoint / kMax);
+}
+
 std::size_t Wires::in_flight() const {
   std::size_t operations = 0;
   for (const auto& [name, wire] : wires_) operations += wire->in_flight();

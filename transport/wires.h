@@ -34,6 +34,7 @@ class Wires final : public Wire {
   void Send(EndpointId endpoint, std::span<const std::byte> header,
             std::span<const std::byte> payload, std::shared_ptr<void> keep,
             std::function<void(bool sent)> done) override;
+  std::size_t window_bytes(EndpointId endpoint) const override;
   std::size_t in_flight() const override;
   void WhenIdle(std::chrono::milliseconds limit,
                 std::function<void()> done) override;

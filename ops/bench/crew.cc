@@ -118,10 +118,22 @@ Json Crew::Read(Process& process) const {
       return line;
     }
     const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
-    pollfd waiting{.fd = process.out, .events = POLLIN, .revents = 0};
-    if (left.count() <= 0 ||
-        poll(&waiting, 1, static_cast<int>(left.count())) == 0)
+    // The first is read; of the others only an end is of interest, for the one
+    // that is read may be waiting for them.
+    std::vector<pollfd> waiting = {
+        {.fd = process.out, .events = POLLIN, .revents = 0}};
+    for (const auto& other : processes_)
+      if (&other != &process)
+        waiting.push_back({.fd = other.out, .events = 0, .revents = 0});
+    if (left.count() <= 0 || poll(waiting.data(), waiting.size(),
+                                  static_cast<int>(left.count())) == 0)
       throw Exit(kError, "a worker does not answer");
+    if (waiting.front().revents == 0) {
+      for (const auto& other : waiting)
+        if ((other.revents & (POLLHUP | POLLERR)) != 0)
+          throw Exit(kError, "a worker has ended before its work");
+      continue;  // A signal.
+    }
     std::array<char, 65536> bytes{};
     const ssize_t got = read(process.out, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;

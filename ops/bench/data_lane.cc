@@ -132,8 +132,11 @@ class End {
 
   void Serve(OnRequest on_request) {
     on_request_ = std::move(on_request);
-    io_.run();
+    while (io_.run_one() > 0) AverageIfAnswered();
   }
+  // As soon as the answer is out: its last piece would wait for the average
+  // otherwise, and so would the asker.
+  void AverageWhenAnswered(Buffer theirs) { theirs_ = std::move(theirs); }
   void Exchange(Message request, std::function<void(Message)> done) {
     plane_->Exchange("other", std::move(request), kPatience,
                      [done](Result<Message> answer) {
@@ -148,14 +151,19 @@ class End {
   void RunWhileWaiting(const std::function<bool()>& condition) {
     while (!condition()) io_.poll();
   }
-  void Finished() {
+  const Buffer& mine() const { return mine_; }
+
+ private:
+  void AverageIfAnswered() {
+    if (!theirs_) return;
+    const auto answers = plane_->counters("other").answers_out;
+    if (answers == answered_) return;
+    answered_ = answers;
+    Average(std::exchange(theirs_, nullptr));
     auto& side = shared_.sides[side_];
     side.at = Now();
     ++side.done;
   }
-  const Buffer& mine() const { return mine_; }
-
- private:
   static void Fill(const Buffer& buffer, float value) {
     for (std::size_t at = 0; at + sizeof value <= buffer->size();
          at += sizeof value)
@@ -205,6 +213,8 @@ class End {
   std::shared_ptr<BufferPool> pool_;
   std::shared_ptr<DataPlane> plane_;
   Buffer mine_;
+  Buffer theirs_;  // to be averaged with
+  std::uint64_t answered_ = 0;
   OnRequest on_request_;
 };
 
@@ -314,8 +324,7 @@ std::vector<Seconds> MeasureExchange(const DataLane& lane, Rounds rounds) {
     end.Fill();
     end.Serve([&end](Message request, const Respond& respond) {
       respond({.version = request.version, .payload = end.mine()});
-      end.Average(std::move(request.payload));
-      end.Finished();
+      end.AverageWhenAnswered(std::move(request.payload));
     });
   };
   RunBoth(*shared.get(), ask, serve, lane);

@@ -43,7 +43,7 @@ void Members(const Where& where) {
          Cell(At(member, "last_error"))});
   }
   Print(table);
-  std::fputs(TimingLine(json).c_str(), stdout);
+  std::fputs(TimingLines(json).c_str(), stdout);
 }
 
 std::string DroppedCell(const Json& dropped) {

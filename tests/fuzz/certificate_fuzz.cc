@@ -61,7 +61,11 @@ void TryBytes(const std::string& node, const std::string& der) {
   CheckText(ShowNames(names));
   CheckWords(*certificate);
   CheckBelongs(*certificate, names, node);
-  for (const auto& name : names) CheckBelongs(*certificate, names, name);
+  // OpenSSL reads all names anew for each question: not for all of them.
+  if (!names.empty()) {
+    CheckBelongs(*certificate, names, names.front());
+    CheckBelongs(*certificate, names, names.back());
+  }
 }
 
 // A certificate of nothing but names, each as long as its first byte says.

@@ -237,11 +237,17 @@ TEST(CostTest, PrefersFewStepsForShortArraysAndFewBytesForLongOnes) {
 TEST(CostTest, PiecesAreWholeFloatsWithinWhatTheNetworkCarries) {
   for (const std::size_t bytes : {0UL, 1UL, 65536UL, 1UL << 26, 1UL << 32})
     for (const std::size_t largest : {64UL, 1000UL, 1UL << 20}) {
-      const auto piece = ChoosePieceBytes(bytes, largest);
-      EXPECT_GT(piece, 0U);
-      EXPECT_LE(piece, largest);
-      EXPECT_EQ(piece % 64, 0U);
+      for (const auto algorithm : {Algorithm::kRing, Algorithm::kChain}) {
+        const auto piece = ChoosePieceBytes(algorithm, bytes, largest);
+        EXPECT_GT(piece, 0U);
+        EXPECT_LE(piece, largest);
+        EXPECT_EQ(piece % 64, 0U);
+      }
     }
+  const std::size_t mib = std::size_t{1} << 20;
+  EXPECT_LT(ChoosePieceBytes(Algorithm::kChain, mib, mib),
+            ChoosePieceBytes(Algorithm::kRing, mib, mib))
+      << "a broadcast flows";
 }
 
 }  // namespace

@@ -53,12 +53,14 @@ TEST(HandshakeTest, SaysBothValuesOnBothSides) {
   const Hello ours = From("a", 1);
   Hello theirs = From("b", 2);
   theirs.model = "3fa2";
-  EXPECT_EQ(RefusingText(Kind::kModel, ours, theirs, ""),
-            "refused b@127.0.0.1:7402: its model is 3fa2, ours is 91bc; all "
-            "members must have the same [model]");
+  EXPECT_EQ(
+      RefusingText(Kind::kModel, ours, theirs, ""),
+      "refused b@127.0.0.1:7402: its model is 3fa2, ours is 91bc; all "
+      "members must have the same [model] and the same [mixing] rule and wire");
   EXPECT_EQ(RefusedText(Kind::kModel, theirs, ours, ""),
             "a@127.0.0.1:7401 refused this node: its model is 91bc, ours is "
-            "3fa2; all members must have the same [model]");
+            "3fa2; all members must have the same [model] and the same "
+            "[mixing] rule and wire");
   theirs.model = ours.model;
   theirs.array_bytes = 404;
   EXPECT_THAT(RefusingText(Kind::kModel, ours, theirs, ""),

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 
@@ -15,7 +16,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr std::size_t kSmall = 4096;                  // sent eagerly
-constexpr std::size_t kLarge = std::size_t{1} << 18;  // by rendezvous
+constexpr std::size_t kLarge = std::size_t{1} << 21;  // by rendezvous
 
 class HostileDataTest : public testing::TestWithParam<std::size_t> {
  protected:
@@ -100,9 +101,14 @@ TEST_P(HostileDataTest, MoreOrLessThanAHeaderSaysIsDropped) {
     const auto later = Clock::now() + Milliseconds(50);
     EXPECT_TRUE(impostor_.RunUntil([&] { return Clock::now() > later; }));
   };
+  // A socket that ends with more on its way is broken for good to its dialler:
+  // no more than the kernel takes at once.
+  const std::size_t some = WireUnderTest() == WireKind::kSocket
+                               ? std::min(payload_.size(), kSmall)
+                               : payload_.size();
   const auto whole = static_cast<std::uint32_t>(payload_.size());
-  send(whole + 1, whole);
-  send(UINT32_MAX, whole);
+  send(whole + 1, some);
+  send(UINT32_MAX, some);
   send(whole, 10);
   ExpectOnlyTheGoodOne(2);
 }

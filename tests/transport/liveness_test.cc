@@ -25,6 +25,7 @@ class LivenessTest : public testing::Test {
   Node& Add(const std::string& name) {
     auto options = Impatient(TestOptions(name, seeds_));
     options.wire = WireKind::kUcx;  // Arrays do not pass a gate.
+    options.timing.swim.suspicion_multiplier = suspicion_multiplier_;
     options.advertise = cables_.Gate(name);
     if (seeds_.empty()) seeds_.push_back(options.advertise);
     nodes_[name] = std::make_unique<Node>(options);
@@ -54,6 +55,7 @@ class LivenessTest : public testing::Test {
   }
 
   Cables cables_;
+  int suspicion_multiplier_ = swim::Settings{}.suspicion_multiplier;
   std::vector<std::string> seeds_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
 };
@@ -98,6 +100,7 @@ TEST_F(LivenessTest, PartsThatWereCutForLongFindTogetherWithoutARestart) {
 }
 
 TEST_F(LivenessTest, IntentIsKnownToThoseThatHadNoSessionWithTheLeaver) {
+  suspicion_multiplier_ = 500;  // Busy for long is not failed.
   Add({"a", "b", "c"});
   CutPair("a", "b");
   ASSERT_TRUE(EdgeBecomes("a", "b", EdgeState::kBroken));
@@ -154,6 +157,18 @@ TEST_F(LivenessTest, OneThatLeftReturnsUnderAnotherAddress) {
     EXPECT_EQ(node->member("b")->address, b.address());
     EXPECT_EQ(node->members().size(), 2U) << "the old address is forgotten";
   }
+}
+
+// A dialler may leave between its last word of the handshake and its first
+// heartbeat, so that no gossip of it says so.
+TEST_F(LivenessTest, AFarewellWithoutGossipIsBelieved) {
+  auto options = Impatient(TestOptions("a"));
+  options.timing.swim.suspicion_multiplier = 500;  // Gone is not failed.
+  Node a(options);
+  Impostor b(a, "b", TestOptions("b"));
+  b.control().Send(Leave{});
+  EXPECT_TRUE(a.Sees("b", MemberState::kLeft));
+  EXPECT_EQ(a.member("b")->said_by, "b");
 }
 
 TEST_F(LivenessTest, ForceLeaveIsForThoseThatAreGone) {

@@ -26,6 +26,7 @@ struct FakeWire final : Wire {
   std::string lane(EndpointId) const override { return own_address; }
   void Send(EndpointId, std::span<const std::byte>, std::span<const std::byte>,
             std::shared_ptr<void>, std::function<void(bool)>) override {}
+  std::size_t window_bytes(EndpointId id) const override { return id; }
   std::size_t in_flight() const override { return 1; }
   void WhenIdle(std::chrono::milliseconds,
                 std::function<void()> done) override {
@@ -55,6 +56,7 @@ TEST(WiresTest, TakesTheFirstThatBothHave) {
   const auto id = both.wires->Connect(plain.wires->address(), nullptr);
   ASSERT_TRUE(id);
   EXPECT_EQ(both.wires->lane(*id), "at socket");
+  EXPECT_EQ(both.wires->window_bytes(*id), 1U) << "of its own number there";
   const auto other = both.wires->Connect(
       Side({"x", "ucx", "socket"}).wires->address(), nullptr);
   ASSERT_TRUE(other);

@@ -83,10 +83,17 @@ class Collectives {
   // who refuses and why, kPeerGone, kTimeout, kClosed.
   // Throws: std::invalid_argument for terms that cannot be met: this node not a
   // member, a name twice, too many, bytes that are no floats or exceed the
-  // transport's array_bytes.
+  // transport's array_bytes and round_bytes.
   virtual void Form(
       const std::string& name, const Terms& terms, Milliseconds limit,
       std::function<void(Result<std::shared_ptr<Group>>)> done) = 0;
+
+  // Hears once of each group that is proposed to this node and that its owner
+  // has not asked for yet: it waits for Form, as long as its proposer does.
+  virtual void OnProposed(
+      std::function<void(const std::string& name,
+                         const std::vector<std::string>& members)>
+          told) = 0;
 
   // One round of a group that is formed for it, within `limit` altogether.
   void AllReduce(const std::string& name, std::vector<std::string> members,

@@ -12,7 +12,8 @@ namespace {
 // each other out, which the model does not know.
 constexpr Rank kMaxDirect = 16;
 constexpr std::size_t kSmallestPiece = std::size_t{64} << 10;
-constexpr std::size_t kPiecesPerArray = 8;
+constexpr std::size_t kPiecesOfBroadcast = 8;
+constexpr std::size_t kPiecesOfAllReduce = 2;
 constexpr std::size_t kPieceGrain = 64;
 
 Algorithm Cheapest(std::span<const Algorithm> candidates, Rank n,
@@ -70,9 +71,12 @@ Algorithm ChooseBroadcast(Rank n, std::size_t bytes, const Link& link) {
   return Cheapest(kAll, n, bytes, link);
 }
 
-std::size_t ChoosePieceBytes(std::size_t bytes, std::size_t largest) {
+std::size_t ChoosePieceBytes(Algorithm algorithm, std::size_t bytes,
+                             std::size_t largest) {
+  const std::size_t pieces =
+      IsBroadcast(algorithm) ? kPiecesOfBroadcast : kPiecesOfAllReduce;
   const std::size_t wanted =
-      std::bit_ceil(std::max<std::size_t>(bytes / kPiecesPerArray, 1));
+      std::bit_ceil(std::max<std::size_t>(bytes / pieces, 1));
   const std::size_t piece = std::min(std::max(wanted, kSmallestPiece), largest);
   return std::max(piece / kPieceGrain * kPieceGrain, kPieceGrain);
 }

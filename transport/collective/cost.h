@@ -13,12 +13,13 @@
 
 namespace hearsay::transport::collective {
 
-// Seconds.
+// Seconds. As measured over sockets within a host, with half a core to two for
+// a member; a network has more latency.
 struct Link {
-  double latency = 20e-6;      // alpha: of a message that others wait for
-  double overhead = 5e-6;      // o: a message, at its sender
-  double per_byte = 0.4e-9;    // beta: on the wire, copied in and out
-  double per_summed = 0.1e-9;  // gamma: a byte that is added
+  double latency = 10e-6;       // alpha: of a message that others wait for
+  double overhead = 12e-6;      // o: of a message, its sender's and receiver's
+  double per_byte = 0.3e-9;     // beta: on the wire, copied in and out
+  double per_summed = 0.05e-9;  // gamma: a byte that is added
 };
 
 // Of one member: the busiest.
@@ -29,8 +30,10 @@ double PredictSeconds(Algorithm algorithm, Rank n, std::size_t bytes,
 Algorithm ChooseAllReduce(Rank n, std::size_t bytes, const Link& link);
 Algorithm ChooseBroadcast(Rank n, std::size_t bytes, const Link& link);
 
-// A multiple of 64, at most `largest`: small enough that steps overlap, large
-// enough that messages do not cost more than the bytes in them.
-std::size_t ChoosePieceBytes(std::size_t bytes, std::size_t largest);
+// A multiple of 64, at most `largest`. Broadcasts are cut small enough to flow
+// through their members; all-reduces send every member something else anyway,
+// and are the faster the fewer messages there are.
+std::size_t ChoosePieceBytes(Algorithm algorithm, std::size_t bytes,
+                             std::size_t largest);
 
 }  // namespace hearsay::transport::collective

@@ -33,7 +33,8 @@ void LiveCollectives::Complete(Terms& terms) const {
                           ? ChooseAllReduce(n, terms.bytes, {})
                           : ChooseBroadcast(n, terms.bytes, {});
   if (terms.piece_bytes == 0)
-    terms.piece_bytes = ChoosePieceBytes(terms.bytes, limits_.largest_piece);
+    terms.piece_bytes =
+        ChoosePieceBytes(*terms.algorithm, terms.bytes, limits_.largest_piece);
 }
 
 void LiveCollectives::Form(const std::string& name, const Terms& terms,
@@ -137,9 +138,14 @@ void LiveCollectives::OnProposal(const std::string& from,
         return entry.first.first == from;
       }) >= kMaxHeld)
     return Refuse(from, proposal, "too many proposals wait here");
-  held_[{from, proposal.name}] = {
-      proposal,
-      Clock::now() + std::min(Milliseconds(proposal.limit_ms), kMaxLimit)};
+  auto& held = held_[{from, proposal.name}];
+  const bool news = held.proposal.round != proposal.round;
+  held = {proposal,
+          Clock::now() + std::min(Milliseconds(proposal.limit_ms), kMaxLimit)};
+  if (news && told_)
+    network_.Post([this, name = proposal.name, members = proposal.members] {
+      told_(name, members);
+    });
 }
 
 void LiveCollectives::Judge(const std::string& name, Forming& forming,

@@ -42,6 +42,12 @@ class LiveCollectives final : public Collectives, public PieceSink {
   void Form(const std::string& name, const Terms& terms, Milliseconds limit,
             std::function<void(Result<std::shared_ptr<Group>>)> done) override;
 
+  void OnProposed(
+      std::function<void(const std::string&, const std::vector<std::string>&)>
+          told) override {
+    told_ = std::move(told);
+  }
+
   // What the network hears.
   void OnMessage(const std::string& from, const RoundMessage& message);
   std::optional<Place> OnPiece(const std::string& from, const RoundPiece& piece,
@@ -97,6 +103,8 @@ class LiveCollectives final : public Collectives, public PieceSink {
   Network& network_;
   const std::string self_;
   const Limits limits_;
+  std::function<void(const std::string&, const std::vector<std::string>&)>
+      told_;
   std::random_device random_;
   FormingMap forming_;  // By name.
   // By proposer and name.

@@ -9,6 +9,7 @@
 
 #include "tests/transport/seal/hex.h"
 #include "transport/seal/aead.h"
+#include "transport/seal/cipher.h"
 #include "transport/seal/hkdf.h"
 #include "transport/seal/replay_window.h"
 
@@ -142,6 +143,41 @@ TEST(AeadTest, OpensNothingThatWasAltered) {
   EXPECT_FALSE(aead.Open(nonce, Hex("0102030406"), bytes, tag));
   bytes = sealed;
   EXPECT_TRUE(aead.Open(nonce, also, bytes, tag)) << "a failure is no end";
+}
+
+// Two libraries of two makers: each is the other's oracle, on lengths around
+// every width that they work in.
+RC_GTEST_PROP(CipherTest, IsTheSameByEitherLibrary, ()) {
+  const auto bytes = [](std::size_t least, std::size_t below) {
+    const auto count = *rc::gen::inRange(least, below);
+    const auto values = *rc::gen::container<std::vector<std::uint8_t>>(
+        count, rc::gen::arbitrary<std::uint8_t>());
+    std::vector<std::byte> all(values.size());
+    std::transform(values.begin(), values.end(), all.begin(),
+                   [](std::uint8_t value) { return std::byte{value}; });
+    return all;
+  };
+  const auto key = bytes(32, 33);
+  const auto wide = MakeWideCipher(KeyBytes(key));
+  if (!wide) RC_SUCCEED("not on this machine");
+  const auto other = MakeOpenSslCipher(KeyBytes(key));
+  Nonce nonce;
+  std::ranges::copy(bytes(12, 13), nonce.begin());
+  const auto also = bytes(0, 100);
+  auto clear = bytes(0, 300);
+  const auto more = *rc::gen::element<std::size_t>(0, 4096, 65536 - 100);
+  clear.resize(clear.size() + more, std::byte{0x5a});
+  std::vector<std::byte> one(clear.size());
+  std::vector<std::byte> two(clear.size());
+  const auto tag = wide->Seal(nonce, also, clear, one);
+  RC_ASSERT(tag == other->Seal(nonce, also, clear, two));
+  RC_ASSERT(one == two);
+  RC_ASSERT(wide->Open(nonce, also, one, tag));
+  RC_ASSERT(one == clear);
+  RC_ASSERT(other->Open(nonce, also, two, tag));
+  auto bad = tag;
+  bad[*rc::gen::inRange<std::size_t>(0, bad.size())] ^= std::byte{1};
+  RC_ASSERT(!wide->Open(nonce, also, one, bad));
 }
 
 // The window is a set that forgets.
