@@ -1,4 +1,5 @@
-// Gaussian noise of the private sum: the one place where it is drawn.
+// Gaussian noise of the private sum: the one place where it is drawn, but for
+// steps on a GPU (model/cuda/noise.h, under a key from SecureRandom).
 //
 // Box-Muller in double from 64-bit uniforms in (0, 1], so tails reach beyond
 // 8 sigma (24-bit uniforms stop at 5.8). Known limit, stated in README: adding

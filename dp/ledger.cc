@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "dp/bisect.h"
 #include "dp/ledger_file.h"
 #include "dp/ledger_format.h"
 #include "dp/ledger_io.h"
@@ -74,6 +75,7 @@ struct Ledger::State {
     hashes.push_back(parsed.header_hash);
     for (const LedgerRecord& record : contents.records)
       hashes.push_back(record.hash);
+    if (!contents.records.empty()) first = contents.records.front().releases;
     for (const Releases& releases : contents.charged)
       charged[{releases.sample_rate, releases.noise_multiplier}] =
           releases.steps;
@@ -113,6 +115,7 @@ struct Ledger::State {
   std::map<std::pair<double, double>, std::uint64_t> charged;
   std::uint64_t charged_steps = 0;
   RdpAccountant accountant;
+  std::optional<Releases> first;
   std::optional<Releases> open;  // The reservation that may be settled.
 };
 
@@ -142,6 +145,7 @@ void Ledger::Reserve(const Releases& releases) {
   state.charged_steps += releases.steps;
   state.accountant.Add(releases);
   state.open = releases;
+  if (!state.first) state.first = releases;
 }
 
 void Ledger::Settle(std::uint64_t unused_steps) {
@@ -167,6 +171,16 @@ const LedgerPosition& Ledger::position() const { return state_->position; }
 
 std::uint64_t Ledger::charged_steps() const { return state_->charged_steps; }
 
+std::vector<Releases> Ledger::charged() const {
+  std::vector<Releases> charged;
+  for (const auto& [mechanism, steps] : state_->charged)
+    if (steps > 0)
+      charged.push_back({mechanism.first, mechanism.second, steps});
+  return charged;
+}
+
+std::optional<Releases> Ledger::first() const { return state_->first; }
+
 EpsilonBound Ledger::Epsilon(double delta) const {
   return state_->accountant.Epsilon(delta);
 }
@@ -181,13 +195,7 @@ std::uint64_t Ledger::StepsThatFit(const Releases& wanted, double delta,
            target_epsilon;
   };
   if (fits(wanted.steps)) return wanted.steps;
-  std::uint64_t low = 0;  // Nothing more is always allowed.
-  std::uint64_t high = wanted.steps;
-  while (high - low > 1) {
-    const std::uint64_t middle = low + (high - low) / 2;
-    (fits(middle) ? low : high) = middle;
-  }
-  return low;
+  return MostThatFit(0, wanted.steps, fits);  // Nothing more always does.
 }
 
 bool Ledger::Contains(const LedgerPosition& position) const {

@@ -42,6 +42,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -125,7 +126,12 @@ class Ledger {
 
   const LedgerPosition& position() const;
   std::uint64_t charged_steps() const;
-  // Over all runs on this data set. Throws: std::invalid_argument (delta).
+  // Merged by (q, sigma), what was given back taken off.
+  std::vector<Releases> charged() const;
+  // The first reservation ever, as it was written; nothing before it.
+  std::optional<Releases> first() const;
+  // Over all runs on this data set, by Renyi divergences.
+  // Throws: std::invalid_argument (delta).
   EpsilonBound Epsilon(double delta) const;
   // Largest block <= `wanted` whose reservation keeps epsilon <= target. May be
   // asked about more steps than one block has.

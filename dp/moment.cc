@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "dp/gaussian_tail.h"
+
 namespace hearsay::dp {
 namespace {
 
@@ -19,22 +21,6 @@ constexpr int kDirectTerms = 8;
 constexpr int kMostTail = 64;
 // What may be left of the tail, relative to the sum.
 constexpr long double kTailShare = 1e-12L;
-
-// log of erfc(x) / 2: the upper tail of a Gaussian.
-long double LogHalfErfc(long double x) {
-  if (x < 25) return std::log(std::erfc(x)) - std::numbers::ln2_v<long double>;
-  // erfc(x) = exp(-x^2) / (x sqrt(pi)) (1 - 1/(2x^2) + 3/(2x^2)^2 - ...). The
-  // ninth term is below 1e-21 at 25.
-  const long double y = -1 / (2 * x * x);
-  long double term = 1;
-  long double series = 0;
-  for (int k = 1; k < 9; ++k) {
-    term *= y * (2 * k - 1);
-    series += term;
-  }
-  return -x * x - std::log(2 * x * std::sqrt(std::numbers::pi_v<long double>)) +
-         std::log1p(series);
-}
 
 // log(exp(x) - 1), x > 0.
 long double LogExpm1(long double x) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "dp/bisect.h"
 #include "dp/moment.h"
 
 namespace hearsay::dp {
@@ -119,6 +120,24 @@ std::span<const double> RenyiOrders() {
   return orders;
 }
 
+double EpsilonOfDivergence(double order, double divergence, double delta) {
+  CheckDelta(delta);
+  const auto epsilon = static_cast<double>(
+      EpsilonAt(order, divergence, std::log(static_cast<long double>(delta))));
+  return epsilon > 0 ? std::nextafter(epsilon, kInfinity) : 0;
+}
+
+double DivergenceWithin(double order, double epsilon, double delta) {
+  CheckDelta(delta);
+  const long double log_delta = std::log(static_cast<long double>(delta));
+  // EpsilonAt is linear in the divergence.
+  const long double none = EpsilonAt(order, 0, log_delta);
+  // Less the units by which epsilon will be rounded up.
+  const long double rounded = epsilon * (1 - 0x1p-50L);
+  return std::nextafter(static_cast<double>((rounded - none) / kSlack),
+                        -kInfinity);
+}
+
 RdpAccountant::RdpAccountant() : total_(kOrders), cached_(kOrders) {}
 
 std::span<const double> RdpAccountant::Divergence(
@@ -207,11 +226,7 @@ double CalibrateNoise(double sample_rate, std::uint64_t steps, double delta,
     if (high == kLeastNoise) return high;
     low = std::max(high / 2, kLeastNoise);
   }
-  while ((high - low) / high >= 1e-4) {
-    const double middle = low + (high - low) / 2;
-    (fits(middle) ? high : low) = middle;
-  }
-  return high;
+  return LeastThatFits(low, high, fits);
 }
 
 }  // namespace hearsay::dp

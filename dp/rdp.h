@@ -36,6 +36,13 @@ double LogMoment(double sample_rate, double noise_multiplier, double alpha);
 // {1.1, 1.2 ... 10.9} U {11 ... 63} U {128, 256, 512, 1024}
 std::span<const double> RenyiOrders();
 
+// The conversion at one order: epsilon of a divergence, rounded up and no less
+// than 0; and the most divergence that keeps epsilon, rounded down, negative if
+// none does. Requires: an order of RenyiOrders, 0 < delta < 1.
+// Throws: std::invalid_argument (delta).
+double EpsilonOfDivergence(double order, double divergence, double delta);
+double DivergenceWithin(double order, double epsilon, double delta);
+
 // Composes releases of any parameters, in any order.
 // Threads: one at a time. The divergence of a repeated (q, sigma) is cached.
 class RdpAccountant {

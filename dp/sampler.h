@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dp/random.h"
@@ -28,10 +29,18 @@ class PoissonSampler {
               std::vector<std::uint32_t>& rows);
 
  private:
+  bool NoneIsIn(std::span<const std::uint8_t> firsts) const;
+  // `row`: of the first of them.
+  void Take(std::span<const std::uint8_t> firsts, std::size_t row,
+            SecureRandom& random, std::vector<std::uint32_t>& rows);
+  std::uint64_t NextWord(SecureRandom& random);
+
   double effective_rate_;
   std::uint64_t threshold_;
   bool always_;
+  std::vector<std::uint8_t> bytes_;
   std::vector<std::uint64_t> words_;
+  std::size_t next_word_ = 0;
 };
 
 }  // namespace hearsay::dp

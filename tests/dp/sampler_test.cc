@@ -86,7 +86,9 @@ TEST(PoissonSamplerTest, TakesEveryRowEquallyOften) {
   constexpr int kSteps = 4000;
   SecureRandom random;
   Rows rows;
-  for (const double rate : {0.01, 0.3, 0.95}) {
+  // On, within and beside the 256ths that a first byte decides.
+  for (const double rate :
+       {0.0005, 1 / 256.0, 0.01, 77 / 256.0, 0.3, 0.95, 0.998}) {
     PoissonSampler sampler(rate);
     std::vector<double> taken(kSize);
     double all = 0;
