@@ -1,0 +1,14 @@
+// What the module makes; module.cc hands these out (api.h).
+#pragma once
+
+#include <memory>
+
+#include "model/cuda/api.h"
+
+namespace hearsay::model::cuda {
+
+// Both throw std::runtime_error.
+std::unique_ptr<Network> MakeNetwork(const Plan& plan);
+std::unique_ptr<DeviceStep> MakeStep(const Plan& plan, const Examples& shard);
+
+}  // namespace hearsay::model::cuda

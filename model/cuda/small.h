@@ -1,0 +1,46 @@
+// One kernel for all of a small model: rows are gathered and go forward and
+// backward, are clipped and summed, in the shared memory of one block, which
+// holds all weights. What the general path spends on launching twenty kernels
+// of a few microseconds each is most of such a step.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "model/cuda/api.h"
+#include "model/cuda/kernels.h"
+
+namespace hearsay::model::cuda {
+
+struct SmallLayer {
+  int inputs = 0, units = 0;
+  int stride = 0;  // of a row of weights in shared memory: odd, so that threads
+                   // that read a column touch different banks
+  Activation activation = Activation::kNone;
+  int weight = 0, bias = 0;  // offsets into the flat parameters
+  // Offsets into shared memory, in floats.
+  int shared_weight = 0, shared_bias = 0;
+  int in = 0, z = 0, out = 0, grad = 0;  // (rows of a block, width)
+};
+
+struct SmallPlan {
+  SmallLayer layers[kMostLayers];
+  int layer_count = 0;
+  int inputs = 0, outputs = 0, label_width = 1;
+  Loss loss = Loss::kSoftmaxCrossEntropy;
+  double margin = 1;
+  int shared_floats = 0;
+};
+
+// Nothing if the model does not fit. Requires: the device is set.
+std::optional<SmallPlan> MakeSmallPlan(const Plan& plan, double margin);
+
+// sum (P) += the clipped sum over the head's rows; up to B of them.
+void AddSmallClippedSum(cudaStream_t stream, const SmallPlan& plan,
+                        const StepHead* head, const std::uint32_t* rows, int B,
+                        const float* shard_features, const float* shard_labels,
+                        const float* weights, float* sum, StepTotals* totals);
+
+}  // namespace hearsay::model::cuda
