@@ -22,11 +22,6 @@ bool IsGzip(std::span<const char> bytes) {
   return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b';
 }
 
-bool IsIdxName(const std::string& name) {
-  return name.ends_with(".idx") || name.ends_with(".idx.gz") ||
-         name.find("-ubyte") != std::string::npos;
-}
-
 }  // namespace
 
 // read() rather than a mapping: as fast for one pass, it takes pipes too, and a
@@ -35,8 +30,6 @@ class ByteSource::Implementation {
  public:
   explicit Implementation(std::filesystem::path path)
       : path_(std::move(path)), input_(kInputBlock) {
-    if (IsIdxName(path_.filename().string()))
-      Fail("IDX images are not supported yet; prep reads CSV and CSV.gz");
     file_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
     if (file_ < 0) Fail(std::string("cannot open: ") + std::strerror(errno));
     try {

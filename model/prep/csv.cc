@@ -27,8 +27,8 @@ CsvReader::CsvReader(const std::filesystem::path& path, CsvFormat format)
   // Text has no zero bytes; IDX images begin with two, UTF-16 has many.
   if (buffer_[0] == '\0' || (filled_ > 1 && buffer_[1] == '\0'))
     throw FileError(path_.string() +
-                    ": is binary data, not CSV (IDX images are not supported "
-                    "yet, nor is UTF-16)");
+                    ": is binary data, not CSV (IDX files need a schema with "
+                    "[images]; UTF-16 is not read)");
   if (std::string_view(buffer_.data(), filled_).starts_with(kByteOrderMark))
     position_ = kByteOrderMark.size();
   ReadHeader();

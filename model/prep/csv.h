@@ -28,7 +28,7 @@ struct CsvFormat {
 // the file's name; but a name in .gz promises gzip).
 class ByteSource {
  public:
-  // Throws: FileError (missing, a folder, IDX rather than CSV, ...).
+  // Throws: FileError (missing, a folder, ...).
   explicit ByteSource(const std::filesystem::path& path);
   ~ByteSource();
   ByteSource(ByteSource&&) noexcept;

@@ -9,6 +9,7 @@
 
 #include "model/prep/csv.h"
 #include "model/prep/encoder.h"
+#include "model/prep/idx.h"
 
 namespace hearsay::model::prep {
 
@@ -44,7 +45,11 @@ class Loader {
   Loaded Load(const std::vector<fs::path>& files, const Partition& partition) {
     Loaded loaded;
     loaded.rows = MakeRows(options_.schema);
-    for (const fs::path& file : files) LoadFile(file, partition, loaded);
+    if (options_.schema.images)
+      for (std::size_t i = 0; i + 1 < files.size(); i += 2)
+        LoadImages(files[i], files[i + 1], partition, loaded);
+    else
+      for (const fs::path& file : files) LoadFile(file, partition, loaded);
     return loaded;
   }
 
@@ -76,6 +81,43 @@ class Loader {
     finished_bytes_ += reader.bytes_consumed();
   }
 
+  void LoadImages(const fs::path& file, const fs::path& labels,
+                  const Partition& partition, Loaded& loaded) {
+    const ImageFormat& format = *options_.schema.images;
+    IdxReader reader(file, labels, format);
+    std::uint32_t group = 0;
+    if (partition.kind == Partition::Kind::kByFile) {
+      group = static_cast<std::uint32_t>(loaded.groups.size());
+      loaded.groups.push_back(file.filename().string());
+    }
+    if (reader.count() == 0) throw FileError(file.string() + ": has no images");
+    if (loaded.rows.size() + reader.count() > UINT32_MAX)
+      throw FileError(file.string() + ": more than 2^32 rows");
+    std::vector<std::uint8_t> image(format.bytes());
+    const std::size_t classes = options_.schema.label.classes.size();
+    while (const auto label = reader.Next(image)) {
+      if (++report_.read % kRowsBetweenProgress == 0) Tell(file, reader);
+      if (*label >= classes) {
+        Refuse(reader.Place() + ": label " + std::to_string(*label) +
+               ", but the schema has classes 0 to " +
+               std::to_string(classes - 1));
+        continue;
+      }
+      // 0 and 255, the bounds of a byte, become -1 and 1.
+      for (const auto byte : image)
+        loaded.rows.values.push_back(static_cast<float>(byte) / 127.5F - 1);
+      loaded.rows.labels.push_back(*label);
+      loaded.group.push_back(group);
+    }
+    finished_bytes_ += reader.bytes_consumed();
+  }
+
+  void Refuse(const std::string& what) {
+    if (!options_.skip_bad) throw FileError(what);
+    ++report_.bad;
+    if (report_.first_bad.size() < kFirstBad) report_.first_bad.push_back(what);
+  }
+
   bool Take(Encoder& encoder, const CsvReader& reader,
             const std::vector<std::string_view>& fields, EncodedRows& rows) {
     if (rows.size() == UINT32_MAX)
@@ -84,11 +126,7 @@ class Loader {
       if (encoder.Append(fields, rows)) return true;
       ++report_.left_out;
     } catch (const RowError& error) {
-      const std::string what = reader.Place() + ": " + error.what();
-      if (!options_.skip_bad) throw FileError(what);
-      ++report_.bad;
-      if (report_.first_bad.size() < kFirstBad)
-        report_.first_bad.push_back(what);
+      Refuse(reader.Place() + ": " + error.what());
     }
     return false;
   }
@@ -106,7 +144,8 @@ class Loader {
     return group;
   }
 
-  void Tell(const fs::path& file, const CsvReader& reader) {
+  template <typename Reader>
+  void Tell(const fs::path& file, const Reader& reader) {
     if (!options_.progress) return;
     progress_.file = file;
     progress_.rows_read = report_.read;
@@ -261,6 +300,14 @@ void CheckOptions(const PrepareOptions& options) {
         "--eval-fraction and --eval exclude each other");
   if (options.public_size && *options.public_size < 1)
     throw std::invalid_argument("--public-size must be positive");
+  if (options.schema.images) {
+    for (const auto* files : {&options.inputs, &options.eval_inputs})
+      if (files->size() % 2 != 0)
+        throw std::invalid_argument(
+            "images come in pairs of files: images, then their labels");
+    if (options.partition.kind == Partition::Kind::kByColumn)
+      throw std::invalid_argument("--partition by:COLUMN: images have none");
+  }
   CheckFiles(options);
 }
 

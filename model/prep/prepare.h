@@ -1,4 +1,4 @@
-// `hearsay prep`: CSV files and a schema in, shards out.
+// `hearsay prep`: CSV or IDX files and a schema in, shards out.
 //
 // One pass over the input; memory is the encoded rows (a byte or a float a
 // column), one more copy of the shard being written, and a block of the file.
@@ -25,6 +25,7 @@ struct Progress {
 
 struct PrepareOptions {
   Schema schema;
+  // Of images: pairs of files, images and then their labels.
   std::vector<std::filesystem::path> inputs;
   // Declared public: either files of their own, or a share of the inputs' rows.
   std::vector<std::filesystem::path> eval_inputs;

@@ -47,6 +47,14 @@ ShardColumn Describe(const InputColumn& column) {
 
 std::vector<ShardColumn> ShardColumns(const Schema& schema) {
   std::vector<ShardColumn> columns;
+  if (schema.images)
+    for (std::size_t i = 0; i < schema.images->bytes(); ++i) {
+      ShardColumn pixel;
+      pixel.name = std::to_string(i);
+      pixel.minimum = 0;
+      pixel.maximum = 255;
+      columns.push_back(std::move(pixel));
+    }
   for (const InputColumn& column : schema.columns) {
     columns.push_back(Describe(column));
     if (!column.missing_indicator) continue;

@@ -14,6 +14,7 @@
 
 #include "model/prep/csv.h"
 #include "model/prep/expression.h"
+#include "model/prep/idx.h"
 #include "model/shard.h"
 
 namespace hearsay::model::prep {
@@ -62,6 +63,9 @@ struct LabelRule {
 struct Schema {
   std::string name;
   std::string description;
+  // Of IDX files: then csv, keep and columns are empty, and a label's byte is
+  // the number of its class. Bytes are scaled to [-1, 1].
+  std::optional<ImageFormat> images;
   CsvFormat csv;
   std::optional<Expression> keep;
   std::vector<InputColumn> columns;

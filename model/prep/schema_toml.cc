@@ -348,10 +348,45 @@ std::vector<InputColumn> ReadColumns(const toml::table& root,
   return columns;
 }
 
+ImageFormat ReadImages(const Section& section) {
+  section.Allow({"channels", "height", "width"});
+  constexpr double kMostExtent = 4096;
+  constexpr std::size_t kMostPixels = std::size_t{1} << 16;
+  ImageFormat images;
+  for (const auto& [key, field] : {std::pair{"channels", &images.channels},
+                                   std::pair{"height", &images.height},
+                                   std::pair{"width", &images.width}}) {
+    const double extent = section.Number(key);
+    if (extent < 1 || extent != std::floor(extent) || extent > kMostExtent)
+      section.FailAt(key, "must be a whole number, 1 to 4096");
+    *field = static_cast<int>(extent);
+  }
+  if (images.bytes() > kMostPixels)
+    section.Fail("an image must have 65536 values at most");
+  return images;
+}
+
+// A byte says which; a class has no condition.
+std::vector<LabelClass> ReadImageClasses(const Section& section) {
+  std::vector<LabelClass> classes;
+  std::set<std::string> names;
+  for (const toml::node& node : section.Array("classes")) {
+    if (!node.is_string())
+      section.FailAt("classes", "must be a list of names, in their order");
+    classes.push_back({node.as_string()->get(), std::nullopt});
+    if (!names.insert(classes.back().name).second)
+      section.FailAt("classes",
+                     "\"" + classes.back().name + "\" is there twice");
+  }
+  if (classes.size() < 2 || classes.size() > 256)
+    section.FailAt("classes", "needs 2 to 256 names");
+  return classes;
+}
+
 Schema Read(const toml::table& root, const std::filesystem::path& path) {
   const Section top(root, path, "");
-  top.Allow(
-      {"name", "description", "public_size", "csv", "keep", "label", "column"});
+  top.Allow({"name", "description", "public_size", "csv", "keep", "label",
+             "column", "images"});
   Schema schema;
   schema.name = top.Name("name");
   schema.description = top.String("description", "");
@@ -361,12 +396,23 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
       top.FailAt("public_size", "must be a positive whole number");
     schema.public_size = static_cast<std::int64_t>(size);
   }
+  const auto* label = root.get("label");
+  if (label == nullptr) top.Fail("needs a [label]");
+  if (const auto* images = root.get("images")) {
+    for (const char* other : {"csv", "keep", "column"})
+      if (top.Has(other)) top.FailAt(other, "does not go with [images]");
+    schema.images = ReadImages(top.Inner(*images, "images: "));
+    const Section inner = top.Inner(*label, "label: ");
+    inner.Allow({"name", "description", "classes"});
+    schema.label.name = inner.Name("name");
+    schema.label.description = inner.String("description", "");
+    schema.label.classes = ReadImageClasses(inner);
+    return schema;
+  }
   if (const auto* csv = root.get("csv"))
     schema.csv = ReadCsv(top.Inner(*csv, "csv: "));
   if (top.Has("keep")) schema.keep = top.Condition("keep");
   schema.columns = ReadColumns(root, top);
-  const auto* label = root.get("label");
-  if (label == nullptr) top.Fail("needs a [label]");
   schema.label = ReadLabel(top.Inner(*label, "label: "));
   return schema;
 }

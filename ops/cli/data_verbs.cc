@@ -110,16 +110,23 @@ void PrintJson(const PrepareReport& report) {
   fmt::print("{}\n", json.dump());
 }
 
-// The share of the last class: "employed" of ["not employed", "employed"].
+// Of two classes the share of the last ("employed" of ["not employed",
+// "employed"]), of more those of the rarest and the commonest.
 std::string Share(const PartReport& part) {
-  if (part.class_counts.empty()) return "-";
-  return fmt::format("{:.3f}", static_cast<double>(part.class_counts.back()) /
-                                   static_cast<double>(part.rows));
+  const auto& counts = part.class_counts;
+  if (counts.empty()) return "-";
+  const auto share = [&part](std::size_t count) {
+    return static_cast<double>(count) / static_cast<double>(part.rows);
+  };
+  if (counts.size() == 2) return fmt::format("{:.3f}", share(counts.back()));
+  const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+  return fmt::format("{:.3f}-{:.3f}", share(*least), share(*most));
 }
 
 void PrintTable(const PrepareReport& report) {
-  const std::string title =
-      report.classes.empty() ? "label" : report.classes.back();
+  const std::string title = report.classes.empty()       ? "label"
+                            : report.classes.size() == 2 ? report.classes.back()
+                                                         : "class shares";
   const std::size_t width = std::max<std::size_t>(title.size(), 6);
   fmt::print("{:<20} {:>9} {:>{}} {:>11} {:>12}  {}\n", "shard", "rows", title,
              width, "public size", "bytes", "source");
@@ -168,12 +175,14 @@ void Prep(PrepFlags& flags) {
 void AddPrep(CLI::App& app) {
   auto flags = std::make_shared<PrepFlags>();
   auto& options = flags->options;
-  CLI::App* verb =
-      app.add_subcommand("prep", "Turn CSV or CSV.gz files into shards");
+  CLI::App* verb = app.add_subcommand(
+      "prep", "Turn CSV or IDX files, plain or gzip, into shards");
   verb->add_option("--schema", flags->schema,
                    "What the columns mean (TOML; see ops/schemas)")
       ->required();
-  verb->add_option("input", flags->inputs, "CSV or CSV.gz files")->required();
+  verb->add_option("input", flags->inputs,
+                   "CSV files; or IDX files in pairs: images, then labels")
+      ->required();
   verb->add_option("--out", options.out, "Folder for the shards")->required();
   verb->add_option("--shards", options.shards,
                    "How many shards (default: one, or one a group)")

@@ -222,12 +222,12 @@ TEST_F(CsvTest, NoticesDamagedGzip) {
               HasSubstr("is not gzip data, although its name says so"));
 }
 
-TEST_F(CsvTest, SaysThatImagesAreNotSupportedYet) {
+TEST_F(CsvTest, SaysWhatImagesNeed) {
   const std::string idx("\0\0\x08\x03\0\0\0\0", 8);
   EXPECT_THAT(Error(idx), HasSubstr("binary data"));
   EXPECT_THAT(Error(Gzip(idx), NoHeader(), "f.gz"), HasSubstr("binary data"));
   EXPECT_THAT(Error(idx, NoHeader(), "t10k-images-idx3-ubyte"),
-              HasSubstr("IDX images are not supported yet"));
+              HasSubstr("IDX files need a schema with [images]"));
 }
 
 TEST_F(CsvTest, RefusesWhatCannotBeRead) {

@@ -212,13 +212,14 @@ TEST(SchemaTest, EverySchemaThatWeShipIsGood) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const Schema schema = LoadSchema(entry.path());
     EXPECT_EQ(schema.name, entry.path().stem().string());
+    ++count;
+    if (schema.images) continue;  // Of which a byte says the class.
     EXPECT_EQ(schema.label.classes.size(), 2U);
     // No class takes "all other rows": a damaged label must be noticed.
     for (const LabelClass& label : schema.label.classes)
       EXPECT_TRUE(label.when.has_value());
-    ++count;
   }
-  EXPECT_EQ(count, 3);
+  EXPECT_EQ(count, 5);
 }
 
 TEST(SchemaTest, RefusesAFileThatIsMissing) {
