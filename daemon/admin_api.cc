@@ -91,7 +91,7 @@ AdminResponse Privacy(const Node& node) {
     json["target_epsilon"] =
         terms.target_epsilon ? Json(*terms.target_epsilon) : Json(nullptr);
     json["delta"] = terms.delta;
-    json["accountant"] = "rdp";
+    json["accountant"] = dp::Word(status.accountant);
     json["adjacency"] = "add-or-remove one record";
     json["sample_rate"] = terms.sample_rate;
     json["noise_multiplier"] = terms.noise_multiplier;
@@ -196,6 +196,12 @@ AdminResponse Weights(const Node& node) {
           .body = node.EncodeWeights()};
 }
 
+AdminResponse Propose(Node& node) {
+  // A round takes a while: `last_round` says what came of it.
+  node.resync().Propose([](const auto&) {});
+  return Done();
+}
+
 using Serve = std::function<AdminResponse(Node&, const AdminRequest&)>;
 
 const std::map<std::string, Serve>& Gets() {
@@ -244,6 +250,7 @@ const std::map<std::string, Serve>& Acts() {
       {"/v1/resume", Doing([](Node& node) { node.trainer().Resume(); })},
       {"/v1/drain", Doing([](Node& node) { node.Drain(); })},
       {"/v1/checkpoint", Doing([](Node& node) { node.WriteCheckpoint(); })},
+      {"/v1/resync", [](Node& node, const auto&) { return Propose(node); }},
       {"/v1/join", Join},
       {"/v1/force-leave", ForceLeave},
   };

@@ -13,10 +13,12 @@ constexpr int kReserveShare = 100;  // Of a block's time: 1 %.
 
 Budget::Budget(dp::Ledger ledger, const BudgetTerms& terms)
     : ledger_(std::move(ledger)),
+      spending_(terms, ledger_),
       block_(kFirstBlock),
       block_began_(std::chrono::steady_clock::now()) {
   status_.terms = terms;
-  Publish(0);
+  status_.accountant = spending_.accountant();
+  Publish(spending_.Epsilon(ledger_), 0);
 }
 
 bool Budget::PayOneStep(std::uint64_t wanted) {
@@ -29,16 +31,11 @@ bool Budget::PayOneStep(std::uint64_t wanted) {
 
 bool Budget::ReserveBlock(std::uint64_t wanted) {
   const auto terms = status().terms;
-  const auto fit = [&](std::uint64_t steps) {
-    if (!terms.target_epsilon) return steps;
-    return ledger_.StepsThatFit(
-        {terms.sample_rate, terms.noise_multiplier, steps}, terms.delta,
-        *terms.target_epsilon);
-  };
-  const std::uint64_t fits = fit(wanted);
+  const std::uint64_t fits =
+      spending_.StepsThatFit(ledger_, wanted, terms.target_epsilon);
   const std::uint64_t steps = std::min(fits, block_);
   if (steps == 0) {
-    Publish(0);
+    Publish(spending_.Epsilon(ledger_), 0);
     return false;
   }
   const auto before = std::chrono::steady_clock::now();
@@ -49,22 +46,39 @@ bool Budget::ReserveBlock(std::uint64_t wanted) {
     block_ = std::min(2 * block_, kLargestBlock);
   block_began_ = after;
   reserved_unused_ = steps;
-  Publish(fits - steps);
+  Publish(spending_.EpsilonAhead(ledger_, fits - steps), fits - steps);
   return true;
 }
 
 void Budget::Settle() {
-  if (reserved_unused_ == 0) return;
-  ledger_.Settle(std::exchange(reserved_unused_, 0));
+  if (reserved_unused_ > 0) ledger_.Settle(std::exchange(reserved_unused_, 0));
+  const double epsilon = spending_.Epsilon(ledger_);
   const std::lock_guard lock(mutex_);
-  status_.epsilon = ledger_.Epsilon(status_.terms.delta).epsilon;
+  status_.epsilon = epsilon;
   status_.steps_charged = ledger_.charged_steps();
   status_.position = ledger_.position();
 }
 
-void Budget::Publish(std::uint64_t fits_beyond) {
+void Budget::ChangeSampleRate(double sample_rate) {
+  Settle();
+  auto terms = status().terms;
+  terms.sample_rate = sample_rate;
+  spending_ = Spending(terms, ledger_);
   const std::lock_guard lock(mutex_);
-  status_.epsilon = ledger_.Epsilon(status_.terms.delta).epsilon;
+  status_.terms.sample_rate = sample_rate;
+  status_.accountant = spending_.accountant();
+}
+
+double Budget::EpsilonAfter(std::uint64_t steps) const {
+  const auto terms = status().terms;
+  auto phases = ledger_.charged();
+  phases.push_back({terms.sample_rate, terms.noise_multiplier, steps});
+  return dp::EpsilonOf(spending_.accountant(), phases, terms.delta);
+}
+
+void Budget::Publish(double epsilon, std::uint64_t fits_beyond) {
+  const std::lock_guard lock(mutex_);
+  status_.epsilon = epsilon;
   status_.steps_charged = ledger_.charged_steps();
   status_.steps_left = fits_beyond + reserved_unused_;
   status_.position = ledger_.position();

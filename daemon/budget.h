@@ -10,23 +10,19 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <string>
 
+#include "daemon/spending.h"
 #include "dp/ledger.h"
 
 namespace hearsay::daemon {
 
-struct BudgetTerms {
-  double sample_rate = 0;  // Effective: what the sampler really uses.
-  double noise_multiplier = 0;
-  double delta = 0;
-  std::optional<double> target_epsilon;
-};
-
 // Egress class of every field: public (functions of q, sigma and step counts).
 struct BudgetStatus {
   BudgetTerms terms;
-  double epsilon = 0;  // Of everything in the ledger, reservations included.
+  dp::Accountant accountant = dp::Accountant::kRdp;  // The one that counts.
+  // Of everything in the ledger, reservations included: no less. Exact once
+  // the run has ended; see daemon/spending.h.
+  double epsilon = 0;
   std::uint64_t steps_charged = 0;
   std::uint64_t steps_left = 0;  // That the run wants and the budget allows.
   dp::LedgerPosition position;
@@ -44,6 +40,15 @@ class Budget {
   // Gives the unused rest of the last block back. Threads: the trainer's.
   void Settle();
 
+  // Steps from the next one on are paid for at this (effective) sample rate;
+  // what was reserved at the one before and not used is given back.
+  // Throws: dp::LedgerError. Threads: the trainer's.
+  void ChangeSampleRate(double sample_rate);
+
+  // Of all that has been charged and `steps` more at the rate in force.
+  // Threads: the trainer's.
+  double EpsilonAfter(std::uint64_t steps) const;
+
   // A lower (never a higher) target, from a reloaded configuration.
   // Returns false if it is not lower. Threads: any.
   bool LowerTarget(double target_epsilon);
@@ -53,10 +58,11 @@ class Budget {
 
  private:
   bool ReserveBlock(std::uint64_t wanted);
-  void Publish(std::uint64_t fits_beyond);
+  void Publish(double epsilon, std::uint64_t fits_beyond);
 
   // The trainer's.
   dp::Ledger ledger_;
+  Spending spending_;
   std::uint64_t reserved_unused_ = 0;
   std::uint64_t block_;
   std::chrono::steady_clock::time_point block_began_;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char* kProbeTensor = "probe";
 constexpr const char* kOptimizerPrefix = "optimizer.";
+constexpr const char* kTwinTensor = "mixing.twin";
 
 std::span<const std::byte> BytesOf(std::span<const float> values) {
   return std::as_bytes(values);
@@ -52,8 +53,14 @@ model::Metadata MetadataOf(const TrainerSnapshot& snapshot,
   return metadata;
 }
 
-void AddOptimizer(const TrainerSnapshot& snapshot,
-                  std::vector<model::Tensor>& tensors) {
+// What is this node's own business.
+void AddState(const TrainerSnapshot& snapshot,
+              std::vector<model::Tensor>& tensors) {
+  if (!snapshot.twin.empty())
+    tensors.push_back({kTwinTensor,
+                       model::DType::kF32,
+                       {static_cast<std::int64_t>(snapshot.twin.size())},
+                       BytesOf(snapshot.twin)});
   for (const auto& state : snapshot.optimizer)
     tensors.push_back({kOptimizerPrefix + state.name,
                        model::DType::kF32,
@@ -98,6 +105,19 @@ void CheckIdentity(const model::SafetensorsFile& file,
   }
 }
 
+// Throws: model::FileError if it is not fit for `parameters` weights.
+std::vector<float> Floats(const model::SafetensorsFile& file,
+                          const std::string& tensor, std::size_t parameters) {
+  const auto values = file.Floats(tensor);
+  const bool finite = std::all_of(values.begin(), values.end(),
+                                  [](float v) { return std::isfinite(v); });
+  if (values.size() != parameters || !finite)
+    throw model::FileError(fmt::format(
+        "{}: tensor {} has {}", file.path().string(), tensor,
+        finite ? "another size than the model's" : "values not finite"));
+  return {values.begin(), values.end()};
+}
+
 LoadedCheckpoint Load(const std::filesystem::path& path,
                       const CheckpointIdentity& identity,
                       std::size_t parameters) {
@@ -111,18 +131,14 @@ LoadedCheckpoint Load(const std::filesystem::path& path,
                    Value(file, "hearsay.ledger_hash")};
   loaded.snapshot.weights.resize(parameters);
   for (const auto& slice : Slices(identity, parameters)) {
-    const auto values = file.Floats(slice.name);
-    const bool finite = std::all_of(values.begin(), values.end(),
-                                    [](float v) { return std::isfinite(v); });
-    if (values.size() != slice.size() || !finite)
-      throw model::FileError(fmt::format(
-          "{}: tensor {} has {}", path.string(), slice.name,
-          finite ? "another size than the model's" : "values not finite"));
+    const auto values = Floats(file, slice.name, slice.size());
     std::copy(values.begin(), values.end(),
               loaded.snapshot.weights.begin() +
                   static_cast<std::ptrdiff_t>(slice.offset));
   }
   for (const auto& tensor : file.tensors()) {
+    if (tensor.name == kTwinTensor)
+      loaded.snapshot.twin = Floats(file, tensor.name, parameters);
     if (!tensor.name.starts_with(kOptimizerPrefix)) continue;
     const auto values = file.Floats(tensor.name);
     loaded.snapshot.optimizer.push_back(
@@ -174,7 +190,7 @@ std::string EncodeSnapshot(const TrainerSnapshot& snapshot,
                            const dp::LedgerPosition& ledger,
                            const std::string& kind) {
   auto tensors = Tensors(snapshot, identity);
-  if (kind == "checkpoint") AddOptimizer(snapshot, tensors);
+  if (kind == "checkpoint") AddState(snapshot, tensors);
   return model::EncodeSafetensors(tensors,
                                   MetadataOf(snapshot, identity, ledger, kind));
 }
@@ -227,7 +243,7 @@ void CheckpointWriter::Write(const Job& job) {
       folder_ / fmt::format("step-{:012}.safetensors", job.snapshot.step);
   try {
     auto tensors = Tensors(job.snapshot, identity_);
-    AddOptimizer(job.snapshot, tensors);
+    AddState(job.snapshot, tensors);
     model::WriteSafetensors(
         path, tensors,
         MetadataOf(job.snapshot, identity_, job.ledger, "checkpoint"));

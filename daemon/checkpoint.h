@@ -1,6 +1,8 @@
 // Checkpoints: safetensors files
 // STATE/checkpoints/step-NNNNNNNNNNNN.safetensors with the weights (named as
-// PyTorch names them), the optimiser's state, the step and the ledger position.
+// PyTorch names them), the optimiser's state, momentum's twin if there is one
+// (what it is ahead of the weights is steps that were paid for), the step and
+// the ledger position.
 // No randomness is saved: a resumed node draws new noise and pays for it again.
 //
 // Written aside, synced and renamed; the newest whole one is used; `keep` are

@@ -100,7 +100,7 @@ Json NodeJson(const KnownNode& node, const ClusterSummary& summary) {
   json["privacy"] = {{"epsilon", Finite(report.epsilon)},
                      {"target_epsilon", OrNull(report.target_epsilon)},
                      {"delta", report.delta},
-                     {"accountant", "rdp"},
+                     {"accountant", report.accountant},
                      {"steps_left", report.steps_left},
                      {"valid", report.privacy_valid}};
   const auto distance = summary.distance.find(node.name);
@@ -186,6 +186,25 @@ ClusterSummary Summarise(const ClusterView& view) {
   return summary;
 }
 
+Json ResyncJson(const ResyncView& resync) {
+  Json last = nullptr;
+  if (resync.last)
+    last = {{"name", resync.last->name},
+            {"members", resync.last->members},
+            {"ok", resync.last->error.empty()},
+            {"error", resync.last->error.empty() ? Json(nullptr)
+                                                 : Json(resync.last->error)},
+            {"seconds", resync.last->seconds}};
+  return {{"every_steps", resync.every_steps},
+          {"ok", resync.ok},
+          {"failed", resync.failed},
+          {"last_round", last}};
+}
+
+Json MomentumJson(const std::optional<double>& eta) {
+  return eta ? Json{{"kind", "acid"}, {"eta", *eta}} : Json(nullptr);
+}
+
 std::string StatusJson(const ClusterView& view, const Profile& profile) {
   const auto summary = Summarise(view);
   Json consensus = {{"relative_distance", nullptr}, {"state", "unknown"}};
@@ -194,21 +213,21 @@ std::string StatusJson(const ClusterView& view, const Profile& profile) {
     consensus = {{"relative_distance", distance},
                  {"state", distance <= kAgreedDistance ? "agreed" : "mixing"}};
   }
-  Json document = {
-      {"schema", 1},
-      {"self", view.self},
-      {"cluster",
-       {{"name", view.cluster},
-        {"health", summary.health},
-        {"reasons", summary.reasons},
-        {"members_alive", summary.alive},
-        {"members_total", summary.total},
-        {"topology", "ring"},
-        {"rule", view.rule},
-        {"consensus", consensus},
-        {"resync", {{"every_steps", 0}, {"last_round", nullptr}}}}},
-      {"timing", TimingJson(profile)},
-      {"nodes", Json::array()}};
+  Json document = {{"schema", 1},
+                   {"self", view.self},
+                   {"cluster",
+                    {{"name", view.cluster},
+                     {"health", summary.health},
+                     {"reasons", summary.reasons},
+                     {"members_alive", summary.alive},
+                     {"members_total", summary.total},
+                     {"topology", view.topology},
+                     {"rule", view.rule},
+                     {"momentum", MomentumJson(view.momentum_eta)},
+                     {"consensus", consensus},
+                     {"resync", ResyncJson(view.resync)}}},
+                   {"timing", TimingJson(profile)},
+                   {"nodes", Json::array()}};
   for (const auto& node : view.nodes)
     if (!node.name.empty())
       document["nodes"].push_back(NodeJson(node, summary));

@@ -15,6 +15,7 @@
 #include "daemon/exchange_loop.h"
 #include "daemon/profile.h"
 #include "daemon/report.h"
+#include "daemon/resync.h"
 #include "transport/transport.h"
 
 namespace hearsay::daemon {
@@ -35,11 +36,23 @@ struct KnownNode {
   std::optional<NodeReport> report;  // The last one heard.
 };
 
+// As this node took part.
+struct ResyncView {
+  std::uint64_t every_steps = 0;
+  std::uint64_t ok = 0;
+  std::uint64_t failed = 0;
+  std::optional<RoundReport> last;
+};
+
 struct ClusterView {
   std::string cluster;
   std::string rule;
   std::string self;
   std::vector<KnownNode> nodes;  // self included, sorted by name
+  std::string topology = "ring";
+  ResyncView resync = {};
+  // Of momentum's blend at this node, an interval; nothing without momentum.
+  std::optional<double> momentum_eta = {};
 };
 
 struct ClusterSummary {

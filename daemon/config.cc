@@ -1,10 +1,19 @@
 #include "daemon/config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string_view>
 
 #include "daemon/config_reader.h"
+#include "daemon/mixing/wire.h"
+#include "dp/pld.h"
 
 namespace hearsay::daemon {
 
@@ -172,6 +181,7 @@ void ReadTrain(ConfigReader& reader, Config& config) {
   }
   Take(train.physical_batch,
        reader.Integer("train.physical_batch", 1, 1 << 20));
+  train.tf32 = reader.Word("train.precision", {"float32", "tf32"}) == "tf32";
   const auto kind = reader.Word("train.optimizer", {"sgd", "adam"});
   if (kind == "adam") train.optimizer.kind = model::OptimizerSpec::Kind::kAdam;
   Take(train.optimizer.learning_rate,
@@ -189,6 +199,13 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
   privacy.noise_multiplier = reader.Number("privacy.noise_multiplier", 0, 1e6);
   privacy.target_epsilon = reader.Number("privacy.target_epsilon", 1e-6, 1e6);
   Take(privacy.delta, reader.Number("privacy.delta", 1e-300, 0.999999));
+  if (reader.Word("privacy.accountant", {"rdp", "pld"}) == "pld")
+    privacy.accountant = dp::Accountant::kPld;
+  if (privacy.accountant == dp::Accountant::kPld &&
+      privacy.delta < dp::kLeastPldDelta)
+    reader.Fail("privacy.accountant",
+                "pld needs a delta of 1e-9 or more; use rdp, which has no such "
+                "limit");
   Take(privacy.ledger, reader.Path("privacy.ledger"));
   if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
     privacy.on_exhausted = OnExhausted::kStop;
@@ -204,15 +221,121 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
                 "which outlives the run");
 }
 
+void ReadDevice(ConfigReader& reader, Config& config) {
+  const auto device = reader.String("node.device").value_or("auto");
+  using Device = Config::Node::Device;
+  if (device == "auto") return;
+  config.node.device = device == "cpu" ? Device::kCpu : Device::kCuda;
+  constexpr std::string_view kCuda = "cuda:";
+  if (device == "cpu") return;
+  const auto number = device.substr(std::min(device.size(), kCuda.size()));
+  if (!device.starts_with(kCuda) || number.empty() || number.size() > 3 ||
+      number.find_first_not_of("0123456789") != std::string::npos)
+    reader.Fail("node.device", fmt::format("must be auto, cpu or cuda:NUMBER "
+                                           "(cuda:0 is the first GPU), not {}",
+                                           device));
+  config.node.cuda = std::stoi(number);
+}
+
+void ReadRingOrder(ConfigReader& reader, Config::Mixing& mixing) {
+  mixing.by_bandwidth =
+      reader.Word("mixing.ring_order", {"name", "bandwidth"}) == "bandwidth";
+  if (!mixing.by_bandwidth) return;
+  using mixing::RuleKind;
+  const auto rule = mixing.rule;
+  if (mixing.topology.kind != mixing::TopologyKind::kRing)
+    reader.Fail("mixing.ring_order", "is for topology = \"ring\" only");
+  if (rule != RuleKind::kPairwise && rule != RuleKind::kOneWay &&
+      rule != RuleKind::kPushSum && rule != RuleKind::kNaiveNewest)
+    reader.Fail("mixing.ring_order",
+                fmt::format("bandwidth is for rules that ask on a clock; under "
+                            "{} nobody tries other members",
+                            Word(rule)));
+}
+
+void ReadTopology(ConfigReader& reader, Config& config) {
+  const auto text = reader.String("mixing.topology");
+  if (!text) return;
+  const auto parsed = mixing::ParseTopology(*text);
+  if (!parsed)
+    reader.Fail("mixing.topology",
+                fmt::format("\"{}\" is not allowed; allowed: {}", *text,
+                            fmt::join(mixing::TopologyWords(), ", ")));
+  config.mixing.topology = *parsed;
+  if (parsed->kind != mixing::TopologyKind::kFile) return;
+  auto& path = config.mixing.topology.path;
+  path = reader.Absolute(path).string();
+  std::ifstream file(path);
+  const std::string lines((std::istreambuf_iterator<char>(file)), {});
+  if (!file) reader.Fail("mixing.topology", path + ": cannot read this file");
+  try {
+    config.mixing.adjacency = mixing::ParseAdjacency(lines);
+  } catch (const std::invalid_argument& error) {
+    reader.Fail("mixing.topology", fmt::format("{}:{}", path, error.what()));
+  }
+}
+
+void ReadMomentum(ConfigReader& reader, Config::Mixing& mixing) {
+  if (reader.Word("mixing.momentum", {"off", "acid"}) != "acid") return;
+  mixing.momentum = mixing::Momentum::kAcid;
+  if (mixing.rule != mixing::RuleKind::kPairwise)
+    reader.Fail("mixing.momentum",
+                fmt::format("acid needs the opposite corrections of "
+                            "mixing.rule = \"pairwise\", not \"{}\"",
+                            mixing::Word(mixing.rule)));
+  if (mixing.topology.kind != mixing::TopologyKind::kRing)
+    reader.Fail("mixing.momentum",
+                fmt::format("acid has the constants of mixing.topology = "
+                            "\"ring\", not of \"{}\"",
+                            mixing::Word(mixing.topology.kind)));
+}
+
+void ReadWire(ConfigReader& reader, Config::Mixing& mixing) {
+  const auto wire = reader.String("mixing.wire").value_or(mixing.wire);
+  std::unique_ptr<mixing::WireFormat> format;
+  try {
+    format = mixing::ParseWire(wire);
+  } catch (const std::invalid_argument& error) {
+    reader.Fail("mixing.wire", error.what());
+  }
+  using mixing::RuleKind;
+  if (!format->IsWhole() && mixing.rule != RuleKind::kPairwise &&
+      mixing.rule != RuleKind::kNone)
+    reader.Fail("mixing.wire",
+                fmt::format("{} says some weights only, which needs "
+                            "mixing.rule = \"pairwise\"; other rules need "
+                            "another format",
+                            format->name()));
+  mixing.wire = format->name();
+}
+
+void ReadClip(ConfigReader& reader, Config::Mixing& mixing) {
+  Take(mixing.clip, reader.Number("mixing.clip", 0, kHuge));
+  if (reader.Word("mixing.beyond_clip", {"drop", "scale"}) == "scale")
+    mixing.beyond_clip = BeyondClip::kScale;
+  if (mixing.beyond_clip == BeyondClip::kScale && mixing.clip == 0)
+    reader.Fail("mixing.beyond_clip",
+                "scale has nothing to scale to: set mixing.clip above 0");
+}
+
 void ReadMixing(ConfigReader& reader, Config& config) {
-  const auto rule = reader.Word("mixing.rule", {"pairwise", "one_way", "none"});
-  if (rule == "one_way") config.mixing.rule = Rule::kOneWay;
-  if (rule == "none") config.mixing.rule = Rule::kNone;
-  OnlyFor(reader, "mixing.topology", {"ring"});
-  OnlyFor(reader, "mixing.objective", {"gradients"});
-  OnlyFor(reader, "mixing.momentum", {"off"});
-  OnlyFor(reader, "mixing.wire", {"fp32"});
-  Take(config.mixing.clip, reader.Number("mixing.clip", 0, kHuge));
+  if (const auto rule = reader.Word("mixing.rule", mixing::RuleWords()))
+    config.mixing.rule = *mixing::ParseRule(*rule);
+  Take(config.mixing.server, reader.String("mixing.server"));
+  const bool served = config.mixing.rule == mixing::RuleKind::kParameterServer;
+  if (served && config.mixing.server.empty())
+    reader.Fail("mixing.server",
+                "this key is required by rule = \"parameter_server\": the name "
+                "of the node that serves");
+  if (!served && !config.mixing.server.empty())
+    reader.Fail("mixing.server", "is for rule = \"parameter_server\" only");
+  ReadTopology(reader, config);
+  ReadRingOrder(reader, config.mixing);
+  config.mixing.objective_nodes =
+      reader.Word("mixing.objective", {"gradients", "nodes"}) == "nodes";
+  ReadMomentum(reader, config.mixing);
+  ReadWire(reader, config.mixing);
+  ReadClip(reader, config.mixing);
   Take(config.mixing.max_staleness,
        reader.Integer("mixing.max_staleness", 0, kMaxSteps));
   const auto interval = reader.String("mixing.interval");
@@ -221,10 +344,51 @@ void ReadMixing(ConfigReader& reader, Config& config) {
     if (config.mixing.interval->count() < 100)
       reader.Fail("mixing.interval", "must be at least \"100us\", or \"auto\"");
   }
-  // Resync comes with a later release: off is the only value.
-  reader.Integer("resync.every_steps", 0, 0);
-  OnlyFor(reader, "resync.mode", {"overlapped", "blocking", "adaptive"});
-  OnlyFor(reader, "resync.algorithm", {"ring", "halving_doubling"});
+}
+
+void ReadResync(ConfigReader& reader, Config& config) {
+  auto& resync = config.resync;
+  using Mode = Config::Resync::Mode;
+  Take(resync.every_steps, reader.Integer("resync.every_steps", 0, kMaxSteps));
+  const auto mode =
+      reader.Word("resync.mode", {"overlapped", "blocking", "adaptive"});
+  if (mode == "blocking") resync.mode = Mode::kBlocking;
+  if (mode == "adaptive") resync.mode = Mode::kAdaptive;
+  Take(resync.algorithm,
+       reader.Word("resync.algorithm",
+                   {"auto", "ring", "halving_doubling", "direct"}));
+  resync.by_group = reader.Word("resync.among", {"all", "group"}) == "group";
+  Take(resync.above, reader.Number("resync.above", 0, kHuge));
+  Take(resync.slow_momentum, reader.Number("resync.slow_momentum", 0, 0.999));
+  Take(resync.timeout, reader.Time("resync.timeout"));
+  if (config.mixing.rule == mixing::RuleKind::kLocalSgd &&
+      resync.every_steps == 0)
+    reader.Fail("resync.every_steps",
+                "this key is required by rule = \"local_sgd\": the steps "
+                "between two averages");
+}
+
+void ReadBalance(ConfigReader& reader, Config& config) {
+  auto& balance = config.balance;
+  if (const auto word =
+          reader.Word("balance.policy", {"off", "fixed_global", "fixed_local"}))
+    balance.policy = *mixing::ParseBalance(*word);
+  Take(balance.every_steps,
+       reader.Integer("balance.every_steps", 1, kMaxSteps));
+  Take(balance.most, reader.Number("balance.most", 1, 1000));
+  if (balance.policy == mixing::BalancePolicy::kOff) return;
+  if (config.mixing.rule != mixing::RuleKind::kAllReduce)
+    reader.Fail(
+        "balance.policy",
+        fmt::format("{} is for mixing.rule = \"all_reduce\", where each "
+                    "step waits for the slowest; nobody waits under {}",
+                    Word(balance.policy), Word(config.mixing.rule)));
+  if (!config.test.probe.empty())
+    reader.Fail("balance.policy", "a probe has no batches to balance");
+  if (config.privacy.accountant == dp::Accountant::kPld)
+    reader.Fail("balance.policy",
+                "changes the sample rate on the way, and pld is for steps of "
+                "one rate: set privacy.accountant = \"rdp\"");
 }
 
 void ReadTest(ConfigReader& reader, Config& config) {
@@ -234,6 +398,7 @@ void ReadTest(ConfigReader& reader, Config& config) {
   Take(test.index, reader.Integer("test.index", 0, test.dimension / 2 - 1));
   Take(test.step_time, reader.Time("test.step_time"));
   Take(test.exchange_delay, reader.Time("test.exchange_delay"));
+  Take(test.exchange_loss, reader.Number("test.exchange_loss", 0, 1));
   Take(test.misbehave,
        reader.Word("test.misbehave", {"", "nan", "huge", "stale"}));
 }
@@ -262,7 +427,10 @@ Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
   config.node.name = Name(reader, "node.name");
   config.node.state_dir =
       Required(reader, "node.state_dir", reader.Path("node.state_dir"));
-  OnlyFor(reader, "node.device", {"auto", "cpu"});
+  ReadDevice(reader, config);
+  Take(config.node.group, reader.String("node.group"));
+  if (config.node.group.size() > 64)
+    reader.Fail("node.group", "must be 64 characters at most");
   ReadTest(reader, config);
   ReadTls(reader, config);
   ReadCluster(reader, config);
@@ -274,9 +442,18 @@ Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
   ReadTrain(reader, config);
   ReadPrivacy(reader, config);
   ReadMixing(reader, config);
+  ReadResync(reader, config);
+  ReadBalance(reader, config);
   ReadRest(reader, config);
   reader.RefuseUnknown();
   return config;
+}
+
+double MostSampleRate(const Config& config) {
+  const bool grows =
+      config.balance.policy == mixing::BalancePolicy::kFixedGlobal;
+  return std::min(1.0,
+                  config.train.sample_rate * (grows ? config.balance.most : 1));
 }
 
 namespace {
@@ -290,16 +467,11 @@ std::string Quote(const std::string& text) {
   return quoted + "\"";
 }
 
-const char* Word(Rule rule) {
-  switch (rule) {
-    case Rule::kPairwise:
-      return "pairwise";
-    case Rule::kOneWay:
-      return "one_way";
-    case Rule::kNone:
-      return "none";
-  }
-  return "";
+const char* Word(Config::Resync::Mode mode) {
+  using Mode = Config::Resync::Mode;
+  return mode == Mode::kBlocking   ? "blocking"
+         : mode == Mode::kAdaptive ? "adaptive"
+                                   : "overlapped";
 }
 
 }  // namespace
@@ -315,6 +487,12 @@ std::string PrintConfig(const Config& c) {
   section("node");
   key("name", Quote(c.node.name));
   key("state_dir", Quote(c.node.state_dir.string()));
+  using Device = Config::Node::Device;
+  key("group", Quote(c.node.group));
+  key("device", Quote(c.node.device == Device::kAuto ? "auto"
+                      : c.node.device == Device::kCpu
+                          ? "cpu"
+                          : fmt::format("cuda:{}", c.node.cuda)));
   section("cluster");
   key("name", Quote(c.cluster.name));
   key("listen", Quote(c.cluster.listen));
@@ -350,6 +528,7 @@ std::string PrintConfig(const Config& c) {
   key("sample_rate", c.train.sample_rate);
   key("public_size", c.train.public_size);
   key("physical_batch", c.train.physical_batch);
+  key("precision", Quote(c.train.tf32 ? "tf32" : "float32"));
   key("optimizer",
       Quote(optimizer.kind == model::OptimizerSpec::Kind::kAdam ? "adam"
                                                                 : "sgd"));
@@ -365,15 +544,39 @@ std::string PrintConfig(const Config& c) {
   if (c.privacy.target_epsilon)
     key("target_epsilon", *c.privacy.target_epsilon);
   key("delta", c.privacy.delta);
+  key("accountant", Quote(dp::Word(c.privacy.accountant)));
   key("ledger", Quote(c.privacy.ledger.string()));
   key("on_exhausted",
       Quote(c.privacy.on_exhausted == OnExhausted::kStop ? "stop" : "gossip"));
   section("mixing");
-  key("rule", Quote(Word(c.mixing.rule)));
+  key("rule", Quote(mixing::Word(c.mixing.rule)));
+  const auto& topology = c.mixing.topology;
+  key("topology", Quote(topology.path.empty() ? mixing::Word(topology.kind)
+                                              : "file:" + topology.path));
+  key("ring_order", Quote(c.mixing.by_bandwidth ? "bandwidth" : "name"));
+  key("server", Quote(c.mixing.server));
+  key("momentum",
+      Quote(c.mixing.momentum == mixing::Momentum::kAcid ? "acid" : "off"));
+  key("objective", Quote(c.mixing.objective_nodes ? "nodes" : "gradients"));
   key("interval",
       Quote(c.mixing.interval ? FormatDuration(*c.mixing.interval) : "auto"));
   key("clip", c.mixing.clip);
+  key("beyond_clip",
+      Quote(c.mixing.beyond_clip == BeyondClip::kScale ? "scale" : "drop"));
+  key("wire", Quote(c.mixing.wire));
   key("max_staleness", c.mixing.max_staleness);
+  section("resync");
+  key("every_steps", c.resync.every_steps);
+  key("mode", Quote(Word(c.resync.mode)));
+  key("algorithm", Quote(c.resync.algorithm));
+  key("among", Quote(c.resync.by_group ? "group" : "all"));
+  key("above", c.resync.above);
+  key("slow_momentum", c.resync.slow_momentum);
+  key("timeout", Quote(FormatDuration(c.resync.timeout)));
+  section("balance");
+  key("policy", Quote(Word(c.balance.policy)));
+  key("every_steps", c.balance.every_steps);
+  key("most", c.balance.most);
   section("checkpoint");
   key("every_steps", c.checkpoint.every_steps);
   key("keep", c.checkpoint.keep);

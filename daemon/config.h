@@ -15,6 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "daemon/mixing/balance.h"
+#include "daemon/mixing/rule.h"
+#include "daemon/mixing/topology.h"
+#include "dp/accountant.h"
 #include "model/optimizer.h"
 #include "model/spec.h"
 #include "transport/tls/identity.h"
@@ -29,13 +33,21 @@ class ConfigError : public std::runtime_error {
 
 using Duration = std::chrono::microseconds;
 
-enum class Rule { kPairwise, kOneWay, kNone };
+// What becomes of a message that would move the weights beyond mixing.clip.
+enum class BeyondClip {
+  kDrop,   // it is an offence
+  kScale,  // it moves them by the clip: clipped gossip
+};
 enum class OnExhausted { kGossip, kStop };
 
 struct Config {
   struct Node {
     std::string name;
     std::filesystem::path state_dir;
+    // auto: the first GPU if there is one to use, else the CPU.
+    enum class Device { kAuto, kCpu, kCuda } device = Device::kAuto;
+    int cuda = 0;       // the driver's number, for kCuda
+    std::string group;  // its host or rack, for topology = "hierarchical"
   } node;
 
   struct Cluster {
@@ -73,6 +85,7 @@ struct Config {
     double sample_rate = 0;
     std::int64_t public_size = 0;
     int physical_batch = 1024;
+    bool tf32 = false;  // products on a GPU's tensor cores
     model::OptimizerSpec optimizer;
     std::uint64_t seed = 1;
     double throttle = 1.0;
@@ -86,19 +99,54 @@ struct Config {
     std::optional<double> noise_multiplier;
     std::optional<double> target_epsilon;
     double delta = 1e-5;
+    dp::Accountant accountant = dp::Accountant::kRdp;
     std::filesystem::path ledger;
     OnExhausted on_exhausted = OnExhausted::kGossip;
   } privacy;
 
   struct Mixing {
-    Rule rule = Rule::kPairwise;
+    mixing::RuleKind rule = mixing::RuleKind::kPairwise;
     std::optional<Duration> interval;  // nullopt = auto
+    mixing::TopologyName topology;     // of kFile: what the config says
+    mixing::Adjacency adjacency;       // of kFile: what the file says
+    bool by_bandwidth = false;         // kRing: its order; else by name
+    std::string server;                // of rule parameter_server: its name
+    // Acid: a second array and faster agreement on a ring (mixing/momentum.h),
+    // for as much memory again. The same on every member.
+    mixing::Momentum momentum = mixing::Momentum::kOff;
+    // Nodes: each node counts once, however fast it is. Else each gradient.
+    bool objective_nodes = false;
     // How far one message may move the weights (Euclidean); 0 = no bound.
     double clip = 0;
+    BeyondClip beyond_clip = BeyondClip::kDrop;
+    // How weights are written into messages (mixing/wire.h): fp32 | bf16 | int8
+    // | topk:SHARE. Like clip and beyond_clip, the same on every member, or
+    // corrections are not opposite.
+    std::string wire = "fp32";
     // How many of its sender's steps a message may be behind what that sender
     // has shown; 0 = no bound. No honest message is ten thousand steps late.
     std::uint64_t max_staleness = 10000;
   } mixing;
+
+  struct Resync {
+    std::uint64_t every_steps = 0;  // 0 = off
+    enum class Mode { kOverlapped, kBlocking, kAdaptive };
+    Mode mode = Mode::kOverlapped;
+    std::string algorithm = "auto";  // auto | ring | halving_doubling | direct
+    bool by_group = false;           // among the members of one's node.group
+    double above = 0.05;             // adaptive: relative consensus distance
+    double slow_momentum = 0;        // SlowMo's beta; 0 = off
+    Duration timeout = std::chrono::seconds(60);
+  } resync;
+
+  // Of rule all_reduce, whose trainers wait for the slowest.
+  struct Balance {
+    mixing::BalancePolicy policy = mixing::BalancePolicy::kOff;
+    std::uint64_t every_steps = 100;  // a phase
+    // fixed_global: how many times train.sample_rate a node samples at most. A
+    // noise multiplier that is calibrated is so for that rate.
+    double most = 2;
+  } balance;
 
   struct Checkpoint {
     std::uint64_t every_steps = 500;
@@ -125,6 +173,7 @@ struct Config {
     int index = 0;       // which target is this node's
     Duration step_time = std::chrono::milliseconds(10);
     Duration exchange_delay{0};  // holds outgoing arrays back
+    double exchange_loss = 0;    // this share of them never goes out
     std::string misbehave;       // "" | "nan" | "huge" | "stale": what it sends
   } test;
 };
@@ -136,6 +185,9 @@ using Overrides = std::map<std::string, std::string>;
 // from the file's folder.
 // Throws: ConfigError.
 Config LoadConfig(const std::filesystem::path& file, const Overrides& flags);
+
+// That of any step, which load balance may raise above train.sample_rate.
+double MostSampleRate(const Config& config);
 
 // Every key with its value in force, as TOML.
 std::string PrintConfig(const Config& config);

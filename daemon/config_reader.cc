@@ -242,12 +242,32 @@ std::optional<std::vector<std::string>> ConfigReader::Strings(
   return values;
 }
 
+std::optional<std::vector<double>> ConfigReader::Numbers(const std::string& key,
+                                                         double low,
+                                                         double high) {
+  Know(key);
+  const auto node = document_->root.at_path(key);
+  if (!node) return std::nullopt;
+  const auto* array = node.as_array();
+  if (array == nullptr) Fail(key, "must be a list of numbers");
+  std::vector<double> values;
+  for (const auto& element : *array) {
+    if (!element.is_number()) Fail(key, "must be a list of numbers");
+    values.push_back(*InRange(key, element.value<double>(), low, high));
+  }
+  return values;
+}
+
 std::optional<std::filesystem::path> ConfigReader::Path(
     const std::string& key) {
   const auto text = String(key);
   if (!text) return std::nullopt;
   if (text->empty()) return std::filesystem::path();
-  const std::filesystem::path path = *text;
+  return Absolute(*text);
+}
+
+std::filesystem::path ConfigReader::Absolute(
+    const std::filesystem::path& path) const {
   if (path.is_absolute()) return path;
   return std::filesystem::absolute(file_).parent_path() / path;
 }
@@ -273,9 +293,16 @@ void ConfigReader::Tables(
     read(fmt::format("{}[{}]", key, i));
 }
 
+void ConfigReader::LeaveToOthers(const std::string& prefix) {
+  left_to_others_.push_back(prefix);
+}
+
 void ConfigReader::RefuseUnknown() const {
   std::vector<std::string> keys;
   ListKeys(document_->root, "", keys);
+  for (const auto& prefix : left_to_others_)
+    std::erase_if(keys,
+                  [&](const auto& key) { return key.starts_with(prefix); });
   for (const auto& [key, text] : flags_) keys.push_back(key);
   // The environment may hold other HEARSAY_ names (HEARSAY_ADDR), but a name
   // of one of our sections that is no key is a misspelling.

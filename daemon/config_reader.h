@@ -31,7 +31,11 @@ class ConfigReader {
   std::optional<double> Number(const std::string& key, double low, double high);
   std::optional<Duration> Time(const std::string& key);
   std::optional<std::vector<std::string>> Strings(const std::string& key);
+  std::optional<std::vector<double>> Numbers(const std::string& key, double low,
+                                             double high);
   std::optional<std::filesystem::path> Path(const std::string& key);
+  // A path in the file is taken from the file's folder.
+  std::filesystem::path Absolute(const std::filesystem::path& path) const;
   // One of `words`.
   std::optional<std::string> Word(const std::string& key,
                                   const std::vector<std::string>& words);
@@ -40,6 +44,9 @@ class ConfigReader {
   // "model.layer[0]".
   void Tables(const std::string& key,
               const std::function<void(const std::string& prefix)>& read);
+
+  // The keys below `prefix` ("nodes.") are for another reader to judge.
+  void LeaveToOthers(const std::string& prefix);
 
   // Throws ConfigError for the first key in the file (or override) that nobody
   // has asked for, naming the nearest known one.
@@ -63,6 +70,7 @@ class ConfigReader {
   std::map<std::string, std::string> flags_;
   std::map<std::string, std::string> environment_;
   std::set<std::string> known_;
+  std::vector<std::string> left_to_others_;
 };
 
 }  // namespace hearsay::daemon

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "daemon/cpu.h"
+
 namespace hearsay::daemon {
 
 namespace {
@@ -12,67 +14,80 @@ namespace {
 using transport::Buffer;
 using transport::Clock;
 
-constexpr Duration kShortestInterval = std::chrono::milliseconds(1);
-constexpr Duration kLongestInterval = std::chrono::seconds(10);
 constexpr double kSmoothing = 0.1;
 // Slower wires than this, in bytes a second, are not waited for at first.
 constexpr double kSlowestWire = 10e6;
 
-std::span<float> Floats(const Buffer& buffer) {
-  return {reinterpret_cast<float*>(buffer->data()),
-          buffer->size() / sizeof(float)};
-}
+// In the version of an answer that carries nothing: the request's array was
+// taken. No step count comes near it.
+constexpr std::uint64_t kAcknowledged = std::uint64_t{1} << 63;
+
+constexpr std::size_t kMostWaiting = 64;
+// A trainer that waits looks this often whether it has somebody to meet, for as
+// many times the deadline of an exchange.
+constexpr std::chrono::milliseconds kRetry{20};
+constexpr int kPatience = 5;
 
 }  // namespace
 
 ExchangeLoop::ExchangeLoop(boost::asio::io_context& io,
-                           transport::Transport& transport,
-                           const mixing::Rule& rule, LiveWeights& weights,
-                           Neighbours& neighbours,
+                           transport::Transport& transport, mixing::Rule& rule,
+                           LiveWeights& weights, Neighbours& neighbours,
                            const ExchangeOptions& options,
                            std::function<std::uint64_t()> version)
     : io_(io),
       transport_(transport),
-      rule_(rule),
-      weights_(weights),
+      habits_(rule.habits()),
+      weights_bytes_(weights.size() * sizeof(float)),
       neighbours_(neighbours),
       options_(options),
       version_(std::move(version)),
       timer_(io),
       jitter_(std::random_device{}()),
-      misbehaviour_(options.misbehave) {}
+      retry_(io),
+      pace_(options.interval, AvailableCores()),
+      passes_(rule, weights, options.passes) {}
 
 ExchangeLoop::~ExchangeLoop() { Stop(); }
 
 void ExchangeLoop::Start() {
   started_ = true;
-  if (rule_.Asks()) Arm();
+  passes_.Begin();  // No pass runs yet.
+  if (habits_.asks == mixing::Habits::Asks::kOnClock) Arm();
 }
 
 void ExchangeLoop::Stop() {
   stopped_ = true;
   timer_.cancel();
+  retry_.cancel();
   worker_.join();
 }
 
-Duration ExchangeLoop::ProposedInterval() const {
-  if (options_.interval) return *options_.interval;
-  // Mixing oftener than steps are taken, or than half the time can be spent
-  // exchanging, gains nothing (mixing.md 3).
-  const Duration exchange(std::llround(2e6 * round_trip_seconds_));
-  return std::clamp(std::max(median_step_time_, exchange), kShortestInterval,
-                    kLongestInterval);
-}
+Duration ExchangeLoop::ProposedInterval() const { return pace_.Proposed(); }
 
 Duration ExchangeLoop::Interval() const {
-  const auto own = ProposedInterval();
-  return rule_.NeedsCommonInterval() ? std::max(own, largest_proposed_) : own;
+  return habits_.common_interval ? pace_.Common() : pace_.Proposed();
 }
 
 void ExchangeLoop::SetClusterPace(Duration median_step_time,
                                   Duration largest_proposed) {
-  median_step_time_ = median_step_time;
-  largest_proposed_ = std::min(largest_proposed, kLongestInterval);
+  pace_.SetCluster(median_step_time, largest_proposed);
+  std::uint64_t exchanges = 0;
+  for (const auto& [peer, counters] : counters_)
+    exchanges += counters.ok + counters.answered;
+  pace_.OnUse({.at = Clock::now(),
+               .process_seconds = ProcessCpuSeconds(),
+               .exchange_seconds = ThreadCpuSeconds() + worked_seconds_,
+               .exchanges = exchanges});
+}
+
+template <typename Pass>
+void ExchangeLoop::Work(Pass pass) {
+  boost::asio::post(worker_, [this, pass = std::move(pass)]() mutable {
+    const double before = ThreadCpuSeconds();
+    pass();
+    worked_seconds_ = worked_seconds_ + ThreadCpuSeconds() - before;
+  });
 }
 
 void ExchangeLoop::Arm() {
@@ -83,50 +98,94 @@ void ExchangeLoop::Arm() {
       std::chrono::microseconds(std::llround(interval * jitter(jitter_))));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || stopped_) return;
+    if (habits_.keeps_newest) Work([this] { passes_.Tick(); });
     if (!in_flight_)
-      if (const auto peer = neighbours_.Successor(Clock::now())) Ask(*peer);
+      if (const auto peer = Peer()) Ask(*peer);
     Arm();
   });
 }
 
-void ExchangeLoop::Ask(const std::string& peer) {
-  const Buffer mine = transport_.buffers()->Take();
-  const bool carries = rule_.AskCarriesSnapshot();
-  // What is used here stays as it is, whatever is sent.
-  const Buffer sent =
-      carries && misbehaviour_.active() ? transport_.buffers()->Take() : mine;
-  if (mine == nullptr || sent == nullptr) {
-    ++counters_[peer]
-          .failed;  // All in use by slow peers: try at the next tick.
-    return;
+std::optional<std::string> ExchangeLoop::Peer() {
+  if (!options_.server.empty()) return options_.server;
+  return neighbours_.Next(Clock::now());
+}
+
+std::uint64_t ExchangeLoop::IdOf(const std::string& peer) {
+  const auto [found, added] = ids_.try_emplace(peer, next_id_);
+  if (added) ++next_id_;
+  return found->second;
+}
+
+void ExchangeLoop::Meet(std::function<void(std::string)> done) {
+  met_ = std::move(done);
+  MeetNow(Clock::now() + kPatience * options_.deadline);
+}
+
+// Tries until somebody can be asked. Alone is no error, but to a worker whose
+// server is gone.
+void ExchangeLoop::MeetNow(Clock::time_point until) {
+  if (stopped_ || (habits_.every_other && place_.place % 2 == 1))
+    return Finish("");
+  const auto peer = Peer();
+  const bool there = peer && (options_.server.empty() ||
+                              neighbours_.Mixes(*peer, Clock::now()));
+  if (there && !in_flight_) {
+    Ask(*peer);
+    if (in_flight_) return;
+  } else if (!peer && !in_flight_) {
+    return Finish("");
   }
-  in_flight_ = true;
-  boost::asio::post(worker_, [this, peer, mine, sent, carries,
-                              version = version_()]() mutable {
-    weights_.Snapshot(Floats(mine));
-    if (sent != mine) {
-      std::copy(mine->begin(), mine->end(), sent->begin());
-      misbehaviour_.Spoil(Floats(sent), version);
-    }
-    boost::asio::post(
-        io_, [this, peer, mine, version, payload = carries ? sent : nullptr] {
-          Send(peer, mine, {version, payload});
-        });
+  if (Clock::now() > until)
+    return Finish(there ? "no buffer is free" : *peer + " is not there");
+  retry_.expires_after(kRetry);
+  retry_.async_wait([this, until](const boost::system::error_code& error) {
+    if (!error) MeetNow(until);
   });
 }
 
-void ExchangeLoop::Send(const std::string& peer, Buffer mine,
-                        transport::Message request) {
+void ExchangeLoop::Finish(const std::string& error) {
+  in_flight_ = false;
+  if (const auto met = std::exchange(met_, nullptr)) met(error);
+  while (!in_flight_ && !waiting_.empty()) {
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    OnRequest(next.from, std::move(next.request), std::move(next.respond));
+  }
+}
+
+void ExchangeLoop::Ask(const std::string& peer) {
+  auto own = std::make_shared<Own>();
+  own->name = peer;
+  own->peer = IdOf(peer);
+  own->version = version_();
+  own->pace.members = place_.members;
+  if (const auto delay = pace_.Delay()) own->pace.delay = *delay;
+  own->interval_seconds = std::chrono::duration<double>(Interval()).count();
+  if (habits_.ask_carries != mixing::Carries::kNothing) {
+    own->sent = transport_.buffers()->Take();
+    if (!own->sent) {  // All in use by slow peers: try at the next tick.
+      ++counters_[peer].failed;
+      return;
+    }
+  }
+  in_flight_ = true;
+  Work([this, own] {
+    passes_.Fill(*own);
+    boost::asio::post(io_, [this, own] { Send(own); });
+  });
+}
+
+void ExchangeLoop::Send(std::shared_ptr<Own> own) {
   if (stopped_) return;
-  transport_.Exchange(peer, std::move(request), Deadline(peer),
-                      [this, peer, mine, asked = Clock::now()](auto answer) {
-                        if (!stopped_)
-                          OnAnswer(peer, mine, asked, std::move(answer));
+  own->asked = Clock::now();
+  transport_.Exchange(own->name, {own->version, own->sent}, Deadline(own->name),
+                      [this, own](auto answer) {
+                        if (!stopped_) OnAnswer(own, std::move(answer));
                       });
 }
 
 transport::Milliseconds ExchangeLoop::Deadline(const std::string& peer) const {
-  const auto bytes = static_cast<double>(weights_.size() * sizeof(float));
+  const auto bytes = static_cast<double>(weights_bytes_);
   const transport::Milliseconds on_the_wire(
       std::llround(1e3 * bytes / kSlowestWire));
   const auto found = counters_.find(peer);
@@ -136,47 +195,50 @@ transport::Milliseconds ExchangeLoop::Deadline(const std::string& peer) const {
                   transport::Milliseconds(std::llround(8e3 * round_trip)));
 }
 
-void ExchangeLoop::OnAnswer(const std::string& peer, Buffer mine,
-                            Clock::time_point asked,
+void ExchangeLoop::OnAnswer(const std::shared_ptr<Own>& own,
                             transport::Result<transport::Message> answer) {
+  const auto& peer = own->name;
   auto& counters = counters_[peer];
-  in_flight_ = false;
   if (!answer) {
     ++counters.failed;
     // A peer that is gone is the member list's news.
     if (answer.error().code == transport::ErrorCode::kTimeout ||
         answer.error().code == transport::ErrorCode::kMalformed)
       neighbours_.OnFailure(peer, Clock::now());
-    return;
+    return Finish(peer + ": " + answer.error().detail);
   }
-  if (answer->payload == nullptr) {
+  const bool acknowledged = (answer->version & kAcknowledged) != 0;
+  answer->version &= ~kAcknowledged;
+  if (answer->payload == nullptr && !acknowledged) {
     ++counters.declined;
-    return;
+    return Finish(peer + " has nothing to give");
   }
   if (IsStale(peer, answer->version)) {
     ++counters.failed;
-    return OnFault(peer, mixing::Fault::kStale);
+    OnFault(peer, mixing::Fault::kStale);
+    return Finish(peer + ": its answer is old");
   }
   const double seconds =
-      std::chrono::duration<double>(Clock::now() - asked).count();
-  for (double* average : {&counters.round_trip_seconds, &round_trip_seconds_})
-    *average =
-        *average == 0 ? seconds : *average + kSmoothing * (seconds - *average);
-  in_flight_ = true;
-  Correct(peer, std::move(mine), *std::move(answer));
+      std::chrono::duration<double>(Clock::now() - own->asked).count();
+  double& average = counters.round_trip_seconds;
+  average = average == 0 ? seconds : average + kSmoothing * (seconds - average);
+  pace_.OnRoundTrip(seconds);
+  Correct(own, *std::move(answer));
 }
 
-void ExchangeLoop::Correct(const std::string& peer, Buffer mine,
+void ExchangeLoop::Correct(const std::shared_ptr<Own>& own,
                            transport::Message answer) {
-  boost::asio::post(worker_, [this, peer, mine, answer] {
-    const auto fault = mixing::Vet(Floats(answer.payload), Floats(mine),
-                                   rule_.ask_gain(), options_.clip);
-    if (!fault)
-      weights_.Correct(rule_.ask_gain(), Floats(answer.payload), Floats(mine));
-    boost::asio::post(io_, [this, peer, fault, version = answer.version] {
-      in_flight_ = false;
+  Work([this, own, answer] {
+    const auto fault = passes_.Correct(*own, answer.payload);
+    boost::asio::post(io_, [this, peer = own->name, fault, answer] {
       ++(fault ? counters_[peer].failed : counters_[peer].ok);
-      fault ? OnFault(peer, *fault) : OnUsed(peer, version);
+      if (fault)
+        OnFault(peer, *fault);
+      else if (answer.payload)
+        OnUsed(peer, answer.version);
+      else
+        neighbours_.OnGood(peer, Clock::now());
+      Finish(fault ? peer + ": its answer is " + Word(*fault) : "");
     });
   });
 }
@@ -190,8 +252,14 @@ void ExchangeLoop::OnRequest(const std::string& from,
     ++counters.untrusted;
     return;
   }
-  const bool fetch = request.payload == nullptr && rule_.AskCarriesSnapshot();
-  if (!started_ || (fetch && !given_.expired()))
+  const bool fetch = request.payload == nullptr &&
+                     habits_.ask_carries != mixing::Carries::kNothing;
+  if (habits_.one_at_a_time && in_flight_ && !fetch) {
+    if (waiting_.size() < kMostWaiting)
+      waiting_.push_back({from, std::move(request), std::move(respond)});
+    return;
+  }
+  if (!started_ || (fetch && (!given_.expired() || !passes_.gives_all())))
     return respond({version_(), nullptr});
   if (request.payload != nullptr && IsStale(from, request.version))
     return OnFault(from, mixing::Fault::kStale);
@@ -206,26 +274,19 @@ void ExchangeLoop::OnRequest(const std::string& from,
 
 void ExchangeLoop::Answer(const std::string& from, transport::Message request,
                           Buffer mine, transport::Respond respond) {
-  boost::asio::post(worker_, [this, from, mine, theirs = request.payload,
-                              theirs_version = request.version,
-                              version = version_(),
-                              respond = std::move(respond)]() mutable {
-    const bool correct = rule_.answer_gain() != 0.0F && theirs != nullptr;
-    weights_.Snapshot(Floats(mine));
-    std::optional<mixing::Fault> fault;
-    if (correct) {
-      fault = mixing::Vet(Floats(theirs), Floats(mine), rule_.answer_gain(),
-                          options_.clip);
-      if (!fault)
-        weights_.Correct(rule_.answer_gain(), Floats(theirs), Floats(mine));
-    }
-    misbehaviour_.Spoil(Floats(mine), version);
-    boost::asio::post(io_, [this, from, mine, fault, correct, theirs_version,
-                            version, respond = std::move(respond)] {
+  Work([this, from, mine, id = IdOf(from), theirs = request.payload,
+        theirs_version = request.version, version = version_(),
+        respond = std::move(respond)]() mutable {
+    const auto fault = passes_.Answer(id, theirs, mine, version);
+    boost::asio::post(io_, [this, from, mine, fault, used = theirs != nullptr,
+                            theirs_version, version,
+                            respond = std::move(respond)] {
       if (fault) return OnFault(from, *fault);
       ++counters_[from].answered;
-      if (correct) OnUsed(from, theirs_version);
-      respond({version, mine});
+      if (used) OnUsed(from, theirs_version);
+      const bool carries = !used || habits_.answer_carries;
+      respond(carries ? transport::Message{version, mine}
+                      : transport::Message{version | kAcknowledged, nullptr});
     });
   });
 }
@@ -241,6 +302,11 @@ void ExchangeLoop::OnStep(const std::string& peer, std::uint64_t step) {
 
 void ExchangeLoop::OnRestart(const std::string& peer) {
   counters_[peer].newest_version = 0;
+  // For the rule it is somebody else: what the two owed each other is lost.
+  const auto found = ids_.find(peer);
+  if (found == ids_.end() || stopped_) return;
+  Work([this, id = found->second] { passes_.Forget(id); });
+  ids_.erase(found);
 }
 
 bool ExchangeLoop::IsStale(const std::string& peer, std::uint64_t version) {
@@ -268,6 +334,9 @@ void ExchangeLoop::OnFault(const std::string& peer, mixing::Fault fault) {
       break;
     case mixing::Fault::kStale:
       ++counters.stale;
+      break;
+    case mixing::Fault::kMalformed:
+      ++counters.malformed;
       break;
   }
   neighbours_.OnOffence(peer, mixing::Word(fault), Clock::now());

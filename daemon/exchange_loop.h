@@ -7,17 +7,22 @@
 //
 // A request that carries nothing asks for a snapshot: the answering node adds
 // nothing. That is how a late joiner fetches the current weights, and how
-// one_way asks. An answer that carries nothing declines: this node has no
-// trained weights yet, or is giving them to somebody else. An array is used
-// whole or, if it is not fit (mixing/vet.h), not at all.
+// one_way asks. An answer that carries nothing declines (this node has no
+// trained weights yet, or is giving them to somebody else), unless its version
+// says that it acknowledges. An array is used whole or, if it is not fit
+// (mixing/vet.h), not at all. What is done to arrays is in exchange_passes.h;
+// the foils whose trainers wait come here by Meet.
 //
-// Threads: the network thread, which runs `io`; counters too.
+// Threads: the network thread, which runs `io`; counters too. The rule is the
+// worker's, but for its habits.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -26,8 +31,9 @@
 #include <string>
 
 #include "daemon/config.h"
+#include "daemon/exchange_pace.h"
+#include "daemon/exchange_passes.h"
 #include "daemon/live_weights.h"
-#include "daemon/misbehaviour.h"
 #include "daemon/mixing/rule.h"
 #include "daemon/mixing/vet.h"
 #include "daemon/neighbours.h"
@@ -39,9 +45,9 @@ struct ExchangeOptions {
   std::optional<Duration> interval;  // nullopt: auto
   // For an array that takes no time on the wire.
   transport::Milliseconds deadline{2000};
-  double clip = 0;                  // mixing.clip; 0 = none
   std::uint64_t max_staleness = 0;  // mixing.max_staleness, steps; 0 = none
-  std::string misbehave = {};       // test.misbehave
+  std::string server = {};          // whom to ask; "" = by the topology
+  PassOptions passes = {};
 };
 
 // Of the exchanges with one peer. Egress: public.
@@ -56,6 +62,7 @@ struct ExchangeCounters {
   std::uint64_t not_finite = 0;
   std::uint64_t beyond_clip = 0;
   std::uint64_t stale = 0;
+  std::uint64_t malformed = 0;
 
   double round_trip_seconds = 0;     // smoothed; 0 before the first
   std::uint64_t newest_version = 0;  // steps, as this process of it has shown
@@ -67,8 +74,8 @@ class ExchangeLoop {
  public:
   // References must outlive this. `version` is this node's step.
   ExchangeLoop(boost::asio::io_context& io, transport::Transport& transport,
-               const mixing::Rule& rule, LiveWeights& weights,
-               Neighbours& neighbours, const ExchangeOptions& options,
+               mixing::Rule& rule, LiveWeights& weights, Neighbours& neighbours,
+               const ExchangeOptions& options,
                std::function<std::uint64_t()> version);
   ~ExchangeLoop();
 
@@ -76,6 +83,17 @@ class ExchangeLoop {
   void Start();
   // Asks no more and answers no more; returns when no pass is running.
   void Stop();
+
+  // An exchange now, for a trainer that waits for it. `done` comes once, with
+  // what went wrong or with "": all that can be said if a peer does not answer
+  // is when the deadline has passed. At most one at a time.
+  void Meet(std::function<void(std::string error)> done);
+  // Among those that mix, by name.
+  struct Place {
+    std::size_t place = 0;
+    std::size_t members = 1;
+  };
+  void SetPlace(const Place& place) { place_ = place; }
 
   // Transport's callbacks.
   void OnRequest(const std::string& from, transport::Message request,
@@ -91,25 +109,44 @@ class ExchangeLoop {
 
   // What the others say: the median member's step time, and the largest
   // interval that any proposes (for rules that need a common one).
+  // To be called about once a second: what exchanges cost is measured here.
   void SetClusterPace(Duration median_step_time, Duration largest_proposed);
   // The interval this node would choose by itself; the one in force.
   Duration ProposedInterval() const;
   Duration Interval() const;
+  double eta() const { return passes_.eta(); }
 
   const std::map<std::string, ExchangeCounters>& counters() const {
     return counters_;
   }
 
  private:
+  // An exchange of this node's own. Touched by the worker while one of its
+  // passes runs, else by the network thread.
+  struct Own : ExchangePasses::Own {
+    std::string name;  // of the peer
+    transport::Clock::time_point asked;
+  };
+  struct Waiting {
+    std::string from;
+    transport::Message request;
+    transport::Respond respond;
+  };
+
   void Arm();
+  std::optional<std::string> Peer();
+  std::uint64_t IdOf(const std::string& peer);
+  // Runs `pass` on the worker.
+  template <typename Pass>
+  void Work(Pass pass);
   void Ask(const std::string& peer);
-  void Send(const std::string& peer, transport::Buffer mine,
-            transport::Message request);
-  void OnAnswer(const std::string& peer, transport::Buffer mine,
-                transport::Clock::time_point asked,
+  void Send(std::shared_ptr<Own> own);
+  void OnAnswer(const std::shared_ptr<Own>& own,
                 transport::Result<transport::Message> answer);
-  void Correct(const std::string& peer, transport::Buffer mine,
-               transport::Message answer);
+  void Correct(const std::shared_ptr<Own>& own, transport::Message answer);
+  // This node's own exchange is over.
+  void Finish(const std::string& error);
+  void MeetNow(transport::Clock::time_point until);
   void Answer(const std::string& from, transport::Message request,
               transport::Buffer mine, transport::Respond respond);
   bool IsStale(const std::string& peer, std::uint64_t version);
@@ -119,8 +156,8 @@ class ExchangeLoop {
 
   boost::asio::io_context& io_;
   transport::Transport& transport_;
-  const mixing::Rule& rule_;
-  LiveWeights& weights_;
+  const mixing::Habits& habits_;
+  const std::size_t weights_bytes_;
   Neighbours& neighbours_;
   const ExchangeOptions options_;
   const std::function<std::uint64_t()> version_;
@@ -130,13 +167,18 @@ class ExchangeLoop {
   bool started_ = false;
   bool stopped_ = false;
   bool in_flight_ = false;  // At most one exchange of one's own.
+  Place place_;
+  std::function<void(std::string)> met_;  // the trainer waits
+  boost::asio::steady_timer retry_;
+  std::deque<Waiting> waiting_;  // requests, where one is taken at a time
+  std::map<std::string, std::uint64_t> ids_;  // for the rule
+  std::uint64_t next_id_ = 0;
   std::weak_ptr<transport::Buffer::element_type> given_;  // To a late joiner.
-  Duration median_step_time_{0};
-  Duration largest_proposed_{0};
-  double round_trip_seconds_ = 0;
+  ExchangePace pace_;
   std::map<std::string, ExchangeCounters> counters_;
-  Misbehaviour misbehaviour_;           // The worker's.
-  boost::asio::thread_pool worker_{1};  // Streaming passes; joined first.
+  ExchangePasses passes_;                   // The worker's.
+  std::atomic<double> worked_seconds_ = 0;  // CPU; written by the worker.
+  boost::asio::thread_pool worker_{1};      // Streaming passes; joined first.
 };
 
 }  // namespace hearsay::daemon

@@ -13,20 +13,13 @@ namespace hearsay::daemon {
 
 using transport::Clock;
 
-namespace {
-
-std::span<const float> Floats(const transport::Message& array) {
-  return {reinterpret_cast<const float*>(array.payload->data()),
-          array.payload->size() / sizeof(float)};
-}
-
-}  // namespace
-
 Joiner::Joiner(boost::asio::io_context& io, transport::Transport& transport,
-               LiveWeights& weights, transport::Milliseconds pause, Hooks hooks)
+               LiveWeights& weights, std::unique_ptr<mixing::WireFormat> format,
+               transport::Milliseconds pause, Hooks hooks)
     : io_(io),
       transport_(transport),
       weights_(weights),
+      format_(std::move(format)),
       pause_(pause),
       hooks_(std::move(hooks)),
       timer_(io),
@@ -92,27 +85,33 @@ void Joiner::OnAnswer(const std::string& donor, Clock::time_point asked,
 void Joiner::Vet(const std::string& donor, Clock::time_point asked,
                  transport::Message answer) {
   boost::asio::post(worker_, [this, donor, asked, answer] {
-    const bool finite = mixing::AllFinite(Floats(answer));
-    const double norm = mixing::Norm(Floats(answer));
-    boost::asio::post(io_, [this, donor, asked, answer, finite, norm] {
-      if (stopped_) return;
-      const auto unfit = finite
-                             ? hooks_.unfit(norm)
-                             : std::optional<std::string>("it is not finite");
-      if (!unfit) return Take(donor, asked, answer);
-      hooks_.on_progress(
-          fmt::format("the weights of {} are not fit: {}", donor, *unfit));
-      hooks_.on_offence(donor, finite ? "beyond_clip" : "not_finite");
-      Next();
-    });
+    fetched_.resize(weights_.size());
+    const auto message = answer.payload->first(format_->Bytes(weights_.size()));
+    auto fault = format_->Decode(message, fetched_);
+    if (!fault && !mixing::AllFinite(fetched_))
+      fault = mixing::Fault::kNotFinite;
+    const double norm = mixing::Norm(fetched_);
+    boost::asio::post(
+        io_, [this, donor, asked, step = answer.version, fault, norm] {
+          if (stopped_) return;
+          const auto unfit = fault ? "it is " + std::string(Word(*fault))
+                                   : hooks_.unfit(norm).value_or("");
+          if (unfit.empty()) return Take(donor, asked, step);
+          hooks_.on_progress(
+              fmt::format("the weights of {} are not fit: {}", donor, unfit));
+          hooks_.on_offence(donor,
+                            Word(fault.value_or(mixing::Fault::kBeyondClip)));
+          Next();
+        });
   });
 }
 
 void Joiner::Take(const std::string& donor, Clock::time_point asked,
-                  transport::Message answer) {
-  boost::asio::post(worker_, [this, donor, asked, answer] {
-    weights_.Assign(Floats(answer));
-    boost::asio::post(io_, [this, donor, asked, step = answer.version] {
+                  std::uint64_t step) {
+  boost::asio::post(worker_, [this, donor, asked, step] {
+    weights_.Assign(fetched_);
+    fetched_ = {};
+    boost::asio::post(io_, [this, donor, asked, step] {
       if (stopped_) return;
       const auto took = std::chrono::duration<double>(Clock::now() - asked);
       hooks_.on_progress(

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "daemon/live_weights.h"
+#include "daemon/mixing/wire.h"
 #include "transport/transport.h"
 
 namespace hearsay::daemon {
@@ -43,7 +44,8 @@ class Joiner {
 
   // `pause`: before another round of the donors, longer each time.
   Joiner(boost::asio::io_context& io, transport::Transport& transport,
-         LiveWeights& weights, transport::Milliseconds pause, Hooks hooks);
+         LiveWeights& weights, std::unique_ptr<mixing::WireFormat> format,
+         transport::Milliseconds pause, Hooks hooks);
   ~Joiner();
 
   // Requires: not started. Nobody else writes the weights until on_done.
@@ -61,18 +63,20 @@ class Joiner {
   void Vet(const std::string& donor, transport::Clock::time_point asked,
            transport::Message answer);
   void Take(const std::string& donor, transport::Clock::time_point asked,
-            transport::Message answer);
+            std::uint64_t step);
   void Done(bool fetched);
 
   boost::asio::io_context& io_;
   transport::Transport& transport_;
   LiveWeights& weights_;
+  const std::unique_ptr<mixing::WireFormat> format_;
   const transport::Milliseconds pause_;
   const Hooks hooks_;
   boost::asio::steady_timer timer_;
   std::mt19937_64 random_;         // Of the turns: no secret, no claim.
   std::vector<std::string> turn_;  // Who is to be asked in this round.
   int round_ = 0;
+  std::vector<float> fetched_;  // The worker's.
   bool started_ = false;
   bool stopped_ = false;
   boost::asio::thread_pool worker_{1};  // Streaming passes; joined first.

@@ -40,9 +40,10 @@ void AddTraining(const Node& node, const NodeReport& report, Page& page) {
   page.Add(static_cast<double>(report.step));
   page.Begin("train_steps_per_second", "gauge", "Over the last seconds");
   page.Add(report.steps_per_second);
-  page.Begin("train_stall_seconds_total", "counter",
-             "Time anybody waited for a chunk of the live weights");
-  page.Add(node.run().weights->waited_seconds());
+  page.Begin(
+      "train_stall_seconds_total", "counter",
+      "Time the trainer waited for others, or for a chunk of the weights");
+  page.Add(node.stalled_seconds());
   if (report.eval_loss) {
     page.Begin("eval_loss", "gauge", "On the public evaluation set");
     page.Add(*report.eval_loss);
@@ -112,11 +113,19 @@ void AddCluster(const Node& node, Page& page) {
                "Root mean square distance from the mean, over its norm");
     page.Add(summary.consensus->relative_distance);
   }
+  if (view.momentum_eta) {
+    page.Begin("mixing_momentum_eta", "gauge",
+               "Of the blend of the two arrays, an interval between exchanges");
+    page.Add(*view.momentum_eta);
+  }
   std::map<std::string, int> states;
   for (const auto& known : view.nodes) ++states[Word(known.member)];
   page.Begin("members", "gauge", "Known nodes by state, this one included");
   for (const auto& [state, count] : states)
     page.Add(count, fmt::format(R"(state="{}")", state));
+  page.Begin("resync_total", "counter", "Full averages by outcome");
+  page.Add(static_cast<double>(node.resync().succeeded()), R"(outcome="ok")");
+  page.Add(static_cast<double>(node.resync().failed()), R"(outcome="failed")");
   page.Begin("ring_repairs_total", "counter",
              "Times the next node of the ring failed and was bypassed");
   page.Add(static_cast<double>(node.neighbours().repairs()));

@@ -12,6 +12,7 @@
 
 #include "daemon/admin_api.h"
 #include "daemon/admin_token.h"
+#include "daemon/mixing/shuffle.h"
 #include "model/arena.h"
 
 namespace hearsay::daemon {
@@ -20,16 +21,53 @@ using transport::MemberState;
 
 namespace {
 
-std::unique_ptr<mixing::Rule> MakeRule(Rule rule) {
-  switch (rule) {
-    case Rule::kPairwise:
-      return mixing::MakePairwise();
-    case Rule::kOneWay:
-      return mixing::MakeOneWay();
-    case Rule::kNone:
-      return mixing::MakeNone();
-  }
-  return nullptr;
+std::unique_ptr<mixing::Rule> MakeRule(const Config& config) {
+  return mixing::MakeRule(
+      config.mixing.rule,
+      {.seat = config.mixing.server == config.node.name ? mixing::Seat::kServer
+                                                        : mixing::Seat::kWorker,
+       .meet_every = std::max<std::uint64_t>(config.resync.every_steps, 1),
+       .momentum = config.mixing.momentum});
+}
+
+TopologyChoice ChoiceOf(const Config& config, const mixing::Habits& habits) {
+  std::uint64_t seed = 0;
+  for (const char c : config.cluster.name)
+    seed = mixing::Mix(seed, static_cast<unsigned char>(c));
+  return {.kind = config.mixing.topology.kind,
+          .adjacency = config.mixing.adjacency,
+          .seed = seed,
+          .group = config.node.group,
+          .both_ways = habits.every_other,
+          .explores = config.mixing.by_bandwidth};
+}
+
+PassOptions PassesOf(const Config& config) {
+  return {.clip = config.mixing.clip,
+          .scale_to_clip = config.mixing.beyond_clip == BeyondClip::kScale,
+          .wire = config.mixing.wire,
+          .misbehave = config.test.misbehave};
+}
+
+ResyncOptions OptionsOf(const Config& config) {
+  using transport::collective::Algorithm;
+  const auto& c = config.resync;
+  ResyncOptions options;
+  options.mode = static_cast<ResyncOptions::Mode>(c.mode);
+  options.every_steps = c.every_steps;
+  if (config.mixing.rule == mixing::RuleKind::kLocalSgd)
+    options.mode = ResyncOptions::Mode::kBlocking;
+  options.needs_all = config.mixing.rule == mixing::RuleKind::kLocalSgd;
+  if (c.algorithm == "ring") options.algorithm = Algorithm::kRing;
+  if (c.algorithm == "halving_doubling")
+    options.algorithm = Algorithm::kHalvingDoubling;
+  if (c.algorithm == "direct") options.algorithm = Algorithm::kDirect;
+  options.above = c.above;
+  options.slow_momentum = c.slow_momentum;
+  options.clip = config.mixing.clip;
+  options.limit =
+      std::chrono::duration_cast<transport::Milliseconds>(c.timeout);
+  return options;
 }
 
 transport::WireKind WireOf(const std::string& word) {
@@ -82,12 +120,14 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       config_(config),
       profile_(ProfileOf(config.cluster.profile)),
       run_((PrepareStateFolder(config), PrepareRun(config, events_))),
-      rule_(MakeRule(config.mixing.rule)),
+      rule_(MakeRule(config)),
       credentials_(MakeCredentials(config)),
-      neighbours_(config.node.name,
-                  [this](const auto& text) {
-                    events_.Add(Level::kInfo, "ring", text);
-                  }),
+      neighbours_(
+          config.node.name,
+          [this](const auto& text) {
+            events_.Add(Level::kInfo, "topology", text);
+          },
+          ChoiceOf(config, rule_->habits())),
       tick_(io),
       listen_(io),
       expect_(io),
@@ -103,11 +143,14 @@ Node::Node(boost::asio::io_context& io, const Config& config)
   exchange_ = std::make_unique<ExchangeLoop>(
       io_, *transport_, *rule_, *run_.weights, neighbours_,
       ExchangeOptions{config_.mixing.interval, profile_.exchange_deadline,
-                      config_.mixing.clip, config_.mixing.max_staleness,
-                      config_.test.misbehave},
+                      config_.mixing.max_staleness, config_.mixing.server,
+                      PassesOf(config_)},
       [this] { return trainer_->step(); });
   joiner_ = std::make_unique<Joiner>(io_, *transport_, *run_.weights,
+                                     mixing::ParseWire(config_.mixing.wire),
                                      profile_.timing.heartbeat, JoinHooks());
+  MakeMeetings();
+  MakeBalancer();
   const bool probe = !config_.test.probe.empty();
   trainer_ = std::make_unique<Trainer>(
       TrainerOptions{
@@ -118,15 +161,18 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       [this](TrainerSnapshot snapshot) { OnBoundary(std::move(snapshot)); },
       [this](TrainingState state) {
         boost::asio::post(io_, [this, state] { OnTrainingState(state); });
-      });
+      },
+      balancer_ ? static_cast<Company*>(balancer_.get()) : meetings_.get());
   BindAdmin();
 }
 
 // Threads end before what they use: the trainer, then passes over the weights,
 // then the transport.
 Node::~Node() {
+  if (meetings_) meetings_->Stop();
   trainer_->Stop();
   exchange_->Stop();
+  resync_->Stop();
   joiner_->Stop();
   sketcher_.join();
 }
@@ -135,16 +181,21 @@ transport::Options Node::TransportOptions() const {
   transport::Options options;
   options.cluster = config_.cluster.name;
   options.node = config_.node.name;
-  options.model_fingerprint = run_.identity.fingerprint;
+  // Corrections are opposite only if both ends go by one rule.
+  options.model_fingerprint = fmt::format("{},{},{}", run_.identity.fingerprint,
+                                          rule_->name(), config_.mixing.wire);
   options.listen = config_.cluster.listen;
   options.advertise = config_.cluster.advertise;
   options.peers = config_.cluster.peers;
   options.tls = credentials_;
-  options.array_bytes = run_.weights->size() * sizeof(float);
+  options.array_bytes =
+      MessageBytes(rule_->habits(), config_.mixing.wire, run_.weights->size());
+  options.round_bytes = run_.weights->size() * sizeof(float);
   options.wire = WireOf(config_.cluster.wire);
   options.timing = profile_.timing;
   options.added_delay = std::chrono::duration_cast<transport::Milliseconds>(
       config_.test.exchange_delay);
+  options.added_loss = config_.test.exchange_loss;
   return options;
 }
 
@@ -242,8 +293,10 @@ void Node::Stop() {
   listen_.cancel();
   expect_.cancel();
   joiner_->Stop();
+  if (meetings_) meetings_->Stop();
   trainer_->Stop();
   exchange_->Stop();
+  resync_->Stop();
   WriteCheckpoint();
   // Posted, so that answers which the last pass made are sent first.
   boost::asio::post(io_, [this] {
@@ -297,8 +350,50 @@ void Node::Reload(const Config& config) {
                 "files of [tls]; other changed keys need a restart");
 }
 
+double Node::stalled_seconds() const {
+  return run_.weights->waited_seconds() +
+         (meetings_ ? meetings_->stalled_seconds() : 0);
+}
+
+void Node::MakeMeetings() {
+  resync_ = std::make_unique<Resync>(io_, *transport_, config_.node.name,
+                                     *run_.weights, OptionsOf(config_),
+                                     ResyncHooks());
+  const bool blocks = config_.resync.mode == Config::Resync::Mode::kBlocking &&
+                      config_.mixing.rule != mixing::RuleKind::kLocalSgd;
+  const auto blocks_every = blocks ? config_.resync.every_steps : 0;
+  if (!Meetings::Needed(rule_->habits(), blocks_every)) return;
+  meetings_ = std::make_unique<Meetings>(io_, *rule_, blocks_every, *exchange_,
+                                         *resync_);
+  if (run_.private_gradient && config_.train.min_step_time.count() == 0)
+    events_.Add(
+        Level::kWarning, "privacy",
+        "what is sent at the end of a step tells how long it took, and so "
+        "something of the batch, which epsilon does not cover: set "
+        "train.min_step_time above the longest step");
+}
+
+void Node::MakeBalancer() {
+  const auto& balance = config_.balance;
+  if (balance.policy == mixing::BalancePolicy::kOff) return;
+  balancer_ = std::make_unique<Balancer>(
+      BalancerOptions{
+          {balance.policy, run_.private_gradient->sample_rate(), balance.most},
+          balance.every_steps,
+          config_.train.steps,
+          config_.train.min_step_time,
+          config_.train.throttle},
+      *meetings_, *run_.weights, *run_.private_gradient, *run_.budget,
+      [this](const std::string& text) {
+        boost::asio::post(
+            io_, [this, text] { events_.Add(Level::kInfo, "balance", text); });
+      });
+}
+
 void Node::OnTrainingState(TrainingState state) {
   const auto step = trainer_->step();
+  if (state != TrainingState::kTraining && state != TrainingState::kPaused)
+    resync_->OnTrainingEnded();
   switch (state) {
     case TrainingState::kFailed:
       events_.Add(Level::kError, "training", "stopped: " + trainer_->error());

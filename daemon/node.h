@@ -23,6 +23,7 @@
 #include <string>
 
 #include "daemon/admin_server.h"
+#include "daemon/balancer.h"
 #include "daemon/checkpoint.h"
 #include "daemon/cluster_view.h"
 #include "daemon/config.h"
@@ -31,10 +32,13 @@
 #include "daemon/exchange_loop.h"
 #include "daemon/join_plan.h"
 #include "daemon/joiner.h"
+#include "daemon/meetings.h"
 #include "daemon/mixing/rule.h"
 #include "daemon/neighbours.h"
 #include "daemon/profile.h"
 #include "daemon/rate_meter.h"
+#include "daemon/resync.h"
+#include "daemon/ring_chart.h"
 #include "daemon/run.h"
 #include "daemon/trainer.h"
 #include "transport/transport.h"
@@ -81,7 +85,11 @@ class Node {
   const Run& run() const { return run_; }
   Trainer& trainer() { return *trainer_; }
   const ExchangeLoop& exchange() const { return *exchange_; }
+  Resync& resync() { return *resync_; }
+  const Resync& resync() const { return *resync_; }
   const transport::Transport& transport() const { return *transport_; }
+  // Time the trainer waited for anything but compute.
+  double stalled_seconds() const;
   std::string state() const;
   bool joining() const;
   // Seconds since the last whole checkpoint was written; nothing before.
@@ -107,8 +115,12 @@ class Node {
   void OnCheckpoint(const std::string& path, const std::string& error);
   Candidate CandidateOf(const transport::Member& member) const;
   void UpdateRing();
+  void OrderRing();
   JoinSituation Situation() const;
   Joiner::Hooks JoinHooks();
+  void MakeMeetings();
+  void MakeBalancer();
+  Resync::Hooks ResyncHooks();
   std::optional<std::string> UnfitNorm(double norm) const;
   void BeginWhenSettled();
   void Begin();
@@ -117,6 +129,8 @@ class Node {
   void PaceExchanges();
   void TellOf(const transport::Member& member);
   std::vector<std::string> ReachableMembers() const;
+  std::vector<std::string> MixingMembers() const;
+  std::vector<std::string> RoundMembers() const;
   std::vector<LinkReport> Links() const;
   std::vector<std::string> Troubles() const;
   TrainerSnapshot LiveSnapshot() const;
@@ -134,8 +148,13 @@ class Node {
   std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<transport::Transport> transport_;
   Neighbours neighbours_;
+  RingChart chart_;  // where the ring is in the order of bandwidth
+  std::vector<std::string> ring_order_;  // if this node decides of it
   std::unique_ptr<ExchangeLoop> exchange_;
   std::unique_ptr<Joiner> joiner_;
+  std::unique_ptr<Resync> resync_;
+  std::unique_ptr<Meetings> meetings_;  // null: the trainer waits for nobody
+  std::unique_ptr<Balancer> balancer_;  // null: without load balance
   std::unique_ptr<Trainer> trainer_;
 
   boost::asio::steady_timer tick_;

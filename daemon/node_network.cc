@@ -18,6 +18,14 @@ namespace {
 // Between exchanges when nobody trains: there is little left to mix.
 constexpr Duration kIdleInterval = std::chrono::milliseconds(100);
 
+// objective = "nodes": no step is scaled by more.
+constexpr double kMostScale = 100;
+
+bool Trains(TrainingState state) {
+  return state == TrainingState::kTraining || state == TrainingState::kPaused ||
+         state == TrainingState::kWaiting;
+}
+
 bool Joining(const NodeReport& report) {
   return report.state == Word(TrainingState::kWaiting);
 }
@@ -121,14 +129,101 @@ Candidate Node::CandidateOf(const transport::Member& member) const {
   return {.name = member.node,
           .reachable = member.reachable(),
           .mixes = found != heard_.end() && !Joining(found->second.report),
-          .left = member.state == MemberState::kLeft};
+          .left = member.state == MemberState::kLeft,
+          .group = found != heard_.end() ? found->second.report.group : ""};
 }
 
 void Node::UpdateRing() {
   std::vector<Candidate> candidates;
   for (const auto& member : transport_->members())
     candidates.push_back(CandidateOf(member));
+  if (config_.mixing.by_bandwidth) OrderRing();
   neighbours_.Update(candidates, transport::Clock::now());
+  const auto members = MixingMembers();
+  const auto self =
+      std::find(members.begin(), members.end(), config_.node.name);
+  exchange_->SetPlace(
+      {.place = static_cast<std::size_t>(self - members.begin()),
+       .members = members.size()});
+  resync_->OnMembers();
+}
+
+void Node::OrderRing() {
+  const auto members = MixingMembers();
+  const auto& first = members.front();
+  ring_order_.clear();
+  if (first != config_.node.name) {
+    neighbours_.SetOrder(heard_[first].report.ring_order);
+    return;
+  }
+  chart_.Note(config_.node.name, Links());
+  for (const auto& name : members)
+    if (const auto found = heard_.find(name); found != heard_.end())
+      chart_.Note(name, found->second.report.links);
+  ring_order_ = chart_.Decide(members, std::chrono::steady_clock::now());
+  neighbours_.SetOrder(ring_order_);
+}
+
+// Where trainers meet, those that have not begun yet count: all start together.
+std::vector<std::string> Node::MixingMembers() const {
+  std::vector<std::string> names = {config_.node.name};
+  const bool all = rule_->habits().meets != mixing::Habits::Meets::kNever ||
+                   config_.resync.mode == Config::Resync::Mode::kBlocking;
+  for (const auto& member : transport_->members()) {
+    const auto candidate = CandidateOf(member);
+    if (candidate.reachable && (candidate.mixes || all) &&
+        neighbours_.Trusts(member.node, transport::Clock::now()))
+      names.push_back(member.node);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Collectives on a subset, while gossip goes on among all.
+std::vector<std::string> Node::RoundMembers() const {
+  auto names = MixingMembers();
+  if (config_.resync.by_group)
+    std::erase_if(names, [this](const std::string& name) {
+      const auto found = heard_.find(name);
+      return name != config_.node.name &&
+             (found == heard_.end() ||
+              found->second.report.group != config_.node.group);
+    });
+  return names;
+}
+
+Resync::Hooks Node::ResyncHooks() {
+  Resync::Hooks hooks;
+  hooks.members = [this] { return RoundMembers(); };
+  hooks.proposer = [this]() -> std::string {
+    for (const auto& name : RoundMembers()) {
+      if (name == config_.node.name && Trains(trainer_->state())) return name;
+      const auto found = heard_.find(name);
+      if (found != heard_.end() && (found->second.report.state == "training" ||
+                                    Joining(found->second.report)))
+        return name;
+    }
+    return "";
+  };
+  hooks.failed = [this](const std::string& peer) {
+    const auto found = heard_.find(peer);
+    return found != heard_.end() && found->second.report.state == "failed";
+  };
+  hooks.expected = static_cast<std::size_t>(config_.cluster.expect);
+  hooks.step = [this] { return trainer_->step(); };
+  hooks.distance = [this]() -> std::optional<double> {
+    const auto summary = Summarise(View());
+    if (!summary.consensus) return std::nullopt;
+    return summary.consensus->relative_distance;
+  };
+  hooks.trains = [this] { return Trains(trainer_->state()); };
+  hooks.trusts = [this](const auto& peer) {
+    return neighbours_.Trusts(peer, transport::Clock::now());
+  };
+  hooks.tell = [this](Level level, const auto& text) {
+    events_.Add(level, "resync", text);
+  };
+  return hooks;
 }
 
 JoinSituation Node::Situation() const {
@@ -142,7 +237,10 @@ JoinSituation Node::Situation() const {
           {found->second.ahead, Joining(found->second.report)});
   }
   situation.configured = config_.cluster.peers.size();
-  situation.mixes = rule_->Asks();
+  situation.mixes = rule_->habits().asks != mixing::Habits::Asks::kNever ||
+                    rule_->habits().meets != mixing::Habits::Meets::kNever ||
+                    config_.resync.every_steps > 0 ||
+                    !config_.mixing.server.empty();
   situation.resumed = run_.first_step > 0;
   situation.expect = static_cast<std::size_t>(config_.cluster.expect);
   situation.listened = listened_;
@@ -212,6 +310,7 @@ void Node::Begin() {
   listen_.cancel();
   expect_.cancel();
   exchange_->Start();
+  resync_->Start();
   trainer_->Begin();
   transport_->SetReport(EncodeReport(SelfReport()));
 }
@@ -232,6 +331,14 @@ void Node::PaceExchanges() {
     const auto& report = found->second.report;
     add(report.state, report.steps_per_second);
     largest = std::max(largest, report.proposed_interval);
+  }
+  if (config_.mixing.objective_nodes && !step_times.empty() &&
+      rate_.PerSecond() > 0) {
+    double rates = 0;
+    for (const double time : step_times) rates += 1 / time;
+    const double mean = rates / static_cast<double>(step_times.size());
+    trainer_->SetStepScale(
+        std::clamp(mean / rate_.PerSecond(), 1 / kMostScale, kMostScale));
   }
   auto median = kIdleInterval;
   if (!step_times.empty()) {

@@ -64,6 +64,8 @@ NodeReport Node::SelfReport() const {
   NodeReport report;
   report.step = trainer_->step();
   report.state = state();
+  report.group = config_.node.group;
+  report.ring_order = ring_order_;
   report.steps_per_second =
       report.state == "training" ? Rounded(rate_.PerSecond()) : 0;
   report.sketch = sketch_;
@@ -80,6 +82,7 @@ NodeReport Node::SelfReport() const {
     report.epsilon = budget.epsilon;
     report.target_epsilon = budget.terms.target_epsilon;
     report.delta = budget.terms.delta;
+    report.accountant = dp::Word(budget.accountant);
     report.steps_left =
         begun_ ? budget.steps_left
                : config_.train.steps -
@@ -120,6 +123,10 @@ ClusterView Node::View() const {
   ClusterView view;
   view.cluster = config_.cluster.name;
   view.rule = rule_->name();
+  view.topology = mixing::Word(config_.mixing.topology.kind);
+  view.resync = {config_.resync.every_steps, resync_->succeeded(),
+                 resync_->failed(), resync_->last()};
+  if (rule_->habits().has_twin) view.momentum_eta = exchange_->eta();
   view.self = config_.node.name;
   KnownNode self;
   self.name = config_.node.name;

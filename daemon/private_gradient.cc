@@ -2,19 +2,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
-
-#include "dp/gaussian_noise.h"
 
 namespace hearsay::daemon {
 
 namespace {
 
 constexpr double kSmoothing = 0.02;  // Of the private view.
-
-double Seconds(std::chrono::steady_clock::duration d) {
-  return std::chrono::duration<double>(d).count();
-}
+constexpr int kMeasured = 3;         // Sums to know one's speed by.
 
 void Smooth(double value, double& average) {
   average += kSmoothing * (value - average);
@@ -23,16 +19,46 @@ void Smooth(double value, double& average) {
 }  // namespace
 
 PrivateGradient::PrivateGradient(const PrivateStepTerms& terms,
-                                 std::unique_ptr<model::Network> network,
-                                 const model::Shard& shard, Budget& budget)
+                                 std::unique_ptr<PrivateSum> sum,
+                                 std::size_t rows, Budget& budget)
     : terms_(terms),
-      shard_(shard),
-      network_(std::move(network)),
+      shard_rows_(rows),
+      sum_(std::move(sum)),
       budget_(budget),
-      sampler_(terms.sample_rate) {
-  const auto batch = static_cast<std::size_t>(terms.physical_batch);
-  features_.resize(batch * static_cast<std::size_t>(shard.features()));
-  labels_.resize(batch);
+      sampler_(terms.sample_rate),
+      divide_(terms.sample_rate) {}
+
+PrivateSumTerms PrivateGradient::SumTerms() const {
+  return {.clip_norm = terms_.clip_norm,
+          .noise_stddev = terms_.noise_multiplier * terms_.clip_norm,
+          // A public constant, never the realised batch size.
+          .scale = 1.0 / (divide_ * static_cast<double>(terms_.public_size))};
+}
+
+void PrivateGradient::ChangeRates(double sample_rate, double divide) {
+  const dp::PoissonSampler sampler(sample_rate);
+  budget_.ChangeSampleRate(sampler.sample_rate());
+  sampler_ = sampler;
+  divide_ = divide;
+}
+
+double PrivateGradient::MeasureSpeed(std::span<const float> weights) {
+  if (shard_rows_ == 0) return 0;
+  const auto count = static_cast<std::size_t>(
+      std::max(1.0, std::round(sampler_.sample_rate() *
+                               static_cast<double>(terms_.public_size))));
+  rows_.resize(count);
+  for (std::size_t i = 0; i < count; ++i)
+    rows_[i] = static_cast<std::uint32_t>(i % shard_rows_);
+  std::vector<float> nowhere(weights.size());
+  PhaseSeconds untold;
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < kMeasured; ++i)
+    sum_->Compute(weights, rows_, SumTerms(), noise_random_, nowhere, untold);
+  const std::chrono::duration<double> took =
+      std::chrono::steady_clock::now() - began;
+  noise_random_.Ratchet();
+  return kMeasured * static_cast<double>(count) / took.count();
 }
 
 GradientSource::Outcome PrivateGradient::Compute(std::span<const float> weights,
@@ -41,28 +67,14 @@ GradientSource::Outcome PrivateGradient::Compute(std::span<const float> weights,
   // Charge first: from here on, whatever happens counts as a release.
   if (!budget_.PayOneStep(steps_wanted)) return Outcome::kExhausted;
 
-  std::fill(gradient.begin(), gradient.end(), 0.0F);
-  sampler_.Sample(shard_.rows(), sampling_random_, rows_);
-  model::ClippedSumStatistics seen;
-  const auto batch = static_cast<std::size_t>(terms_.physical_batch);
-  for (std::size_t begin = 0; begin < rows_.size(); begin += batch) {
-    const auto count = std::min(batch, rows_.size() - begin);
-    AddSlice(weights, std::span(rows_).subspan(begin, count), gradient, seen);
-  }
-
-  const auto before_noise = std::chrono::steady_clock::now();
-  dp::AddGaussianNoise(terms_.noise_multiplier * terms_.clip_norm,
-                       noise_random_, gradient);
+  sampler_.Sample(shard_rows_, sampling_random_, rows_);
+  const auto seen = sum_->Compute(weights, rows_, SumTerms(), noise_random_,
+                                  gradient, working_);
   noise_random_.Ratchet();
   sampling_random_.Ratchet();
-  // A public constant, never the realised batch size.
-  const auto scale = static_cast<float>(
-      1.0 / (terms_.sample_rate * static_cast<double>(terms_.public_size)));
-  for (float& value : gradient) value *= scale;
 
   const std::lock_guard lock(mutex_);
-  phases_.clip_noise +=
-      Seconds(std::chrono::steady_clock::now() - before_noise);
+  phases_ = working_;
   const auto size = static_cast<double>(rows_.size());
   Smooth(size, view_.realised_batch_size);
   if (!rows_.empty()) {
@@ -71,28 +83,6 @@ GradientSource::Outcome PrivateGradient::Compute(std::span<const float> weights,
   }
   view_.rejected += static_cast<std::uint64_t>(seen.rejected);
   return Outcome::kGradient;
-}
-
-void PrivateGradient::AddSlice(std::span<const float> weights,
-                               std::span<const std::uint32_t> rows,
-                               std::span<float> sum,
-                               model::ClippedSumStatistics& seen) {
-  const auto begin = std::chrono::steady_clock::now();
-  const auto features = std::span(features_).first(
-      rows.size() * static_cast<std::size_t>(shard_.features()));
-  const auto labels = std::span(labels_).first(rows.size());
-  shard_.Gather(rows, features, labels);
-  const auto loaded = std::chrono::steady_clock::now();
-  const auto slice = network_->AddClippedSum(
-      weights, {static_cast<int>(rows.size()), features, labels},
-      terms_.clip_norm, sum);
-  const auto done = std::chrono::steady_clock::now();
-  seen.loss_sum += slice.loss_sum;
-  seen.clipped += slice.clipped;
-  seen.rejected += slice.rejected;
-  const std::lock_guard lock(mutex_);
-  phases_.load += Seconds(loaded - begin);
-  phases_.forward_backward += Seconds(done - loaded);
 }
 
 void PrivateGradient::Finish() { budget_.Settle(); }

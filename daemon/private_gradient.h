@@ -14,10 +14,9 @@
 
 #include "daemon/budget.h"
 #include "daemon/gradient_source.h"
+#include "daemon/private_sum.h"
 #include "dp/random.h"
 #include "dp/sampler.h"
-#include "model/network.h"
-#include "model/shard.h"
 
 namespace hearsay::daemon {
 
@@ -26,7 +25,6 @@ struct PrivateStepTerms {
   double noise_multiplier = 0;
   double clip_norm = 1;
   std::int64_t public_size = 1;
-  int physical_batch = 1024;
 };
 
 // Egress class of every field: private. Smoothed over about 50 steps.
@@ -37,50 +35,55 @@ struct PrivateView {
   std::uint64_t rejected = 0;
 };
 
-// Seconds spent in each part of the steps so far. Egress class: private, since
-// the time of a step tells its realised batch size.
-struct PhaseSeconds {
-  double load = 0, forward_backward = 0, clip_noise = 0;
-};
-
 class PrivateGradient final : public GradientSource {
  public:
-  // `shard` and `budget` must outlive this. The budget's terms must state this
-  // sampler's effective rate.
+  // `budget` must outlive this; its terms must state this sampler's effective
+  // rate. `rows`: of the shard that `sum` is over.
   PrivateGradient(const PrivateStepTerms& terms,
-                  std::unique_ptr<model::Network> network,
-                  const model::Shard& shard, Budget& budget);
+                  std::unique_ptr<PrivateSum> sum, std::size_t rows,
+                  Budget& budget);
 
   Outcome Compute(std::span<const float> weights, std::uint64_t steps_wanted,
                   std::span<float> gradient) override;
   void Finish() override;
+
+  // From the next step on rows are sampled, and paid for, at `sample_rate`,
+  // and their sum is divided by `divide` * public_size: both public. Both are
+  // terms.sample_rate at first. Throws: dp::LedgerError. Threads: the
+  // trainer's.
+  void ChangeRates(double sample_rate, double divide);
+  double sample_rate() const { return sampler_.sample_rate(); }
+  std::int64_t public_size() const { return terms_.public_size; }
+  // How many records a second steps of the rate in force make, by sums over as
+  // many rows as such a step has by the public size. They are thrown away and
+  // no batch is drawn, so the time tells nothing of any: egress public.
+  // Throws: std::runtime_error. Threads: the trainer's.
+  double MeasureSpeed(std::span<const float> weights);
 
   // Threads: any.
   PrivateView view() const;
   PhaseSeconds phases() const;
 
  private:
-  void AddSlice(std::span<const float> weights,
-                std::span<const std::uint32_t> rows, std::span<float> sum,
-                model::ClippedSumStatistics& seen);
-
   // Constant after construction.
   const PrivateStepTerms terms_;
-  const model::Shard& shard_;
+  const std::size_t shard_rows_;
 
   // The trainer's.
-  std::unique_ptr<model::Network> network_;
+  PrivateSumTerms SumTerms() const;
+
+  std::unique_ptr<PrivateSum> sum_;
   Budget& budget_;
   dp::PoissonSampler sampler_;
+  double divide_;
   dp::SecureRandom sampling_random_;
   dp::SecureRandom noise_random_;
   std::vector<std::uint32_t> rows_;
-  std::vector<float> features_;
-  std::vector<float> labels_;
 
   mutable std::mutex mutex_;
-  PrivateView view_;     // Guarded by mutex_.
-  PhaseSeconds phases_;  // Guarded by mutex_.
+  PhaseSeconds working_;  // The trainer's own, before it is shown.
+  PrivateView view_;      // Guarded by mutex_.
+  PhaseSeconds phases_;   // Guarded by mutex_.
 };
 
 }  // namespace hearsay::daemon

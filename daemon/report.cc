@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kMostLinks = 64;
 constexpr int kMostReasons = 16;
+constexpr int kMostInRing = 64;
 constexpr std::size_t kLongestText = 512;
 
 bool Fits(const std::string& text) { return text.size() <= kLongestText; }
@@ -51,9 +52,12 @@ bool WithinBounds(const pb::Report& in) {
     if (!std::isfinite(value)) return false;
   const auto n = in.sketch_size();
   return in.proposed_interval() >= 0 && in.steps_per_second() >= 0 &&
-         Fits(in.state()) && Fits(in.health()) &&
-         in.links_size() <= kMostLinks && in.reasons_size() <= kMostReasons &&
+         Fits(in.state()) && Fits(in.health()) && Fits(in.group()) &&
+         Fits(in.accountant()) && in.links_size() <= kMostLinks &&
+         in.reasons_size() <= kMostReasons &&
          std::all_of(in.reasons().begin(), in.reasons().end(), Fits) &&
+         in.ring_order_size() <= kMostInRing &&
+         std::all_of(in.ring_order().begin(), in.ring_order().end(), Fits) &&
          (n == 0 || n == static_cast<int>(mixing::kSketchBuckets)) &&
          std::all_of(in.sketch().begin(), in.sketch().end(),
                      [](float value) { return std::isfinite(value); });
@@ -84,6 +88,10 @@ std::string EncodeReport(const NodeReport& report) {
   for (const auto& reason : report.reasons)
     if (out.reasons_size() < kMostReasons)
       out.add_reasons(reason.substr(0, kLongestText));
+  out.set_group(report.group);
+  for (const auto& name : report.ring_order)
+    if (out.ring_order_size() < kMostInRing) out.add_ring_order(name);
+  out.set_accountant(report.accountant);
   return out.SerializeAsString();
 }
 
@@ -113,6 +121,10 @@ std::optional<NodeReport> DecodeReport(const std::string& bytes) {
   }
   report.health = in.health();
   report.reasons = {in.reasons().begin(), in.reasons().end()};
+  report.group = in.group();
+  report.ring_order = {in.ring_order().begin(), in.ring_order().end()};
+  // Nodes of before there was a choice say nothing.
+  if (!in.accountant().empty()) report.accountant = in.accountant();
   return report;
 }
 

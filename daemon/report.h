@@ -41,6 +41,10 @@ struct NodeReport {
   std::vector<LinkReport> links;
   std::string health = "healthy";
   std::vector<std::string> reasons;
+  std::string group;  // "": none
+  // By who decides of it, where it is not by name.
+  std::vector<std::string> ring_order;
+  std::string accountant = "rdp";
 };
 
 std::string EncodeReport(const NodeReport& report);

@@ -7,12 +7,17 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <utility>
+#include <vector>
 
+#include "daemon/noise_check.h"
 #include "daemon/probe.h"
-#include "dp/rdp.h"
+#include "dp/accountant.h"
 #include "dp/sampler.h"
+#include "model/cuda_backend.h"
 #include "model/initialise.h"
 #include "model/network.h"
 
@@ -81,8 +86,9 @@ double NoiseMultiplier(const Config& config, double sample_rate) {
   const auto& privacy = config.privacy;
   if (privacy.noise_multiplier) return *privacy.noise_multiplier;
   if (config.train.steps == 0) return 1.0;
-  return dp::CalibrateNoise(sample_rate, config.train.steps, privacy.delta,
-                            *privacy.target_epsilon);
+  return dp::CalibrateNoise(
+      privacy.accountant, std::max(sample_rate, MostSampleRate(config)),
+      config.train.steps, privacy.delta, *privacy.target_epsilon);
 }
 
 // With a checkpoint there must be the very ledger that it was paid from. Looked
@@ -128,6 +134,62 @@ dp::Ledger OpenLedger(const Config& config, const model::Shard& shard,
   return ledger;
 }
 
+// Most rows of a step, but for one step in a billion, from public numbers.
+int UsualMost(const Config& config) {
+  constexpr int kMultiple = 64;
+  const double mean =
+      MostSampleRate(config) * static_cast<double>(config.train.public_size);
+  const double most = mean + 6 * std::sqrt(mean);
+  const double rounded = kMultiple * std::ceil(std::max(most, 1.0) / kMultiple);
+  return static_cast<int>(
+      std::min(rounded, static_cast<double>(config.train.physical_batch)));
+}
+
+std::unique_ptr<PrivateSum> MakeCudaSum(const Config& config,
+                                        const model::ModelSpec& spec,
+                                        const model::Shard& shard) {
+  std::vector<std::uint32_t> rows(shard.rows());
+  std::iota(rows.begin(), rows.end(), 0U);
+  std::vector<float> features(rows.size() *
+                              static_cast<std::size_t>(shard.features()));
+  std::vector<float> labels(rows.size());
+  shard.Gather(rows, features, labels);
+  return MakeDeviceSum(model::MakeCudaStep(
+      spec, UsualMost(config), features, labels,
+      {.device = config.node.cuda, .tf32 = config.train.tf32}));
+}
+
+// On the GPU where node.device allows it and there is one.
+std::unique_ptr<PrivateSum> MakeSum(const Config& config,
+                                    const model::ModelSpec& spec,
+                                    const model::Shard& shard, Events& events) {
+  using Device = Config::Node::Device;
+  std::string why = "node.device is cpu";
+  if (config.node.device != Device::kCpu) {
+    const auto probe = model::ProbeCuda(config.node.cuda);
+    why = probe.reason;
+    if (probe.usable) {
+      try {
+        auto sum = MakeCudaSum(config, spec, shard);
+        events.Add(Level::kInfo, "device",
+                   fmt::format("training on cuda:{}, {}", config.node.cuda,
+                               probe.name));
+        return sum;
+      } catch (const std::runtime_error& error) {
+        why = error.what();  // Such as too little memory for this shard.
+      }
+    }
+    if (config.node.device == Device::kCuda)
+      throw ConfigError(fmt::format(
+          "node.device: cuda:{} cannot be used: {}; set auto to train on the "
+          "CPU in its stead",
+          config.node.cuda, why));
+  }
+  events.Add(Level::kInfo, "device", "training on the CPU: " + why);
+  return MakeHostSum(model::MakeCpuNetwork(spec, config.train.physical_batch),
+                     shard, config.train.physical_batch);
+}
+
 void PreparePrivate(const Config& config, const model::ModelSpec& spec,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     Events& events, Run& run) {
@@ -137,18 +199,28 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
 
   auto ledger = OpenLedger(config, *run.train, checkpoint);
   run.budget = std::make_unique<Budget>(
-      std::move(ledger), BudgetTerms{rate, sigma, config.privacy.delta,
-                                     config.privacy.target_epsilon});
+      std::move(ledger),
+      BudgetTerms{rate, sigma, config.privacy.delta,
+                  config.privacy.target_epsilon, config.privacy.accountant});
+  if (run.budget->status().accountant != config.privacy.accountant)
+    events.Add(Level::kWarning, "privacy",
+               "the ledger holds steps of another rate or noise: epsilon is "
+               "counted by rdp, which allows for parameters changed on the "
+               "way, and not by pld, which does not");
   events.Add(
       Level::kInfo, "privacy",
       fmt::format("noise multiplier {:.4f}, sample rate {}, delta {}{}", sigma,
                   config.train.sample_rate, config.privacy.delta,
                   config.privacy.noise_multiplier ? "" : " (calibrated)"));
+  auto sum = MakeSum(config, spec, *run.train, events);
+  if (sigma > 0)
+    CheckNoise(*sum, model::ParameterCount(spec),
+               {.clip_norm = config.privacy.clip_norm,
+                .noise_stddev = sigma * config.privacy.clip_norm});
   auto source = std::make_unique<PrivateGradient>(
       PrivateStepTerms{rate, sigma, config.privacy.clip_norm,
-                       config.train.public_size, config.train.physical_batch},
-      model::MakeCpuNetwork(spec, config.train.physical_batch), *run.train,
-      *run.budget);
+                       config.train.public_size},
+      std::move(sum), run.train->rows(), *run.budget);
   run.private_gradient = source.get();
   run.source = std::move(source);
 }
@@ -195,9 +267,17 @@ void PrepareIdentity(const Config& config, Run& run) {
 void PrepareWeights(const Config& config,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     std::size_t parameters, Run& run) {
-  run.weights = std::make_unique<LiveWeights>(parameters);
+  run.weights =
+      std::make_unique<LiveWeights>(parameters, config.mixing.momentum);
   if (checkpoint) {
-    run.weights->Assign(checkpoint->snapshot.weights);
+    // A checkpoint of a run without momentum has no twin: it begins at the
+    // weights, as before the first step and on a late joiner, where nothing has
+    // moved one apart from the other. One that is not wanted is left out.
+    const auto& snapshot = checkpoint->snapshot;
+    if (run.weights->has_twin() && !snapshot.twin.empty())
+      run.weights->AssignBoth(snapshot.weights, snapshot.twin);
+    else
+      run.weights->Assign(snapshot.weights);
     return;
   }
   model::Arena initial(parameters);

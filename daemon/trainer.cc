@@ -31,13 +31,14 @@ const char* Word(TrainingState state) {
 Trainer::Trainer(const TrainerOptions& options, GradientSource& source,
                  model::Optimizer& optimizer, LiveWeights& weights,
                  std::function<void(TrainerSnapshot)> on_boundary,
-                 std::function<void(TrainingState)> on_state)
+                 std::function<void(TrainingState)> on_state, Company* company)
     : options_(options),
       on_boundary_(std::move(on_boundary)),
       on_state_(std::move(on_state)),
       weights_(weights),
       source_(source),
       optimizer_(optimizer),
+      company_(company),
       copy_(weights.size()),
       gradient_(weights.size()),
       update_(weights.size()),
@@ -153,31 +154,46 @@ void Trainer::Train() {
   while (Proceed() && step_ < options_.steps) {
     SetState(TrainingState::kTraining);
     const auto began = SteadyClock::now();
-    TakeStep();
-    if (state_ == TrainingState::kExhausted) return;
+    if (!TakeStep()) return;
     if (step_ % options_.checkpoint_every == 0) on_boundary_(Boundary());
+    if (company_) continue;  // On its clock before it met them.
     // Paced on a clock, without catching up after a stall: a burst would
     // spend budget faster than the neighbours can mix.
-    const auto took = std::max<SteadyClock::duration>(
-        SteadyClock::now() - began, options_.min_step_time);
-    next = std::max(next + std::chrono::duration_cast<SteadyClock::duration>(
-                               took * options_.throttle),
-                    SteadyClock::now());
+    const auto now = SteadyClock::now();
+    next = std::max(next + Paced(now - began), SteadyClock::now());
     WaitUntil(next);
   }
 }
 
-void Trainer::TakeStep() {
+// What a step takes that took so long to compute.
+SteadyClock::duration Trainer::Paced(SteadyClock::duration took) const {
+  const auto least =
+      std::max<SteadyClock::duration>(took, options_.min_step_time);
+  return std::chrono::duration_cast<SteadyClock::duration>(least *
+                                                           options_.throttle);
+}
+
+bool Trainer::TakeStep() {
+  const auto began = SteadyClock::now();
   weights_.Snapshot(copy_.span());
   const auto outcome =
       source_.Compute(copy_.span(), options_.steps - step_, gradient_.span());
   if (outcome == GradientSource::Outcome::kExhausted) {
     SetState(TrainingState::kExhausted);
-    return;
+    return false;
+  }
+  if (company_) {
+    // How long a gradient takes depends on a private batch; when it is sent
+    // should not. Waiting for others is not one's own slowness.
+    WaitUntil(began + Paced(SteadyClock::now() - began));
+    if (!company_->OnGradient(gradient_.span())) return false;
   }
   optimizer_.Update(gradient_.span(), update_.span());
+  if (const auto scale = static_cast<float>(step_scale_.load()); scale != 1)
+    for (float& value : update_.span()) value *= scale;
   weights_.Add(update_.span());
   ++step_;
+  return !company_ || company_->OnStep(step_);
 }
 
 void Trainer::WaitUntil(SteadyClock::time_point when) {
@@ -190,7 +206,12 @@ TrainerSnapshot Trainer::Boundary() {
   TrainerSnapshot snapshot;
   snapshot.step = step_;
   snapshot.weights.resize(weights_.size());
-  weights_.Snapshot(snapshot.weights);
+  if (weights_.has_twin()) {
+    snapshot.twin.resize(weights_.size());
+    weights_.SnapshotBoth(snapshot.weights, snapshot.twin);
+  } else {
+    weights_.Snapshot(snapshot.weights);
+  }
   for (const auto& state : optimizer_.State())
     snapshot.optimizer.push_back(
         {state.name, {state.values.begin(), state.values.end()}});

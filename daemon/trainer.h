@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/company.h"
 #include "daemon/gradient_source.h"
 #include "daemon/live_weights.h"
 #include "model/arena.h"
@@ -47,6 +48,7 @@ const char* Word(TrainingState state);
 struct TrainerSnapshot {
   std::uint64_t step = 0;
   std::vector<float> weights;
+  std::vector<float> twin;  // momentum's (live_weights.h); empty: none
   struct State {
     std::string name;
     std::vector<float> values;
@@ -56,13 +58,15 @@ struct TrainerSnapshot {
 
 class Trainer {
  public:
-  // References must outlive this. `on_boundary` is called on the trainer's
+  // References must outlive this, and `company`, if any: with it the trainer
+  // does not train alone. `on_boundary` is called on the trainer's
   // thread every `checkpoint_every` steps and when training ends; `on_state`
   // whenever the state changes. Neither may block.
   Trainer(const TrainerOptions& options, GradientSource& source,
           model::Optimizer& optimizer, LiveWeights& weights,
           std::function<void(TrainerSnapshot)> on_boundary,
-          std::function<void(TrainingState)> on_state);
+          std::function<void(TrainingState)> on_state,
+          Company* company = nullptr);
   ~Trainer();
 
   void Begin();  // Starts the thread. Once.
@@ -75,6 +79,10 @@ class Trainer {
   // thread, if no step is being taken.
   void RequestBoundary();
 
+  // Each update is scaled by this before it is added; 1 at first. Threads: any.
+  void SetStepScale(double scale) { step_scale_ = scale; }
+  double step_scale() const { return step_scale_; }
+
   // Threads: any.
   std::uint64_t step() const { return step_.load(); }
   TrainingState state() const { return state_.load(); }
@@ -85,7 +93,10 @@ class Trainer {
   void Run();
   void Train();
   bool Proceed();
-  void TakeStep();
+  // False if training ended meanwhile.
+  bool TakeStep();
+  std::chrono::steady_clock::duration Paced(
+      std::chrono::steady_clock::duration took) const;
   void WaitUntil(std::chrono::steady_clock::time_point when);
   bool DrainAsked() const;
   void SetState(TrainingState state);
@@ -100,11 +111,13 @@ class Trainer {
   // The trainer's thread.
   GradientSource& source_;
   model::Optimizer& optimizer_;
+  Company* const company_;
   model::Arena copy_;
   model::Arena gradient_;
   model::Arena update_;
 
   std::atomic<std::uint64_t> step_;
+  std::atomic<double> step_scale_ = 1;
   std::atomic<TrainingState> state_ = TrainingState::kWaiting;
 
   mutable std::mutex mutex_;

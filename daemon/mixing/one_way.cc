@@ -1,5 +1,10 @@
 // Only the asking side moves (the seed's original direction): half the bytes,
 // and the mean is conserved only on average, if all nodes ask equally often.
+//
+// The answer is younger than what the asker knew when it asked, by the time the
+// request took. Held against that it would count the peer's steps of meanwhile
+// as disagreement: all nodes would move by up to a quarter too far, and carry
+// as much more noise. So it is held against the middle of then and now.
 #include "daemon/mixing/rule.h"
 
 namespace hearsay::mixing {
@@ -8,12 +13,14 @@ namespace {
 
 class OneWay final : public Rule {
  public:
-  std::string name() const override { return "one_way"; }
-  bool Asks() const override { return true; }
-  bool AskCarriesSnapshot() const override { return false; }
-  float ask_gain() const override { return 0.5F; }
-  float answer_gain() const override { return 0.0F; }
-  bool NeedsCommonInterval() const override { return true; }
+  OneWay()
+      : Rule("one_way",
+             {.asks = Habits::Asks::kOnClock, .common_interval = true}) {}
+
+  Reply OnRequest(Peer, const Note&) const override { return {}; }
+  Correction OnAnswer(Peer) override {
+    return {.gain = 0.5F, .reference = Reference::kMidway};
+  }
 };
 
 }  // namespace

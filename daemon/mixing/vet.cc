@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace hearsay::mixing {
 
@@ -39,6 +40,8 @@ const char* Word(Fault fault) {
       return "beyond_clip";
     case Fault::kStale:
       return "stale";
+    case Fault::kMalformed:
+      return "malformed";
   }
   return "";
 }
@@ -49,6 +52,19 @@ std::optional<Fault> Vet(std::span<const float> theirs,
   if (clip > 0 && static_cast<double>(gain) * Distance(theirs, mine) > clip)
     return Fault::kBeyondClip;
   return std::nullopt;
+}
+
+float ClippedGain(std::span<const float> theirs, std::span<const float> mine,
+                  float gain, double clip) {
+  const double distance = Distance(theirs, mine);
+  if (clip <= 0 || static_cast<double>(gain) * distance <= clip) return gain;
+  // So far off that the difference of two weights may not be a float.
+  if (distance > std::numeric_limits<float>::max()) return 0;
+  const auto clipped = static_cast<float>(clip / distance);
+  // Near 0, where floats are sparse, the nearest may be several times as much.
+  return static_cast<double>(clipped) * distance > clip
+             ? std::nextafter(clipped, 0.0F)
+             : clipped;
 }
 
 std::optional<Fault> VetVersion(std::uint64_t version, std::uint64_t newest,

@@ -15,15 +15,27 @@ enum class Fault {
   kNotFinite,   // holds a NaN or an infinity
   kBeyondClip,  // would move the weights by more than mixing.clip
   kStale,       // is older than what its sender has shown before
+  kMalformed,   // is not what an honest node could have made
 };
 
-// In the words of the metrics: not_finite, beyond_clip, stale.
+// In the words of the metrics: not_finite, beyond_clip, stale, malformed.
 const char* Word(Fault fault);
 
 // Is `gain * (theirs - mine)` fit to be added? `clip` bounds its Euclidean
 // norm; 0 = no bound. Shapes: equal.
 std::optional<Fault> Vet(std::span<const float> theirs,
                          std::span<const float> mine, float gain, double clip);
+
+// The gain at which `theirs` moves the weights by no more than `clip`: `gain`
+// itself if that is so, else what makes it exactly as much (to the precision of
+// a float, rounded down; 0 if they are farther apart than floats go). Both ends
+// of an exchange find the same number, so their corrections stay opposite.
+// 0 = no bound.
+// Shapes: equal.
+// Requires: both finite, gain not negative.
+// Source: ClippedGossip (He, Karimireddy, Jaggi 2022, arXiv:2202.01545).
+float ClippedGain(std::span<const float> theirs, std::span<const float> mine,
+                  float gain, double clip);
 
 // Nothing if `version` (its sender's step) is at most `bound` steps behind the
 // `newest` that the same process has shown. A bound of 0 = none.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/cuda_backend.h"
 #include "ops/cli/target.h"
 #include "transport/tls/wall_time.h"
 #include "transport/ucx_report.h"
@@ -31,6 +32,8 @@ struct Surroundings {
 Surroundings ThisMachine();
 
 Findings CheckUcx(const transport::UcxReport& report);
+// No GPU is no fault.
+Findings CheckGpu(const model::CudaProbe& probe);
 Findings CheckEnvironment(const Surroundings& around,
                           const transport::UcxReport& report);
 Findings CheckProcessor(const Surroundings& around);

@@ -88,6 +88,13 @@ Findings CheckUcx(const transport::UcxReport& report) {
   return findings;
 }
 
+Findings CheckGpu(const model::CudaProbe& probe) {
+  return {{Level::kFine, "gpu",
+           probe.usable ? probe.name + " is there to train on"
+                        : "training is on the CPU: " + probe.reason,
+           ""}};
+}
+
 Findings CheckEnvironment(const Surroundings& around,
                           const transport::UcxReport& report) {
   Findings findings;
@@ -269,6 +276,7 @@ Findings CheckMachine(const Surroundings& around) {
   add(CheckEnvironment(around, ucx));
   add(CheckProcessor(around));
   add(CheckBlas(around, model::cpu::BlasFlavour()));
+  add(CheckGpu(model::ProbeCuda()));
   add(CheckHugePages(around));
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);

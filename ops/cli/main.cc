@@ -32,6 +32,9 @@ int main(int argc, char** argv) {
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
   hearsay::ops::AddBenchVerbs(app);
+  hearsay::ops::AddCompareVerb(app);
+  hearsay::ops::AddPlanVerb(app);
+  hearsay::ops::AddSimVerb(app);
   hearsay::ops::AddDoctorVerb(app);
   hearsay::ops::AddTlsVerbs(app);
   app.footer(kFooter);  // last: verbs would inherit it

@@ -4,11 +4,11 @@
 #include <toml++/toml.h>
 
 #include <array>
-#include <cmath>
 #include <fstream>
-#include <sstream>
 #include <string_view>
 #include <utility>
+
+#include "ops/cli/commented_toml.h"
 
 namespace hearsay::ops {
 
@@ -19,99 +19,12 @@ struct ConfigTemplate::Document {
 
 namespace {
 
-// Defaults and documentation in one: each value is replaced by the one in
-// force, each comment stays. A value of `?` is only written if it is set.
-constexpr const char* kDefaults =
-    R"(# One node of a local cluster, written by `hearsay up`. Edit it while the node is
-# stopped; `hearsay up` on the same folder then starts it with the changes.
-
-[node]
-name = ?                     # unique in the cluster
-state_dir = ?                # checkpoints, admin.sock, admin.json, admin.token
-device = ?                   # auto | cpu
-
-[cluster]
-name = ?                     # nodes of other clusters are refused
-listen = ?
-advertise = ?                # the address told to others, if it differs
-peers = ?                    # retried for ever
-profile = "local"            # local | lan | wan: every timeout follows from it
-wire = "auto"                # auto | ucx | socket: what carries arrays
-expect = ?                   # members to wait for before a fresh run's first step
-expect_timeout = "30s"       # and how long; then it starts with those there
-
-[tls]
-mode = "mutual"              # certificates on both ends | off (loopback only)
-ca = ?                       # whose signature makes a member; see `hearsay tls`
-cert = ?                     # this node's; it must carry node.name
-key = ?                      # its secret
-crl = ?                      # what was revoked; HUP reads all four again
-
-[data]
-train = ?                    # this node's private shard
-eval = ?                     # declared public
-
-[model]
-loss = "softmax_cross_entropy"  # | binary_cross_entropy | mse
-@layers
-
-[train]
-steps = 600                  # counted over restarts
-sample_rate = 0.02           # each record is in a step with this probability
-public_size = ?              # public, rounded; sample_rate * this is the mean's denominator
-physical_batch = 1024        # memory bound only; no effect on the result
-optimizer = "sgd"            # sgd | adam
-learning_rate = 1.0
-momentum = 0.0
-seed = 1                     # initial weights only; never noise
-throttle = 1.0               # experiments: 8.0 makes this node eight times slower
-min_step_time = "20ms"       # no step is faster: small models need time to mix
-
-[privacy]
-clip_norm = 1.0              # bound on each record's gradient
-noise_multiplier = ?
-target_epsilon = 1.0         # the budget; without noise_multiplier, noise is calibrated to it
-delta = 1e-5
-ledger = ?                   # what this data set has spent; outlives the run
-on_exhausted = "gossip"      # gossip | stop
-noise = ?
-
-[mixing]
-rule = "pairwise"            # pairwise | one_way | none
-topology = "ring"
-interval = "auto"            # or "50ms": time between a node's own exchanges
-objective = ?
-momentum = ?
-wire = ?
-clip = ?
-
-[resync]
-every_steps = ?
-mode = ?
-algorithm = ?
-
-[checkpoint]
-every_steps = 100
-keep = 3
-
-[admin]
-listen = "127.0.0.1:0"       # HTTP, for who has the token; the unix socket needs none
-token_file = ?
-
-[log]
-level = "info"
-format = "text"              # text | json
-)";
-
 // Different on every node, so a template cannot say them.
 constexpr std::array kFilledIn = {
     "node.name",     "node.state_dir", "cluster.listen", "cluster.advertise",
     "cluster.peers", "data.train",     "data.eval",      "privacy.ledger",
     "admin.listen",  "test.index",     "tls.ca",         "tls.cert",
     "tls.key",       "tls.crl"};
-
-constexpr const char* kLayers = "@layers";
-constexpr std::size_t kCommentColumn = 29;
 
 std::pair<std::string, std::string> Split(const std::string& key) {
   const auto dot = key.find('.');
@@ -145,137 +58,13 @@ toml::table ParseValue(const std::string& text) {
   }
 }
 
-// One value, as TOML on one line.
-std::string Inline(toml::node& node) {
-  if (auto* table = node.as_table()) table->is_inline(true);
-  // toml++ writes 1e-5 with all its 17 digits.
-  if (const auto* number = node.as_floating_point();
-      number != nullptr && std::isfinite(number->get())) {
-    const std::string digits = fmt::format("{}", number->get());
-    const bool whole = digits.find_first_of(".e") == std::string::npos;
-    return whole ? digits + ".0" : digits;
-  }
-  std::ostringstream text;
-  constexpr auto kDoubleQuotes = toml::format_flags::none;
-  node.visit([&](auto& value) {
-    text << toml::toml_formatter{value, kDoubleQuotes};
-  });
-  return text.str();
-}
-
-std::string KeyLine(const std::string& name, toml::node& value,
-                    const std::string& comment) {
-  std::string line = fmt::format("{} = {}", name, Inline(value));
-  if (!comment.empty())
-    line = fmt::format("{:<{}}# {}", line + "  ", kCommentColumn, comment);
-  return line + "\n";
-}
-
-// [[model.layer]] tables, for people to read.
-std::string Layers(toml::table& model) {
-  std::string text;
-  auto* layers = model["layer"].as_array();
-  if (layers == nullptr) return text;
-  for (auto& layer : *layers) {
-    auto* table = layer.as_table();
-    if (table == nullptr) return fmt::format("layer = {}\n", Inline(*layers));
-    text += "[[model.layer]]\n";
-    for (const char* first : {"type", "units", "activation"})
-      if (auto* value = table->get(first)) text += KeyLine(first, *value, "");
-    for (auto& [key, value] : *table)
-      if (key != "type" && key != "units" && key != "activation")
-        text += KeyLine(std::string(key.str()), value, "");
-  }
-  model.erase("layer");
-  return text;
-}
-
-// Writes `values` in the order and with the comments of kDefaults. What
-// kDefaults does not know is written too: the daemon says what it is.
-class Writer {
- public:
-  explicit Writer(toml::table values) : values_(std::move(values)) {}
-
-  std::string Write() {
-    std::istringstream lines(kDefaults);
-    for (std::string line; std::getline(lines, line);) {
-      if (line.starts_with('['))
-        BeginSection(line.substr(1, line.size() - 2));
-      else if (line == kLayers)
-        layers_wanted_ = true;
-      else if (const auto equals = line.find(" = ");
-               equals != std::string::npos)
-        Key(line.substr(0, equals), line);
-      else if (section_.empty())
-        text_ += line + "\n";
-    }
-    EndSection();
-    for (auto& [name, value] : values_)
-      if (auto* table = value.as_table(); table != nullptr && !table->empty())
-        text_ += fmt::format("[{}]\n{}\n", name.str(), Rest(*table));
-    text_.pop_back();  // the last section's empty line
-    return text_;
-  }
-
- private:
-  void BeginSection(const std::string& name) {
-    EndSection();
-    section_ = name;
-  }
-
-  void Key(const std::string& name, const std::string& line) {
-    auto* table = values_[section_].as_table();
-    if (table == nullptr || !table->contains(name)) return;
-    const auto hash = line.find("# ");
-    body_ += KeyLine(name, *table->get(name),
-                     hash == std::string::npos ? "" : line.substr(hash + 2));
-    table->erase(name);
-  }
-
-  // Layers come last: TOML counts every key after [[model.layer]] to the layer.
-  void EndSection() {
-    if (auto* table = values_[section_].as_table()) {
-      const std::string layers = layers_wanted_ ? Layers(*table) : "";
-      body_ += Rest(*table) + layers;
-      values_.erase(section_);
-    }
-    if (!body_.empty()) text_ += fmt::format("[{}]\n{}\n", section_, body_);
-    body_.clear();
-    layers_wanted_ = false;
-  }
-
-  static std::string Rest(toml::table& table) {
-    std::string text;
-    for (auto& [key, value] : table)
-      if (!(key.str() == "layer" && value.is_array_of_tables()))
-        text += KeyLine(std::string(key.str()), value, "");
-    return text;
-  }
-
-  toml::table values_;
-  std::string section_;
-  std::string body_;
-  std::string text_;
-  bool layers_wanted_ = false;
-};
-
-// kDefaults' own values: every line whose value is not `?`.
-toml::table Defaults() {
-  std::string toml;
-  std::istringstream lines(kDefaults);
-  for (std::string line; std::getline(lines, line);)
-    if (line != kLayers && line.find(" = ?") == std::string::npos)
-      toml += line + "\n";
-  return toml::parse(toml);
-}
-
 void FillDefaults(toml::table& values) {
   // Privacy is one decision: noise given without a budget means no budget.
   const bool noise_given = Has(values, "privacy.noise_multiplier");
   // And Adam's steps are not SGD's.
   const bool adam =
       values.at_path("train.optimizer").value_or(std::string()) == "adam";
-  for (auto& [section, keys] : Defaults())
+  for (auto& [section, keys] : DefaultValues())
     for (auto& [name, value] : *keys.as_table()) {
       const std::string key = fmt::format("{}.{}", section.str(), name.str());
       if (section == "model" && !Has(values, "data.train")) continue;
@@ -387,7 +176,7 @@ std::string ConfigTemplate::TextFor(
     Set(values, "test.index", std::int64_t{place.index});
   }
   FillDefaults(values);
-  return Writer(std::move(values)).Write();
+  return CommentedToml(std::move(values));
 }
 
 std::string ConfigTemplate::Explain(const std::string& complaint) const {

@@ -237,6 +237,9 @@ void AddNodeVerbs(CLI::App& app) {
         Action{"drain", "draining",
                "Stop training for good; averaging goes on"},
         Action{"checkpoint", "writing a checkpoint", "Write a checkpoint now"},
+        Action{"resync", "proposed a full average",
+               "Average the weights of all members once, now; `status` has "
+               "what came of it"},
         Action{"stop", "stopping",
                "Checkpoint, leave the cluster, end the daemon"}})
     AddSimple(app, action.verb, action.help, [action](const Where& where) {

@@ -12,6 +12,8 @@
 #include <string>
 #include <system_error>
 
+#include "dp/accountant.h"
+#include "dp/pld.h"
 #include "dp/rdp.h"
 #include "ops/cli/verbs.h"
 
@@ -24,27 +26,34 @@ constexpr const char* kConversion =
 
 constexpr const char* kEpsilonFooter =
     "The loss is for any one record of the data set (adjacency: add or remove "
-    "one record),\nfor Poisson sampling and noise of standard deviation sigma "
-    "* "
-    "clip norm on the sum.\nIt is computed with Renyi divergences and "
-    "converted "
-    "after Canonne, Kamath and\nSteinke 2020, Proposition 12; the older "
-    "conversion of Mironov 2017, found in many\npapers, gives larger numbers "
-    "for "
-    "the same training.\n\n"
+    "one record),\n"
+    "for Poisson sampling and noise of standard deviation sigma * clip norm on "
+    "the sum.\n\n"
+    "  rdp  Renyi divergences, converted after Canonne, Kamath and Steinke "
+    "2020,\n"
+    "       Proposition 12; the older conversion of Mironov 2017, found in "
+    "many "
+    "papers,\n"
+    "       gives larger numbers for the same training\n"
+    "  pld  the distribution of the loss itself (Doroshenko and others 2022, "
+    "connect\n"
+    "       the dots): the least epsilon that is true, by a tenth or so; delta "
+    "from 1e-9\n\n"
     "Example, batches of 256 of 60000 records for 60 epochs:\n"
     "  hearsay epsilon --q 0.0042667 --sigma 1.1 --steps 14063 --delta 1e-5\n"
     "Roughly: twice the steps cost 1.4 times the epsilon; twice the rate costs "
-    "twice;\nbelow sigma 0.7 or so it rises steeply. Choose delta well below 1 "
-    "/ "
+    "twice;\n"
+    "below sigma 0.7 or so it rises steeply. Choose delta well below 1 / "
     "(number of records).";
 
 constexpr const char* kCalibrateFooter =
     "Prints the least noise multiplier that keeps the training within epsilon, "
-    "rounded up\n(by less than 0.01 %), and the epsilon that it really costs. "
-    "Adjacency: add or remove\none record; Renyi divergences, converted after "
-    "Canonne, Kamath and Steinke 2020,\nProposition 12, as in `hearsay "
-    "epsilon`.\n\n"
+    "rounded up\n"
+    "(by less than 0.01 %), and the epsilon that it really costs. Adjacency: "
+    "add or remove\n"
+    "one record; rdp (Canonne, Kamath and Steinke 2020, Proposition 12) and "
+    "pld as in\n"
+    "`hearsay epsilon`.\n\n"
     "Example:\n"
     "  hearsay calibrate --q 0.02 --steps 600 --delta 1e-5 --epsilon 1";
 
@@ -81,12 +90,8 @@ std::uint64_t ParseSteps(const std::string& text) {
 }
 
 void CheckCommon(Request& request) {
-  if (request.accountant == "pld")
-    throw Exit(kUsage,
-               "--accountant pld comes with a later version; use rdp, whose "
-               "epsilon is somewhat larger but as valid");
-  if (request.accountant != "rdp")
-    throw Exit(kUsage, fmt::format("--accountant {} is unknown; use rdp",
+  if (request.accountant != "rdp" && request.accountant != "pld")
+    throw Exit(kUsage, fmt::format("--accountant {} is unknown; use rdp or pld",
                                    request.accountant));
   if (request.output != "table" && request.output != "json")
     throw Exit(kUsage, fmt::format("--output {} is unknown; use table or json",
@@ -97,6 +102,10 @@ void CheckCommon(Request& request) {
         "step's batch");
   Check(request.delta > 0 && request.delta < 1, "--delta", request.delta,
         "above 0 and below 1");
+  Check(request.accountant == "rdp" || request.delta >= dp::kLeastPldDelta,
+        "--delta", request.delta,
+        "1e-9 or more for --accountant pld, or the rounding of its sums would "
+        "count; rdp has no such limit");
   request.steps = ParseSteps(request.steps_text);
 }
 
@@ -106,40 +115,59 @@ std::string RoundedUp(double value) {
   return fmt::format("{:.6f}", std::ceil(value * 1e6) / 1e6);
 }
 
-void Print(const Request& request, const dp::EpsilonBound& bound) {
+// Epsilon, and how it came about.
+struct Answer {
+  double epsilon = 0;
+  nlohmann::ordered_json method;
+  std::string words;
+};
+
+dp::Accountant AccountantOf(const Request& request) {
+  return request.accountant == "pld" ? dp::Accountant::kPld
+                                     : dp::Accountant::kRdp;
+}
+
+Answer AnswerOf(const Request& request) {
+  const dp::Releases releases{request.sample_rate, request.noise_multiplier,
+                              request.steps};
+  if (AccountantOf(request) == dp::Accountant::kPld)
+    return {dp::EpsilonOf(dp::Accountant::kPld, {&releases, 1}, request.delta),
+            {{"grid", dp::kLossGrid}},
+            fmt::format("pld, connect the dots, grid {}", dp::kLossGrid)};
+  const dp::EpsilonBound bound = dp::RdpEpsilon(releases, request.delta);
+  return {
+      bound.epsilon,
+      {{"conversion", kConversion}, {"order", bound.order}},
+      fmt::format("rdp, order {}; conversion: {}", bound.order, kConversion)};
+}
+
+void Print(const Request& request) {
+  const Answer answer = AnswerOf(request);
   if (request.output == "json") {
     nlohmann::ordered_json json = {
         {"schema", 1},
-        {"accountant", "rdp"},
+        {"accountant", request.accountant},
         {"adjacency", kAdjacency},
-        {"conversion", kConversion},
         {"sample_rate", request.sample_rate},
         {"noise_multiplier", request.noise_multiplier},
         {"steps", request.steps},
         {"delta", request.delta}};
     // JSON has no infinity: null, and a word for it.
-    json["epsilon"] = std::isfinite(bound.epsilon)
-                          ? nlohmann::ordered_json(bound.epsilon)
+    json["epsilon"] = std::isfinite(answer.epsilon)
+                          ? nlohmann::ordered_json(answer.epsilon)
                           : nlohmann::ordered_json(nullptr);
-    json["private"] = std::isfinite(bound.epsilon);
-    json["order"] = bound.order;
+    json["private"] = std::isfinite(answer.epsilon);
+    json.update(answer.method);
     std::puts(json.dump().c_str());
     return;
   }
-  fmt::print("epsilon           {}\n", RoundedUp(bound.epsilon));
+  fmt::print("epsilon           {}\n", RoundedUp(answer.epsilon));
   fmt::print("delta             {}\n", request.delta);
   fmt::print("noise multiplier  {}\n", request.noise_multiplier);
   fmt::print("sample rate       {}\n", request.sample_rate);
   fmt::print("steps             {}\n", request.steps);
   fmt::print("adjacency         {}\n", kAdjacency);
-  fmt::print("accountant        rdp, order {}; conversion: {}\n", bound.order,
-             kConversion);
-}
-
-dp::EpsilonBound Bound(const Request& request) {
-  return dp::RdpEpsilon(
-      {request.sample_rate, request.noise_multiplier, request.steps},
-      request.delta);
+  fmt::print("accountant        {}\n", answer.words);
 }
 
 void RunEpsilon(Request request) {
@@ -148,7 +176,7 @@ void RunEpsilon(Request request) {
       request.noise_multiplier >= 0 && std::isfinite(request.noise_multiplier),
       "--sigma", request.noise_multiplier,
       "0 or more, the noise's standard deviation over the clip norm");
-  Print(request, Bound(request));
+  Print(request);
 }
 
 void RunCalibrate(Request request) {
@@ -156,8 +184,9 @@ void RunCalibrate(Request request) {
   Check(request.epsilon > 0 && std::isfinite(request.epsilon), "--epsilon",
         request.epsilon, "above 0 and finite");
   try {
-    request.noise_multiplier = dp::CalibrateNoise(
-        request.sample_rate, request.steps, request.delta, request.epsilon);
+    request.noise_multiplier =
+        dp::CalibrateNoise(AccountantOf(request), request.sample_rate,
+                           request.steps, request.delta, request.epsilon);
   } catch (const std::runtime_error& error) {
     throw Exit(kUsage, error.what());
   }
@@ -165,7 +194,7 @@ void RunCalibrate(Request request) {
   request.noise_multiplier =
       std::max(request.noise_multiplier,
                std::ceil(request.noise_multiplier * 1e6) / 1e6);
-  Print(request, Bound(request));
+  Print(request);
 }
 
 // Options that both verbs have.
@@ -178,8 +207,7 @@ void AddCommonOptions(CLI::App& verb, Request& request) {
   verb.add_option("--delta", request.delta,
                   "chance that epsilon does not hold, above 0 and below 1")
       ->required();
-  verb.add_option("--accountant", request.accountant,
-                  "rdp; pld (tighter) comes with a later version")
+  verb.add_option("--accountant", request.accountant, "rdp, or pld (tighter)")
       ->capture_default_str();
   verb.add_option("-o,--output", request.output, "table or json")
       ->capture_default_str();

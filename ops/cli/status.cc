@@ -192,12 +192,22 @@ bool AllFinished(const Json& status) {
   });
 }
 
-std::string TimingLine(const Json& document) {
-  std::string timing;
-  for (const auto& [key, value] : At(document, "timing").items())
-    timing +=
-        fmt::format("{}{} {}", timing.empty() ? "" : ", ", key, Cell(value));
-  return timing.empty() ? "" : "timing: " + timing + "\n";
+std::string TimingLines(const Json& document) {
+  constexpr std::size_t kWidth = 79;
+  constexpr std::string_view kTitle = "timing: ";
+  std::string text;
+  std::string line(kTitle);
+  for (const auto& [key, value] : At(document, "timing").items()) {
+    const std::string word = fmt::format("{} {}", key, Cell(value));
+    const bool first = line.size() == kTitle.size();
+    if (!first && line.size() + word.size() + 3 > kWidth) {
+      text += line + ",\n";
+      line = std::string(kTitle.size(), ' ') + word;
+    } else {
+      line += (first ? "" : ", ") + word;
+    }
+  }
+  return line == kTitle ? "" : text + line + "\n";
 }
 
 std::string RenderStatus(const Json& status) {
@@ -232,7 +242,7 @@ std::string RenderStatus(const Json& status) {
   }
   for (const auto& reason : At(At(status, "cluster"), "reasons"))
     note(Cell(reason));
-  return Heading(status) + table.Text() + notes + TimingLine(status);
+  return Heading(status) + table.Text() + notes + TimingLines(status);
 }
 
 void Status(const StatusOptions& options) {

@@ -33,7 +33,7 @@ std::string RenderStatus(const nlohmann::ordered_json& status);
 
 // "timing: profile lan, heartbeat_ms 250, ...": the values in force at the node
 // that answered; "" if it did not say.
-std::string TimingLine(const nlohmann::ordered_json& document);
+std::string TimingLines(const nlohmann::ordered_json& document);
 
 // Every node has ended its training (finished or exhausted).
 bool AllFinished(const nlohmann::ordered_json& status);

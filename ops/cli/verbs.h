@@ -37,6 +37,9 @@ void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
 void AddBenchVerbs(CLI::App& app);    // bench
+void AddCompareVerb(CLI::App& app);   // compare
+void AddPlanVerb(CLI::App& app);      // plan
+void AddSimVerb(CLI::App& app);       // sim
 void AddDoctorVerb(CLI::App& app);    // doctor
 void AddTlsVerbs(CLI::App& app);      // tls init, issue, revoke, show
 

@@ -99,6 +99,38 @@ TEST_F(CheckpointTest, ComesBackAsItWasWritten) {
   EXPECT_EQ(loaded->ledger.hash, "abc");
 }
 
+TEST_F(CheckpointTest, TheTwinComesBackAndIsInNoOtherFile) {
+  auto snapshot = At(40);
+  Write(snapshot);
+  EXPECT_TRUE(Load()->snapshot.twin.empty());
+  snapshot.step = 50;
+  snapshot.twin = At(3).weights;
+  Write(snapshot);
+  EXPECT_EQ(Load()->snapshot.twin, snapshot.twin);
+  EXPECT_EQ(Load()->snapshot.optimizer.size(), 1U);
+  const auto encoded = [&](const char* kind) {
+    return EncodeSnapshot(snapshot, Identity(), {7, "abc"}, kind);
+  };
+  EXPECT_THAT(encoded("checkpoint"), HasSubstr("mixing.twin"));
+  EXPECT_THAT(encoded("weights"), testing::Not(HasSubstr("twin")));
+}
+
+TEST_F(CheckpointTest, ATwinThatIsNotFitIsDamage) {
+  for (const auto& twin :
+       {std::vector<float>(kParameters - 1, 1),
+        std::vector<float>(kParameters,
+                           std::numeric_limits<float>::infinity())}) {
+    Write(At(10));
+    auto snapshot = At(20);
+    snapshot.twin = twin;
+    Write(snapshot);
+    const auto loaded = Load();
+    EXPECT_EQ(loaded->snapshot.step, 10U);
+    ASSERT_EQ(loaded->skipped.size(), 1U);
+    EXPECT_THAT(loaded->skipped[0], HasSubstr("mixing.twin"));
+  }
+}
+
 TEST_F(CheckpointTest, TheNewestIsUsedAndOnlySoManyAreKept) {
   for (const int step : {5, 100, 20, 1000})
     Write(At(static_cast<std::uint64_t>(step)), 2);

@@ -164,6 +164,17 @@ TEST(ClusterViewTest, TheStatusDocumentHasTheShapeOfTheInterface) {
     EXPECT_TRUE(status["nodes"][0]["privacy"].contains(key)) << key;
 }
 
+TEST(ClusterViewTest, MomentumSaysItsEta) {
+  auto view = Three();
+  const auto momentum = [&] {
+    return json::parse(
+        StatusJson(view, ProfileOf("lan")))["cluster"]["momentum"];
+  };
+  EXPECT_TRUE(momentum().is_null());
+  view.momentum_eta = 0.25;
+  EXPECT_EQ(momentum(), (json{{"kind", "acid"}, {"eta", 0.25}}));
+}
+
 TEST(ClusterViewTest, AnInfiniteEpsilonIsNullInJson) {
   auto view = Three();
   view.nodes[0].report->epsilon = std::numeric_limits<double>::infinity();

@@ -95,6 +95,23 @@ TEST_F(ConfigTest, AWireIsChosenByName) {
               HasSubstr("\"auto\", \"ucx\", \"socket\""));
 }
 
+TEST_F(ConfigTest, ADeviceIsChosenByNumber) {
+  using Device = Config::Node::Device;
+  const auto device = [&](const char* word) {
+    return Load(kGood, {{"node.device", word}}).node;
+  };
+  EXPECT_EQ(Load(kGood).node.device, Device::kAuto);
+  EXPECT_EQ(device("auto").device, Device::kAuto);
+  EXPECT_EQ(device("cpu").device, Device::kCpu);
+  EXPECT_EQ(device("cuda:0").device, Device::kCuda);
+  EXPECT_EQ(device("cuda:7").cuda, 7);
+  for (const char* word : {"cuda", "cuda:", "cuda:x", "cuda:-1", "cuda:1234",
+                           "CUDA:0", "gpu", "", "cuda:0 "})
+    EXPECT_THAT(Error(kGood, {{"node.device", word}}),
+                HasSubstr("auto, cpu or cuda:NUMBER"))
+        << word;
+}
+
 TEST_F(ConfigTest, PathsAreRelativeToTheFile) {
   EXPECT_EQ(Load(kGood).node.state_dir, folder_ / "state/a");
 }
@@ -149,8 +166,22 @@ TEST_F(ConfigTest, NumbersOutOfRangeNameTheRange) {
 TEST_F(ConfigTest, WordsListWhatIsAllowed) {
   EXPECT_THAT(Error(With("activation = \"tanh\"", "activation = \"tahn\"")),
               HasSubstr(R"(allowed: "none", "relu", "tanh", "gelu")"));
-  EXPECT_THAT(Error(std::string(kGood) + "[mixing]\nrule = \"gossip\"\n"),
-              HasSubstr(R"(allowed: "pairwise", "one_way", "none")"));
+  EXPECT_THAT(
+      Error(std::string(kGood) + "[mixing]\nrule = \"gossip\"\n"),
+      HasSubstr(R"(allowed: "pairwise", "one_way", "push_sum", "none")"));
+}
+
+TEST_F(ConfigTest, TheAccountantIsRdpUnlessPldIsAskedForAndCanDo) {
+  EXPECT_EQ(Load(kGood).privacy.accountant, dp::Accountant::kRdp);
+  const Config c = Load(kGood, {{"privacy.accountant", "pld"}});
+  EXPECT_EQ(c.privacy.accountant, dp::Accountant::kPld);
+  EXPECT_EQ(Load(PrintConfig(c)).privacy.accountant, dp::Accountant::kPld);
+  EXPECT_THAT(Error(kGood, {{"privacy.accountant", "gdp"}}),
+              HasSubstr(R"(allowed: "rdp", "pld")"));
+  EXPECT_EQ(Load(kGood, {{"privacy.delta", "1e-10"}}).privacy.delta, 1e-10);
+  EXPECT_THAT(
+      Error(kGood, {{"privacy.delta", "1e-10"}, {"privacy.accountant", "pld"}}),
+      HasSubstr("pld needs a delta of 1e-9 or more; use rdp"));
 }
 
 TEST_F(ConfigTest, MissingRequiredKeysAreNamed) {
@@ -218,10 +249,45 @@ TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
 }
 
 TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
-  for (const char* text :
-       {"[mixing]\ntopology = \"torus\"\n", "[mixing]\nwire = \"bf16\"\n",
-        "[resync]\nevery_steps = 100\n", "[mixing]\nmomentum = \"acid\"\n"})
-    EXPECT_NE(Error(std::string(kGood) + text), "") << text;
+  EXPECT_THAT(Error(kGood, {{"privacy.noise", "exact"}}),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"gaussian\"")));
+}
+
+TEST_F(ConfigTest, MomentumIsForPairwiseOnARing) {
+  EXPECT_EQ(Load(kGood).mixing.momentum, mixing::Momentum::kOff);
+  EXPECT_EQ(Load(kGood, {{"mixing.momentum", "acid"}}).mixing.momentum,
+            mixing::Momentum::kAcid);
+  const std::string acid =
+      std::string(kGood) + "[mixing]\nmomentum = \"acid\"\n";
+  EXPECT_THAT(Error(acid + "rule = \"one_way\"\n"),
+              AllOf(HasSubstr("mixing.momentum"), HasSubstr("pairwise"),
+                    HasSubstr("one_way")));
+  EXPECT_THAT(Error(acid + "topology = \"torus\"\n"),
+              AllOf(HasSubstr("mixing.momentum"), HasSubstr("ring"),
+                    HasSubstr("torus")));
+  EXPECT_THAT(Error(std::string(kGood) + "[mixing]\nmomentum = \"on\"\n"),
+              HasSubstr("acid"));
+}
+
+TEST_F(ConfigTest, TheFormatOfTheWireIsOneThatThereIs) {
+  EXPECT_EQ(Load(kGood).mixing.wire, "fp32");
+  EXPECT_EQ(Load(kGood, {{"mixing.wire", "fp32"}}).mixing.wire, "fp32");
+  EXPECT_THAT(Error(kGood, {{"mixing.wire", "fp16"}}),
+              AllOf(HasSubstr("mixing.wire"), HasSubstr("\"bf16\"")));
+  EXPECT_THAT(Error(kGood, {{"mixing.wire", "topk:2"}}),
+              AllOf(HasSubstr("mixing.wire"), HasSubstr("up to 0.5")));
+  EXPECT_THAT(
+      Error(kGood, {{"mixing.wire", "topk:0.01"}, {"mixing.rule", "one_way"}}),
+      AllOf(HasSubstr("mixing.wire"), HasSubstr("pairwise")));
+}
+
+TEST_F(ConfigTest, WhatIsBeyondTheClipIsDroppedOrScaled) {
+  EXPECT_EQ(Load(kGood).mixing.beyond_clip, BeyondClip::kDrop);
+  EXPECT_THAT(Error(kGood, {{"mixing.beyond_clip", "keep"}}),
+              HasSubstr(R"(allowed: "drop", "scale")"));
+  EXPECT_THAT(Error(kGood, {{"mixing.beyond_clip", "scale"}}),
+              AllOf(HasSubstr("mixing.beyond_clip"),
+                    HasSubstr("set mixing.clip above 0")));
 }
 
 TEST_F(ConfigTest, TheAdminTokenIsTheStateFoldersUnlessSaidOtherwise) {
@@ -230,6 +296,101 @@ TEST_F(ConfigTest, TheAdminTokenIsTheStateFoldersUnlessSaidOtherwise) {
   EXPECT_EQ(Load(std::string(kGood) + "[admin]\ntoken_file = \"/t\"\n")
                 .admin.token_file,
             "/t");
+}
+
+TEST_F(ConfigTest, ARuleThatNeedsMoreSaysSo) {
+  const auto with = [](const std::string& text) {
+    return std::string(kGood) + text;
+  };
+  EXPECT_THAT(Error(with("[mixing]\nrule = \"parameter_server\"\n")),
+              HasSubstr("mixing.server: this key is required"));
+  EXPECT_THAT(Error(with("[mixing]\nserver = \"a\"\n")),
+              HasSubstr("for rule = \"parameter_server\" only"));
+  EXPECT_THAT(Error(with("[mixing]\nrule = \"local_sgd\"\n")),
+              HasSubstr("resync.every_steps: this key is required"));
+  const Config c =
+      Load(with("[mixing]\nrule = \"local_sgd\"\nobjective = "
+                "\"nodes\"\n[resync]\nevery_steps = 7\n"));
+  EXPECT_EQ(c.mixing.rule, mixing::RuleKind::kLocalSgd);
+  EXPECT_TRUE(c.mixing.objective_nodes);
+  EXPECT_EQ(Load(PrintConfig(c)).resync.every_steps, 7U);
+}
+
+TEST_F(ConfigTest, ATopologyIsAWordOrAFileBesideTheConfig) {
+  const auto with = [](const std::string& topology) {
+    return std::string(kGood) + "[mixing]\ntopology = \"" + topology + "\"\n";
+  };
+  EXPECT_EQ(Load(kGood).mixing.topology.kind, mixing::TopologyKind::kRing);
+  const Config c = Load(with("torus"));
+  EXPECT_EQ(c.mixing.topology.kind, mixing::TopologyKind::kTorus);
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  EXPECT_THAT(Error(with("star")), AllOf(HasSubstr("mixing.topology"),
+                                         HasSubstr("random_matching")));
+  EXPECT_THAT(Error(with("file:none.txt")), HasSubstr("cannot read this file"));
+  std::ofstream(folder_ / "who.txt") << "a: b\nb:\n";
+  EXPECT_THAT(Error(with("file:who.txt")),
+              HasSubstr("who.txt:2: b has no peer"));
+  std::ofstream(folder_ / "who.txt") << "a: b\nb: a\n";
+  EXPECT_EQ(Load(with("file:who.txt")).mixing.adjacency.lines.size(), 2U);
+}
+
+TEST_F(ConfigTest, BalanceIsForTrainersInStep) {
+  const auto with = [](const std::string& rule, const std::string& text) {
+    return std::string(kGood) + "[mixing]\nrule = \"" + rule +
+           "\"\n[balance]\n" + text;
+  };
+  const Config c = Load(with("all_reduce",
+                             "policy = \"fixed_global\"\nevery_steps = 20\n"
+                             "most = 3.0\n"));
+  EXPECT_EQ(c.balance.policy, mixing::BalancePolicy::kFixedGlobal);
+  EXPECT_DOUBLE_EQ(MostSampleRate(c), 3 * c.train.sample_rate);
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  EXPECT_EQ(
+      MostSampleRate(Load(with("all_reduce", "policy = \"fixed_local\"\n"))),
+      c.train.sample_rate);
+  EXPECT_EQ(Load(with("pairwise", "policy = \"off\"\n")).balance.every_steps,
+            100U);
+  EXPECT_THAT(Error(with("pairwise", "policy = \"fixed_local\"\n")),
+              AllOf(HasSubstr("balance.policy"),
+                    HasSubstr("nobody waits under pairwise")));
+  for (const auto* text :
+       {"policy = \"fair\"\n", "every_steps = 0\n", "most = 0.5\n"})
+    EXPECT_THAT(Error(with("all_reduce", text)), HasSubstr("balance."));
+  EXPECT_THAT(Error(with("all_reduce", "policy = \"fixed_local\"\n"),
+                    {{"privacy.accountant", "pld"}}),
+              HasSubstr("set privacy.accountant = \"rdp\""));
+}
+
+TEST_F(ConfigTest, ARingMayBeInTheOrderOfBandwidth) {
+  const auto with = [](const std::string& text) {
+    return std::string(kGood) + "[mixing]\nring_order = \"bandwidth\"\n" + text;
+  };
+  const Config c = Load(with(""));
+  EXPECT_TRUE(c.mixing.by_bandwidth);
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  EXPECT_FALSE(Load(kGood).mixing.by_bandwidth);
+  EXPECT_THAT(Error(with("topology = \"torus\"\n")),
+              HasSubstr("is for topology = \"ring\" only"));
+  EXPECT_THAT(Error(with("rule = \"all_reduce\"\n")),
+              HasSubstr("under all_reduce nobody tries"));
+}
+
+TEST_F(ConfigTest, ResyncHasItsKeys) {
+  const auto with = [](const std::string& text) {
+    return std::string(kGood) + "[resync]\n" + text;
+  };
+  const Config c = Load(
+      with("every_steps = 100\nmode = \"adaptive\"\nalgorithm = "
+           "\"halving_doubling\"\nabove = 0.2\nslow_momentum = 0.5\ntimeout "
+           "= \"5s\"\n"));
+  EXPECT_EQ(c.resync.every_steps, 100U);
+  EXPECT_EQ(c.resync.mode, Config::Resync::Mode::kAdaptive);
+  EXPECT_EQ(PrintConfig(Load(PrintConfig(c))), PrintConfig(c));
+  for (const auto* text :
+       {"every_steps = -1\n", "mode = \"eager\"\n", "algorithm = \"mpi\"\n",
+        "above = -1.0\n", "among = \"some\"\n", "slow_momentum = 1.0\n",
+        "timeout = \"5\"\n"})
+    EXPECT_NE(Error(with(text)), "") << text;
 }
 
 TEST_F(ConfigTest, MixingHasBoundsOnWhatAMessageMayDo) {

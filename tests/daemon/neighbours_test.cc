@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include <vector>
 
 namespace hearsay::daemon {
@@ -14,7 +16,7 @@ class NeighboursTest : public testing::Test {
   NeighboursTest() { Update(); }
 
   void Update() { a.Update({b, c, d}, now); }
-  std::string Next() { return a.Successor(now).value_or("nobody"); }
+  std::string Next() { return a.Next(now).value_or("nobody"); }
   // The loop does this at every tick of the node.
   void Sleep(std::chrono::seconds time) {
     now += time;
@@ -123,6 +125,80 @@ TEST_F(NeighboursTest, WhenAllAreSetAsideItIsAlone) {
   EXPECT_EQ(told.back(), "the ring: alone");
   Sleep(10s);
   EXPECT_EQ(Next(), "b");
+}
+
+TEST(TopologyOfNeighboursTest, IsAskedInTurnsAndSurvivesADeath) {
+  std::vector<std::string> told;
+  Neighbours a("a", [&](const auto& text) { told.push_back(text); },
+               {.kind = mixing::TopologyKind::kExponential});
+  const auto now = Cooldown::Time{} + 1h;
+  std::vector<Candidate> others;
+  for (const char* name : {"b", "c", "d", "e", "f", "g", "h"})
+    others.push_back({.name = name, .reachable = true, .mixes = true});
+  a.Update(others, now);
+  EXPECT_EQ(told.back(), "the exponential: asks b, c, e");
+  EXPECT_EQ(a.Next(now), "b");
+  EXPECT_EQ(a.Next(now), "c");
+  EXPECT_EQ(a.Next(now), "e");
+  EXPECT_EQ(a.Next(now), "b");
+  others[3].reachable = false;
+  a.Update(others, now);
+  EXPECT_EQ(told.back(), "the exponential: asks b, c, f");
+  EXPECT_EQ(a.repairs(), 1U);
+  others[6].reachable = false;
+  a.Update(others, now);
+  EXPECT_EQ(a.repairs(), 1U) << "this node never asks h";
+}
+
+TEST(TopologyOfNeighboursTest, GroupsAreByLabel) {
+  std::vector<std::string> told;
+  Neighbours a("a", [&](const auto& text) { told.push_back(text); },
+               {.kind = mixing::TopologyKind::kHierarchical, .group = "east"});
+  a.Update({{.name = "b", .reachable = true, .mixes = true, .group = "west"},
+            {.name = "c", .reachable = true, .mixes = true, .group = "east"}},
+           Cooldown::Time{} + 1h);
+  EXPECT_EQ(told.back(), "the hierarchical: asks b, c");
+  int inside = 0;
+  for (int i = 0; i < 8; ++i) inside += a.Next(Cooldown::Time{} + 1h) == "c";
+  EXPECT_EQ(inside, 6);
+}
+
+TEST(TopologyOfNeighboursTest, ARingMayHaveAnOrder) {
+  const auto now = Cooldown::Time{} + 1h;
+  std::vector<Candidate> others;
+  for (const char* name : {"b", "c", "d"})
+    others.push_back({.name = name, .reachable = true, .mixes = true});
+  Neighbours a("a", [](const auto&) {}, {.explores = true});
+  a.SetOrder({"d", "a", "c", "b"});
+  a.Update(others, now);
+  EXPECT_EQ(a.Next(now), "c");
+  std::map<std::string, int> asked;
+  for (int i = 1; i < 320; ++i) ++asked[*a.Next(now)];
+  // One in sixteen is with any of them in turn.
+  EXPECT_GE(asked["c"], 299);
+  EXPECT_GE(asked["b"], 6);
+  EXPECT_GE(asked["d"], 6);
+
+  // An order of others than there are is none.
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"d", "a", "c"},
+        {"d", "a", "c", "e"},
+        {"d", "d", "a", "c"},
+        {}}) {
+    a.SetOrder(wrong);
+    a.Update(others, now);
+    EXPECT_EQ(a.Next(now), "b");
+  }
+}
+
+TEST(TopologyOfNeighboursTest, AListedOneAsksWhomItSays) {
+  Neighbours a("a", [](const auto&) {},
+               {.kind = mixing::TopologyKind::kFile,
+                .adjacency = mixing::ParseAdjacency("a: c\nc: a\n")});
+  a.Update({{.name = "b", .reachable = true, .mixes = true},
+            {.name = "c", .reachable = true, .mixes = true}},
+           Cooldown::Time{} + 1h);
+  EXPECT_EQ(a.Next(Cooldown::Time{} + 1h), "c");
 }
 
 }  // namespace

@@ -29,6 +29,9 @@ NodeReport Full() {
   report.proposed_interval = 0.02;
   report.links = {{"b", "out", "tcp", 10, 1, 0, 0.004, 1.2e8}};
   report.health = "degraded";
+  report.group = "east";
+  report.ring_order = {"c", "a", "b"};
+  report.accountant = "pld";
   report.reasons = {"x"};
   return report;
 }
@@ -39,6 +42,14 @@ TEST(ReportTest, ComesBackAsItWasSent) {
   EXPECT_EQ(EncodeReport(*back), EncodeReport(Full()));
   EXPECT_EQ(back->step, 1234U);
   EXPECT_EQ(back->links.size(), 1U);
+}
+
+TEST(ReportTest, OfANodeThatNamesNoAccountantIsByRdp) {
+  pb::Report older;
+  older.ParseFromString(EncodeReport(Full()));
+  EXPECT_EQ(DecodeReport(older.SerializeAsString())->accountant, "pld");
+  older.clear_accountant();
+  EXPECT_EQ(DecodeReport(older.SerializeAsString())->accountant, "rdp");
 }
 
 TEST(ReportTest, FitsInAHeartbeat) {

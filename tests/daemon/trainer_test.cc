@@ -116,6 +116,22 @@ TEST_F(TrainerTest, TakesExactlyTheStepsAskedForAndSaysSo) {
   EXPECT_NEAR(boundaries_[1].weights[0], -20 * kRate, 1e-4);
 }
 
+TEST_F(TrainerTest, ABoundaryHasTheTwinIfThereIsOne) {
+  Counted source(1000);
+  Run({.steps = 1}, source);
+  EXPECT_TRUE(boundaries_.back().twin.empty());
+  LiveWeights live(2, mixing::Momentum::kAcid);
+  live.AssignBoth(std::vector<float>{1, 2}, std::vector<float>{3, 4});
+  TrainerSnapshot boundary;
+  Trainer trainer(
+      {.steps = 1}, source, *optimizer_, live,
+      [&](TrainerSnapshot snapshot) { boundary = std::move(snapshot); },
+      [](TrainingState) {});
+  trainer.RequestBoundary();
+  EXPECT_EQ(boundary.weights, (std::vector<float>{1, 2}));
+  EXPECT_EQ(boundary.twin, (std::vector<float>{3, 4}));
+}
+
 TEST_F(TrainerTest, AResumedRunTakesOnlyTheRest) {
   Counted source(1000);
   Run({.steps = 25, .first_step = 20}, source);

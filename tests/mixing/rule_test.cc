@@ -14,16 +14,25 @@ namespace {
 
 using Values = std::vector<double>;
 
+constexpr Peer kPeer = 7;
+
+double AskGain(Rule& rule) {
+  return static_cast<double>(rule.OnAnswer(kPeer).gain);
+}
+double AnswerGain(const Rule& rule) {
+  return static_cast<double>(rule.OnRequest(kPeer, {}).correction.gain);
+}
+
 // All nodes ask the next one at the same moment, answers come at once. With
 // `one_way` this is the matrix W = (I + P)/2.
-Values SynchronousRound(const Rule& rule, const Values& w) {
+Values SynchronousRound(Rule& rule, const Values& w) {
   const std::size_t n = w.size();
   Values next = w;
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t j = (i + n - 1) % n;
     const double difference = w[j] - w[i];
-    next[i] += static_cast<double>(rule.ask_gain()) * difference;
-    next[j] -= static_cast<double>(rule.answer_gain()) * difference;
+    next[i] += AskGain(rule) * difference;
+    next[j] -= AnswerGain(rule) * difference;
   }
   return next;
 }
@@ -72,8 +81,8 @@ TEST(PairwiseTest, TwoNodesMeetInTheMiddle) {
   double i = 2;
   double j = 8;
   const double difference = j - i;
-  i += static_cast<double>(rule->ask_gain()) * difference;
-  j -= static_cast<double>(rule->answer_gain()) * difference;
+  i += AskGain(*rule) * difference;
+  j -= AnswerGain(*rule) * difference;
   EXPECT_EQ(i, 5);
   EXPECT_EQ(j, 5);
 }
@@ -103,37 +112,100 @@ TEST(PairwiseTest, ConservesTheMeanWhateverTheDelay) {
     w[i] += step;
     sum += step;
     const double theirs = w[j];
-    w[j] += static_cast<double>(rule->answer_gain()) * (mine - theirs);
+    w[j] += AnswerGain(*rule) * (mine - theirs);
     flying.push_back({i, theirs, mine, t + delay(random)});
     for (std::size_t k = flying.size(); k-- > 0;) {
       if (flying[k].due > t) continue;
-      w[flying[k].to] += static_cast<double>(rule->ask_gain()) *
-                         (flying[k].theirs - flying[k].mine);
+      w[flying[k].to] += AskGain(*rule) * (flying[k].theirs - flying[k].mine);
       flying.erase(flying.begin() + static_cast<std::ptrdiff_t>(k));
     }
   }
   for (const auto& answer : flying)
-    w[answer.to] +=
-        static_cast<double>(rule->ask_gain()) * (answer.theirs - answer.mine);
+    w[answer.to] += AskGain(*rule) * (answer.theirs - answer.mine);
   EXPECT_NEAR(std::accumulate(w.begin(), w.end(), 0.0), sum, 1e-8);
 }
 
-TEST(RuleTest, SaysWhatTravels) {
-  EXPECT_TRUE(MakePairwise()->AskCarriesSnapshot());
-  EXPECT_FALSE(MakeOneWay()->AskCarriesSnapshot());
-  EXPECT_TRUE(MakePairwise()->Asks());
-  EXPECT_TRUE(MakeOneWay()->Asks());
-  EXPECT_FALSE(MakeNone()->Asks());
+TEST(RuleTest, SaysWhatTravelsAndWhen) {
+  using Asks = Habits::Asks;
+  struct Row {
+    RuleKind kind;
+    Asks asks;
+    Carries ask;
+    bool answer;
+  };
+  for (const auto& row : std::initializer_list<Row>{
+           {RuleKind::kPairwise, Asks::kOnClock, Carries::kSnapshot, true},
+           {RuleKind::kOneWay, Asks::kOnClock, Carries::kNothing, true},
+           {RuleKind::kPushSum, Asks::kOnClock, Carries::kSnapshot, false},
+           {RuleKind::kNaiveNewest, Asks::kOnClock, Carries::kSnapshot, false},
+           {RuleKind::kNone, Asks::kNever, Carries::kNothing, true},
+           {RuleKind::kSymmetricBlocking, Asks::kAfterStep, Carries::kSnapshot,
+            true},
+           {RuleKind::kParameterServer, Asks::kAfterStep, Carries::kChange,
+            true},
+           {RuleKind::kAllReduce, Asks::kNever, Carries::kNothing, true},
+           {RuleKind::kLocalSgd, Asks::kNever, Carries::kNothing, true}}) {
+    const auto habits = MakeRule(row.kind)->habits();
+    EXPECT_EQ(habits.asks, row.asks) << Word(row.kind);
+    EXPECT_EQ(habits.ask_carries, row.ask) << Word(row.kind);
+    EXPECT_EQ(habits.answer_carries, row.answer) << Word(row.kind);
+  }
+}
+
+TEST(RuleTest, OnlyMomentumHasATwin) {
+  for (const auto& word : RuleWords())
+    for (const auto momentum : {Momentum::kOff, Momentum::kAcid})
+      EXPECT_EQ(
+          MakeRule(*ParseRule(word), {.momentum = momentum})->habits().has_twin,
+          word == "pairwise" && momentum == Momentum::kAcid)
+          << word;
 }
 
 TEST(RuleTest, OnlyOneWayNeedsACommonInterval) {
-  EXPECT_FALSE(MakePairwise()->NeedsCommonInterval());
-  EXPECT_TRUE(MakeOneWay()->NeedsCommonInterval());
+  for (const auto& word : RuleWords())
+    EXPECT_EQ(MakeRule(*ParseRule(word))->habits().common_interval,
+              word == "one_way")
+        << word;
+}
+
+TEST(RuleTest, IsMadeByItsName) {
+  for (const auto& word : RuleWords())
+    EXPECT_EQ(MakeRule(*ParseRule(word))->name(), word);
+  EXPECT_EQ(ParseRule("pairwise "), std::nullopt);
+}
+
+TEST(RuleTest, TheSynchronousOnesMeet) {
+  using Meets = Habits::Meets;
+  EXPECT_EQ(MakeAllReduce()->habits().meets, Meets::kGradients);
+  const auto local = MakeLocalSgd(12);
+  EXPECT_EQ(local->habits().meets, Meets::kWeights);
+  EXPECT_EQ(local->habits().meet_every, 12U);
 }
 
 TEST(NoneTest, AddsNothingOnEitherSide) {
-  EXPECT_EQ(MakeNone()->ask_gain(), 0.0F);
-  EXPECT_EQ(MakeNone()->answer_gain(), 0.0F);
+  EXPECT_EQ(AskGain(*MakeNone()), 0);
+  EXPECT_EQ(AnswerGain(*MakeNone()), 0);
+}
+
+TEST(ParameterServerTest, TakesChangesAndGivesItsWeights) {
+  const auto server = MakeParameterServer(Seat::kServer);
+  const auto worker = MakeParameterServer(Seat::kWorker);
+  const auto reply = server->OnRequest(kPeer, {});
+  EXPECT_FALSE(reply.refused);
+  EXPECT_EQ(reply.correction.gain, 1);
+  EXPECT_EQ(reply.correction.reference, Reference::kNothing);
+  const auto answer = worker->OnAnswer(kPeer);
+  EXPECT_EQ(answer.gain, 1);
+  EXPECT_EQ(answer.reference, Reference::kLive);
+  EXPECT_TRUE(worker->OnRequest(kPeer, {}).refused) << "two servers";
+  EXPECT_EQ(server->habits().asks, Habits::Asks::kNever);
+}
+
+TEST(NaiveNewestTest, UsesWhatItHasAgainstItsLiveWeights) {
+  const auto habits = MakeNaiveNewest()->habits();
+  EXPECT_TRUE(habits.keeps_newest);
+  EXPECT_EQ(habits.tick.gain, 0.5F);
+  EXPECT_EQ(habits.tick.reference, Reference::kLive);
 }
 
 }  // namespace

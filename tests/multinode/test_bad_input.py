@@ -76,6 +76,11 @@ class Configuration(Fresh):
         node.config["model.layer"][-1]["units"] = 7
         self.assert_refuses(node, CONFIG, "7 units", "2 classes")
 
+    def test_a_gpu_that_is_not_there(self):
+        node = self.node()
+        node.config["node"]["device"] = "cuda:99"
+        self.assert_refuses(node, CONFIG, "node.device", "cuda:99 cannot be used", "set auto")
+
     def test_missing_file(self):
         file = self.node().folder / "nowhere.toml"
         code, error = scene.daemon("--config", file)
@@ -449,6 +454,11 @@ class Others(scene.NodeTest):
         self.assertEqual(len(both), 2)
         pair.stop()
         self.refused_both_ways(pair, *both)
+
+    def test_another_rule(self):
+        pair = self.pair()
+        pair[1].config["mixing"] = {"rule": "one_way"}
+        self.refused_both_ways(pair, ",pairwise,fp32", ",one_way,fp32")
 
     def test_another_cluster(self):
         pair = self.pair()

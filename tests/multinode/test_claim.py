@@ -346,10 +346,11 @@ class Claim(scene.NodeTest):
                 self.assertFalse(near(decoded.numbers, 12346))
 
 
-def accountant(q, sigma, steps, delta=1e-5):
+def accountant(q, sigma, steps, delta=1e-5, kind="rdp"):
     """What `hearsay epsilon` says, which knows no ledger and no daemon."""
     return json.loads(scene.must("epsilon", "--q", repr(q), "--sigma", repr(sigma),
-                                 "--steps", steps, "--delta", delta, "-o", "json"))["epsilon"]
+                                 "--steps", steps, "--delta", delta, "--accountant", kind,
+                                 "-o", "json"))["epsilon"]
 
 
 class Budget(scene.NodeTest):
@@ -447,6 +448,24 @@ class Budget(scene.NodeTest):
         self.assertGreater(accountant(self.Q, self.SIGMA, charged + 1), 0.9)
         newest = scene.metadata(scene.checkpoints(node)[-1])
         self.assertEqual(int(newest["hearsay.step"]), charged)
+
+    def test_by_pld_exhausted_at_the_last_step_that_fits_and_later_than_by_rdp(self):
+        target = 0.9
+        node = self.nodes(1, lambda i: shards.sections(
+            i, privacy__target_epsilon=target, privacy__accountant="pld",
+            train__min_step_time="1ms", train__public_size=10000))[0]
+        node.start()
+        self.until("exhausted", lambda: node.own()["state"] == "exhausted", 60)
+        charged = scene.charged_steps(scene.ledger(node))
+        expected = accountant(self.Q, self.SIGMA, charged, kind="pld")
+        shown = node.get("/v1/privacy")[1]
+        for claim in (shown, node.own()["privacy"]):
+            self.assertEqual(claim["accountant"], "pld")
+            self.assertAlmostEqual(claim["epsilon"], expected, delta=1e-9)
+            self.assertEqual(claim["steps_left"], 0)
+        self.assertLessEqual(expected, target)
+        self.assertGreater(accountant(self.Q, self.SIGMA, charged + 1, kind="pld"), target)
+        self.assertGreater(accountant(self.Q, self.SIGMA, charged), target)
 
     def test_calibrated_noise_lasts_for_all_steps(self):
         node = self.nodes(1, lambda i: shards.sections(

@@ -99,6 +99,35 @@ class SlowLink(scene.Faults):
                   peaceful=False)
 
 
+class RingOrder(scene.Faults):
+    """Two sites whose members' names alternate: by name every exchange crosses."""
+
+    def test_neighbours_are_of_one_site(self):
+        if not TUNDELAY.exists():
+            self.skipTest(f"needs {TUNDELAY}")
+        lab = self.lab("ace", "bdf", wan={
+            "delay_ms": 40, "jitter_ms": 1, "loss_percent": 0, "rate_mbit": 100})
+        nodes = self.started(6, lab, within=60, cluster__profile="wan",
+                             mixing__ring_order="bandwidth", mixing__interval="20ms")
+        def crossing():
+            """Of a ring that all go by, how many edges cross; nothing if they do not."""
+            asks = {}
+            for node in nodes:
+                said = [l for l in node.said().splitlines() if "topology: the ring: next" in l]
+                asks[node.name] = said[-1].split()[-1]
+            seen, at = set(), "a"
+            while at not in seen:
+                seen.add(at)
+                at = asks[at]
+            if len(seen) < 6:
+                return None
+            return sum((a in "ace") != (b in "ace") for a, b in asks.items())
+        self.cluster.until("a short ring", lambda n: crossing() == 2, seconds=60)
+        time.sleep(6)
+        self.assertEqual(crossing(), 2)
+        self.assert_ends_whole()
+
+
 class WideArea(scene.Faults):
     """Two sites, 40 to 50 ms apart, by a link of 20 Mbit/s that loses 1 %."""
 

@@ -1,6 +1,8 @@
 // Stands in for the daemons that `hearsay` asks, and for a cluster's folder.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -152,5 +154,15 @@ inline void WriteClusterFile(const std::filesystem::path& dir,
   std::ofstream(dir / "cluster.json")
       << Json{{"schema", 1}, {"cluster", "pums"}, {"nodes", nodes}};
 }
+
+// One daemon to ask, and a folder.
+class AskingTest : public ::testing::Test {
+ protected:
+  std::string dir() const { return folder_.path().string(); }
+  std::string address() const { return daemon_.unix_address(); }
+
+  TemporaryFolder folder_;
+  FakeDaemon daemon_{folder_ / "a.sock"};
+};
 
 }  // namespace hearsay::tests

@@ -95,7 +95,7 @@ TEST_F(NodeConfigTest, WithDataAloneEveryDefaultIsSane) {
   EXPECT_EQ(config.privacy.noise_multiplier, std::nullopt);
   EXPECT_EQ(config.privacy.delta, 1e-5);
   EXPECT_EQ(config.privacy.ledger, folder_ / "b" / "ledger");
-  EXPECT_EQ(config.mixing.rule, daemon::Rule::kPairwise);
+  EXPECT_EQ(config.mixing.rule, mixing::RuleKind::kPairwise);
   EXPECT_EQ(config.checkpoint.every_steps, 100u);
   EXPECT_EQ(config.admin.listen, "127.0.0.1:0");
   EXPECT_TRUE(config.tls.mutual);
@@ -132,7 +132,7 @@ TEST_F(NodeConfigTest, TheTemplateGoesBeforeDefaultsAndSettingsBeforeIt) {
   EXPECT_EQ(loaded.train.steps, 70u);
   EXPECT_EQ(loaded.train.optimizer.momentum, 0.5);
   EXPECT_EQ(loaded.train.sample_rate, 0.02);
-  EXPECT_EQ(loaded.mixing.rule, daemon::Rule::kNone);
+  EXPECT_EQ(loaded.mixing.rule, mixing::RuleKind::kNone);
   EXPECT_EQ(loaded.train.min_step_time, std::chrono::milliseconds(5));
   EXPECT_EQ(loaded.privacy.target_epsilon, 0.3);
   EXPECT_EQ(loaded.cluster.name, "other");

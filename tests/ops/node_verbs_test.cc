@@ -23,14 +23,7 @@ using tests::StatusDocument;
 using tests::StatusNode;
 using tests::TemporaryFolder;
 
-class NodeVerbsTest : public ::testing::Test {
- protected:
-  std::string dir() const { return folder_.path().string(); }
-  std::string address() const { return daemon_.unix_address(); }
-
-  TemporaryFolder folder_;
-  FakeDaemon daemon_{folder_ / "a.sock"};
-};
+class NodeVerbsTest : public tests::AskingTest {};
 
 TEST_F(NodeVerbsTest, AsksOverTcpAndByEnvironmentToo) {
   daemon_.Serve("/v1/status",
@@ -142,31 +135,35 @@ TEST_F(NodeVerbsTest, OneNodeOfTheDirectoryCanBeNamed) {
 }
 
 TEST_F(NodeVerbsTest, MembersListsThemWithTheTimingInForce) {
-  const Json document = {
-      {"schema", 1},
-      {"self", "a"},
-      {"members",
-       {{{"name", "a"},
-         {"address", "127.0.0.1:7400"},
-         {"state", "alive"},
-         {"said_by", "a"},
-         {"incarnation", 1},
-         {"since_seconds", 9.5},
-         {"edge", "connected"},
-         {"edge_since_seconds", 9.5},
-         {"heard_seconds", 0},
-         {"last_error", nullptr}},
-        {{"name", "b"},
-         {"address", "127.0.0.1:7401"},
-         {"state", "suspect"},
-         {"said_by", "c"},
-         {"incarnation", 0},
-         {"since_seconds", 3.0},
-         {"edge", "broken"},
-         {"edge_since_seconds", 4.0},
-         {"heard_seconds", nullptr},
-         {"last_error", "connection refused"}}}},
-      {"timing", {{"profile", "local"}, {"heartbeat_ms", 200}}}};
+  const Json document = {{"schema", 1},
+                         {"self", "a"},
+                         {"members",
+                          {{{"name", "a"},
+                            {"address", "127.0.0.1:7400"},
+                            {"state", "alive"},
+                            {"said_by", "a"},
+                            {"incarnation", 1},
+                            {"since_seconds", 9.5},
+                            {"edge", "connected"},
+                            {"edge_since_seconds", 9.5},
+                            {"heard_seconds", 0},
+                            {"last_error", nullptr}},
+                           {{"name", "b"},
+                            {"address", "127.0.0.1:7401"},
+                            {"state", "suspect"},
+                            {"said_by", "c"},
+                            {"incarnation", 0},
+                            {"since_seconds", 3.0},
+                            {"edge", "broken"},
+                            {"edge_since_seconds", 4.0},
+                            {"heard_seconds", nullptr},
+                            {"last_error", "connection refused"}}}},
+                         {"timing",
+                          {{"profile", "local"},
+                           {"heartbeat_ms", 200},
+                           {"probe_interval_ms", 500},
+                           {"probe_timeout_ms", 250},
+                           {"silent_after_ms", 1000}}}};
   daemon_.Serve("/v1/members", document);
   const auto table = Hearsay({"members", "--addr", address()});
   EXPECT_EQ(table.code, 0);
@@ -177,7 +174,8 @@ TEST_F(NodeVerbsTest, MembersListsThemWithTheTimingInForce) {
             "  -\n"
             "b       127.0.0.1:7401  suspect  3.0 s  c     broken  4.0 s      -"
             "  connection refused\n"
-            "timing: profile local, heartbeat_ms 200\n");
+            "timing: profile local, heartbeat_ms 200, probe_interval_ms 500,\n"
+            "        probe_timeout_ms 250, silent_after_ms 1000\n");
   EXPECT_EQ(Hearsay({"members", "--addr", address(), "-o", "json"}).json(),
             document);
 }

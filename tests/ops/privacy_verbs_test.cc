@@ -42,6 +42,32 @@ TEST(EpsilonVerbTest, AnswersInJson) {
   EXPECT_EQ(json.at("private"), true);
 }
 
+// Oracle: Google's dp_accounting, connect the dots on the same grid.
+TEST(EpsilonVerbTest, AnswersByPrivacyLossDistributionsToo) {
+  const std::string line = std::string(kKnown) + " --accountant pld";
+  EXPECT_TRUE(HearsayLine(line).out.starts_with("epsilon           1.82824"))
+      << HearsayLine(line).out;
+  const Outcome found = HearsayLine(line + " -o json");
+  EXPECT_EQ(found.code, 0);
+  const auto json = nlohmann::json::parse(found.out);
+  EXPECT_EQ(json.at("accountant"), "pld");
+  EXPECT_NEAR(json.at("epsilon").get<double>(), 1.8282436452775885, 1e-6);
+  EXPECT_EQ(json.at("grid"), 1e-4);
+  EXPECT_FALSE(json.contains("order"));
+}
+
+TEST(CalibrateVerbTest, NeedsLessNoiseByPrivacyLossDistributions) {
+  const auto json = nlohmann::json::parse(
+      HearsayLine("calibrate --q 0.04 --steps 2000 --delta 1e-5 --epsilon "
+                  "7.383118310031248 --accountant pld -o json")
+          .out);
+  EXPECT_EQ(json.at("accountant"), "pld");
+  // The shared table: sigma 1.3562 gives this epsilon.
+  EXPECT_NEAR(json.at("noise_multiplier").get<double>(), 1.3562, 2e-4);
+  EXPECT_GE(json.at("noise_multiplier").get<double>(), 1.3562 * (1 - 1e-6));
+  EXPECT_LE(json.at("epsilon").get<double>(), 7.383118310031248);
+}
+
 TEST(EpsilonVerbTest, PromisesNothingWithoutNoise) {
   const std::string none = "epsilon --q 0.01 --sigma 0 --steps 1 --delta 1e-5";
   const Outcome table = HearsayLine(none);
@@ -83,14 +109,15 @@ TEST(PrivacyVerbsTest, RefuseBadValuesInOneClearLineAndExitTwo) {
        "whole number"},
       {"epsilon --q .1 --sigma 1 --steps 9 --delta 0", "above 0 and below 1"},
       {"epsilon --q .1 --sigma 1 --steps 9 --delta 1", "above 0 and below 1"},
-      {epsilon + "--accountant pld", "comes with a later version"},
+      {"epsilon --q .1 --sigma 1 --steps 9 --delta 1e-10 --accountant pld",
+       "1e-9 or more"},
       {epsilon + "--accountant gdp", "unknown"},
       {epsilon + "-o xml", "table or json"},
       {"calibrate --q .1 --steps 9 --delta 1e-5 --epsilon 0", "above 0"},
       {"calibrate --q .1 --steps 9 --delta 1e-5 --epsilon inf", "finite"},
       {"calibrate --q 2 --steps 9 --delta 1e-5 --epsilon 1", "from 0 to 1"},
-      {"calibrate --q .1 --steps 9 --delta 1e-5 --epsilon 1 --accountant pld",
-       "comes with a later version"},
+      {"calibrate --q .1 --steps 9 --delta 1e-10 --epsilon 1 --accountant pld",
+       "1e-9 or more"},
       {"calibrate --q 1 --steps 1000000000000000000 --delta 1e-12 --epsilon "
        "1e-9",
        "fewer steps or a larger epsilon"}};

@@ -20,14 +20,7 @@ using tests::StatusDocument;
 using tests::StatusNode;
 using tests::TemporaryFolder;
 
-class StatusTest : public ::testing::Test {
- protected:
-  std::string dir() const { return folder_.path().string(); }
-  std::string address() const { return daemon_.unix_address(); }
-
-  TemporaryFolder folder_;
-  FakeDaemon daemon_{folder_ / "a.sock"};
-};
+class StatusTest : public tests::AskingTest {};
 
 TEST_F(StatusTest, ShowsOnlyTheNodeThatIsAsked) {
   daemon_.Serve("/v1/status",

@@ -1,0 +1,124 @@
+#include "daemon/private_sum.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "dp/gaussian_noise.h"
+
+namespace hearsay::daemon {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+class HostSum final : public PrivateSum {
+ public:
+  HostSum(std::unique_ptr<model::Network> network, const model::Shard& shard,
+          int physical_batch)
+      : network_(std::move(network)),
+        shard_(shard),
+        features_(static_cast<std::size_t>(physical_batch) *
+                  static_cast<std::size_t>(shard.features())),
+        labels_(static_cast<std::size_t>(physical_batch)) {}
+
+  model::ClippedSumStatistics Compute(std::span<const float> weights,
+                                      std::span<const std::uint32_t> rows,
+                                      const PrivateSumTerms& terms,
+                                      dp::SecureRandom& noise,
+                                      std::span<float> gradient,
+                                      PhaseSeconds& phases) override {
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+    model::ClippedSumStatistics seen;
+    while (!rows.empty()) {
+      const auto slice = rows.first(std::min(rows.size(), labels_.size()));
+      rows = rows.subspan(slice.size());
+      AddSlice(weights, slice, terms.clip_norm, gradient, phases, seen);
+    }
+    const auto begin = Clock::now();
+    dp::AddGaussianNoise(terms.noise_stddev, noise, gradient);
+    const auto scale = static_cast<float>(terms.scale);
+    for (float& value : gradient) value *= scale;
+    phases.clip_noise += Since(begin);
+    return seen;
+  }
+
+ private:
+  void AddSlice(std::span<const float> weights,
+                std::span<const std::uint32_t> rows, double clip_norm,
+                std::span<float> sum, PhaseSeconds& phases,
+                model::ClippedSumStatistics& seen) {
+    const auto begin = Clock::now();
+    const auto features = std::span(features_).first(
+        rows.size() * static_cast<std::size_t>(shard_.features()));
+    const auto labels = std::span(labels_).first(rows.size());
+    shard_.Gather(rows, features, labels);
+    phases.load += Since(begin);
+    const auto loaded = Clock::now();
+    const auto slice = network_->AddClippedSum(
+        weights, {static_cast<int>(rows.size()), features, labels}, clip_norm,
+        sum);
+    phases.forward_backward += Since(loaded);
+    seen.loss_sum += slice.loss_sum;
+    seen.clipped += slice.clipped;
+    seen.rejected += slice.rejected;
+  }
+
+  const std::unique_ptr<model::Network> network_;
+  const model::Shard& shard_;
+  std::vector<float> features_;
+  std::vector<float> labels_;
+};
+
+class DeviceSum final : public PrivateSum {
+ public:
+  explicit DeviceSum(std::unique_ptr<model::DeviceStep> step)
+      : step_(std::move(step)) {}
+
+  model::ClippedSumStatistics Compute(std::span<const float> weights,
+                                      std::span<const std::uint32_t> rows,
+                                      const PrivateSumTerms& terms,
+                                      dp::SecureRandom& noise,
+                                      std::span<float> gradient,
+                                      PhaseSeconds& phases) override {
+    const auto begin = Clock::now();
+    model::NoiseKey key{};
+    noise.Fill(std::as_writable_bytes(std::span(key)));
+    step_->SetWeights(weights);
+    step_->Begin(rows, key,
+                 {.clip_norm = terms.clip_norm,
+                  .noise_stddev = terms.noise_stddev,
+                  .scale = terms.scale,
+                  .learning_rate = 0});
+    OPENSSL_cleanse(key.data(), sizeof key);
+    step_->GetGradient(gradient);
+    const auto seen = step_->TakeStatistics();
+    phases.forward_backward += Since(begin);
+    return seen;
+  }
+
+ private:
+  const std::unique_ptr<model::DeviceStep> step_;
+};
+
+}  // namespace
+
+std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
+                                        const model::Shard& shard,
+                                        int physical_batch) {
+  return std::make_unique<HostSum>(std::move(network), shard, physical_batch);
+}
+
+std::unique_ptr<PrivateSum> MakeDeviceSum(
+    std::unique_ptr<model::DeviceStep> step) {
+  return std::make_unique<DeviceSum>(std::move(step));
+}
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,52 @@
+// The private sum of one step, on the host or on a device: clipped gradients of
+// the sampled rows, noise, and the public constant that makes a gradient of it.
+//
+// Who is sampled, and that it has been paid for, is private_gradient's.
+// Threads: one at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "dp/random.h"
+#include "model/device_step.h"
+#include "model/network.h"
+#include "model/shard.h"
+
+namespace hearsay::daemon {
+
+struct PrivateSumTerms {
+  double clip_norm = 1;
+  double noise_stddev = 0;  // of the sum
+  double scale = 1;         // of the noised sum: public, never the batch's size
+};
+
+// Seconds spent in each part of the steps so far. Egress class: private, since
+// the time of a step tells its realised batch size.
+struct PhaseSeconds {
+  double load = 0, forward_backward = 0, clip_noise = 0;
+};
+
+class PrivateSum {
+ public:
+  virtual ~PrivateSum() = default;
+  // Overwrites `gradient` and adds to `phases`. Throws: std::runtime_error.
+  virtual model::ClippedSumStatistics Compute(
+      std::span<const float> weights, std::span<const std::uint32_t> rows,
+      const PrivateSumTerms& terms, dp::SecureRandom& noise,
+      std::span<float> gradient, PhaseSeconds& phases) = 0;
+};
+
+// In slices of up to `physical_batch` rows. `shard` must outlive it.
+std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
+                                        const model::Shard& shard,
+                                        int physical_batch);
+
+// The whole shard is on the device already. Its noise is expanded there from a
+// key of 256 bits that `noise` gives for each step. All its time counts as
+// forward_backward.
+std::unique_ptr<PrivateSum> MakeDeviceSum(
+    std::unique_ptr<model::DeviceStep> step);
+
+}  // namespace hearsay::daemon

@@ -1,0 +1,140 @@
+#include "daemon/private_sum.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "model/shard.h"
+#include "tests/support/temporary_folder.h"
+
+namespace hearsay::daemon {
+namespace {
+
+constexpr int kRows = 10;
+const model::ModelSpec kSpec{
+    2, {{3, model::Activation::kTanh}, {2}}, model::Loss::kSoftmaxCrossEntropy};
+
+class PrivateSumTest : public ::testing::Test {
+ protected:
+  PrivateSumTest() : weights_(model::ParameterCount(kSpec)) {
+    std::vector<float> values, labels;
+    for (int i = 0; i < kRows; ++i) {
+      values.push_back(std::sin(static_cast<float>(i)));
+      values.push_back(std::cos(static_cast<float>(2 * i)));
+      labels.push_back(static_cast<float>(i % 2));
+    }
+    model::ShardContents contents;
+    contents.columns.resize(2);
+    contents.columns[0].name = "a";
+    contents.columns[1].name = "b";
+    contents.label.classes = {"no", "yes"};
+    contents.public_size = kRows;
+    contents.values = values;
+    contents.labels = labels;
+    model::WriteShard(folder_ / "shard", contents);
+    shard_.emplace(model::Shard::Open(folder_ / "shard"));
+    for (std::size_t i = 0; i < weights_.size(); ++i)
+      weights_[i] = std::sin(static_cast<float>(3 * i));
+  }
+
+  tests::TemporaryFolder folder_;
+  std::optional<model::Shard> shard_;
+  std::vector<float> weights_;
+  dp::SecureRandom noise_;
+  PhaseSeconds phases_;
+};
+
+TEST_F(PrivateSumTest, OnTheHostSlicesMakeNoDifference) {
+  const std::vector<std::uint32_t> rows = {0, 2, 3, 5, 6, 7, 9};
+  const PrivateSumTerms terms{
+      .clip_norm = 0.3, .noise_stddev = 0, .scale = 0.5};
+  std::vector<float> whole(weights_.size(), 7), sliced(weights_.size(), 9);
+  const auto sum = [&](int physical_batch, std::vector<float>& gradient) {
+    return MakeHostSum(model::MakeCpuNetwork(kSpec, physical_batch), *shard_,
+                       physical_batch)
+        ->Compute(weights_, rows, terms, noise_, gradient, phases_);
+  };
+  const auto one = sum(16, whole);
+  const auto many = sum(2, sliced);
+  EXPECT_EQ(one.clipped, many.clipped);
+  EXPECT_GT(one.clipped, 0);
+  double length = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_NEAR(whole[i], sliced[i], 1e-6);
+    length += static_cast<double>(whole[i]) * whole[i];
+  }
+  EXPECT_GT(length, 0);
+  EXPECT_LE(std::sqrt(length), 0.5 * 0.3 * static_cast<double>(rows.size()));
+}
+
+TEST_F(PrivateSumTest, OnTheHostNobodyIsZeroAndNoiseIsScaled) {
+  const auto host = MakeHostSum(model::MakeCpuNetwork(kSpec, 4), *shard_, 4);
+  std::vector<float> gradient(weights_.size(), 7);
+  host->Compute(weights_, {}, {.scale = 2}, noise_, gradient, phases_);
+  for (const float value : gradient) EXPECT_EQ(value, 0);
+  double squares = 0;
+  constexpr int kTimes = 200;
+  for (int i = 0; i < kTimes; ++i) {
+    host->Compute(weights_, {}, {.noise_stddev = 3, .scale = 2}, noise_,
+                  gradient, phases_);
+    for (const float value : gradient)
+      squares += static_cast<double>(value) * value;
+  }
+  const double n = kTimes * static_cast<double>(gradient.size());
+  EXPECT_NEAR(squares / n, 36, 36 * 5 * std::sqrt(2 / n));
+}
+
+// A device that only writes down what it is told.
+struct FakeStep final : model::DeviceStep {
+  std::vector<float> weights;
+  std::set<model::NoiseKey> keys;
+  std::vector<std::uint32_t> rows;
+  model::DeviceStepTerms terms;
+
+  void SetWeights(std::span<const float> values) override {
+    weights.assign(values.begin(), values.end());
+  }
+  void GetWeights(std::span<float> /*values*/) override { FAIL(); }
+  void Begin(std::span<const std::uint32_t> which, const model::NoiseKey& key,
+             const model::DeviceStepTerms& with) override {
+    rows.assign(which.begin(), which.end());
+    EXPECT_TRUE(keys.insert(key).second) << "equal keys are equal noise";
+    terms = with;
+  }
+  void GetGradient(std::span<float> gradient) override {
+    std::fill(gradient.begin(), gradient.end(), 5.0F);
+  }
+  model::ClippedSumStatistics TakeStatistics() override {
+    return {.loss_sum = 1.5, .clipped = 2, .rejected = 1};
+  }
+};
+
+TEST_F(PrivateSumTest, ADeviceGetsAFreshKeyForEveryStep) {
+  auto step = std::make_unique<FakeStep>();
+  const FakeStep& fake = *step;
+  const auto device = MakeDeviceSum(std::move(step));
+  const std::vector<std::uint32_t> rows = {1, 4};
+  std::vector<float> gradient(weights_.size());
+  constexpr int kSteps = 100;
+  for (int i = 0; i < kSteps; ++i) {
+    const auto seen = device->Compute(
+        weights_, rows, {.clip_norm = 0.7, .noise_stddev = 1.4, .scale = 0.01},
+        noise_, gradient, phases_);
+    EXPECT_EQ(seen.clipped, 2);
+    EXPECT_EQ(seen.rejected, 1);
+  }
+  EXPECT_EQ(fake.keys.size(), std::size_t{kSteps});
+  EXPECT_EQ(fake.rows, rows);
+  EXPECT_EQ(fake.weights, weights_);
+  EXPECT_EQ(fake.terms.clip_norm, 0.7);
+  EXPECT_EQ(fake.terms.noise_stddev, 1.4);
+  EXPECT_EQ(fake.terms.scale, 0.01);
+  EXPECT_EQ(fake.terms.learning_rate, 0) << "the optimiser is the trainer's";
+  EXPECT_EQ(gradient.front(), 5);
+}
+
+}  // namespace
+}  // namespace hearsay::daemon
