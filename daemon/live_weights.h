@@ -71,8 +71,7 @@ class LiveWeights {
 
   // A full average: Correct with a gain of 1, and the twin begins anew at the
   // weights. What it would carry on was against disagreement that is gone; of
-  // all that could be done with it, this disagreed least (decision 0021's
-  // simulator: leaving it, moving it by as much, meeting half way).
+  // all that could be done with it, this disagreed least (decision 0026).
   void MoveToMean(std::span<const float> mean, std::span<const float> mine);
 
   // For checkpoints: both arrays of a moment. Requires: a twin.
