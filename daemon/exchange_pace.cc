@@ -7,7 +7,7 @@ namespace hearsay::daemon {
 
 namespace {
 
-constexpr double kSmoothing = 0.1;
+constexpr double kRoundTripSmoothing = 0.1;
 constexpr std::chrono::seconds kWindow{1};
 // Fewer in a window tell little of what one costs.
 constexpr std::uint64_t kEnough = 8;
@@ -31,7 +31,7 @@ void ExchangePace::OnRoundTrip(double seconds) {
   round_trip_seconds_ =
       round_trip_seconds_ == 0
           ? seconds
-          : round_trip_seconds_ + kSmoothing * (seconds - round_trip_seconds_);
+          : round_trip_seconds_ + kRoundTripSmoothing * (seconds - round_trip_seconds_);
 }
 
 void ExchangePace::OnUse(const CpuUse& use) {

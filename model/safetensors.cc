@@ -22,11 +22,6 @@ namespace {
 
 using nlohmann::json;
 
-[[noreturn]] void Fail(const std::filesystem::path& path,
-                       const std::string& what) {
-  throw FileError(path.string() + ": " + what);
-}
-
 std::string LastError() { return std::strerror(errno); }
 
 struct Mapping {

@@ -26,6 +26,12 @@ class FileError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Throws: FileError that names the file.
+[[noreturn]] inline void Fail(const std::filesystem::path& path,
+                              const std::string& what) {
+  throw FileError(path.string() + ": " + what);
+}
+
 enum class DType { kU8, kI32, kI64, kF32, kF64 };
 
 struct Tensor {

@@ -27,11 +27,6 @@ constexpr const char* kPublicSize = "hearsay.public_size";
 // A first layer beyond this is a mistake in the schema.
 constexpr std::size_t kMaxFeatures = 1'000'000;
 
-[[noreturn]] void Fail(const std::filesystem::path& path,
-                       const std::string& what) {
-  throw FileError(path.string() + ": " + what);
-}
-
 // Columns and label as JSON; what the fingerprint hashes, so its members and
 // their spelling are frozen. Descriptions are added beside it.
 json Meaning(const std::vector<ShardColumn>& columns, const ShardLabel& label) {

@@ -15,11 +15,6 @@ namespace hearsay::model {
 
 namespace {
 
-[[noreturn]] void Fail(const std::filesystem::path& path,
-                       const std::string& what) {
-  throw FileError(path.string() + ": " + what);
-}
-
 const std::string& Find(const SafetensorsFile& file, const char* key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end())

@@ -18,7 +18,7 @@ bool IsWordCharacter(char c) {
          (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '+';
 }
 
-bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
 bool IsKeyword(std::string_view word) {
   return word == "and" || word == "or" || word == "not" || word == "in" ||
@@ -64,7 +64,7 @@ class ExpressionParser {
   }
 
   void Advance() {
-    while (at_ < text_.size() && IsBlank(text_[at_])) ++at_;
+    while (at_ < text_.size() && IsSpace(text_[at_])) ++at_;
     token_begin_ = at_;
     quoted_ = false;
     if (at_ == text_.size()) {

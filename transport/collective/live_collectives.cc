@@ -12,7 +12,6 @@ namespace {
 
 // Proposals of one member that wait for a caller, and how long at most.
 constexpr std::ptrdiff_t kMaxHeld = 16;
-constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
 constexpr Milliseconds kSayAgain{200};
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "transport/collective/terms.h"
+
 namespace hearsay::transport::collective {
 namespace {
 
@@ -13,7 +15,6 @@ namespace {
 // note there and back, or passed on.
 constexpr int kGraceDivisor = 4;
 constexpr Milliseconds kMaxGrace{1000};
-constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
 // That the caller may hold, besides the one of the round under way.
 constexpr std::size_t kMaxResults = 4;
 

@@ -10,6 +10,9 @@
 
 namespace hearsay::transport::collective {
 
+// What anybody may ask others to wait for a round, or for a group.
+inline constexpr Milliseconds kMaxLimit{std::chrono::hours{1}};
+
 struct TermsLimits {
   std::size_t array_bytes = 0;    // of the longest array
   std::size_t largest_piece = 0;  // that the network carries

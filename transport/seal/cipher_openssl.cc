@@ -13,10 +13,10 @@ void Must(int result) {
   if (result != 1) throw std::runtime_error("OpenSSL: AES-256-GCM failed");
 }
 
-const unsigned char* Bytes(const std::byte* bytes) {
+const unsigned char* Raw(const std::byte* bytes) {
   return reinterpret_cast<const unsigned char*>(bytes);
 }
-unsigned char* Bytes(std::byte* bytes) {
+unsigned char* Raw(std::byte* bytes) {
   return reinterpret_cast<unsigned char*>(bytes);
 }
 
@@ -26,7 +26,7 @@ class OpenSslCipher final : public Cipher {
       : context_(EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free) {
     if (!context_) throw std::bad_alloc();
     Must(EVP_CipherInit_ex(context_.get(), EVP_aes_256_gcm(), nullptr,
-                           Bytes(key.data()), nullptr,
+                           Raw(key.data()), nullptr,
                            static_cast<int>(Way::kSeal)));
   }
 
@@ -37,7 +37,7 @@ class OpenSslCipher final : public Cipher {
     int written = 0;
     Begin(Way::kSeal, nonce, also);
     Update(in, out.data());
-    Must(EVP_CipherFinal_ex(context_.get(), Bytes(tag.data()), &written));
+    Must(EVP_CipherFinal_ex(context_.get(), Raw(tag.data()), &written));
     Must(EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG,
                              static_cast<int>(tag.size()), tag.data()));
     return tag;
@@ -52,7 +52,7 @@ class OpenSslCipher final : public Cipher {
     Must(EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG,
                              static_cast<int>(expected.size()),
                              expected.data()));
-    return EVP_CipherFinal_ex(context_.get(), Bytes(expected.data()),
+    return EVP_CipherFinal_ex(context_.get(), Raw(expected.data()),
                               &written) == 1;
   }
 
@@ -61,15 +61,15 @@ class OpenSslCipher final : public Cipher {
 
   void Begin(Way way, const Nonce& nonce, std::span<const std::byte> also) {
     Must(EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr,
-                           Bytes(nonce.data()), static_cast<int>(way)));
+                           Raw(nonce.data()), static_cast<int>(way)));
     Update(also, nullptr);
   }
 
   void Update(std::span<const std::byte> in, std::byte* out) {
     int written = 0;
     if (in.empty()) return;
-    Must(EVP_CipherUpdate(context_.get(), Bytes(out), &written,
-                          Bytes(in.data()), static_cast<int>(in.size())));
+    Must(EVP_CipherUpdate(context_.get(), Raw(out), &written,
+                          Raw(in.data()), static_cast<int>(in.size())));
   }
 
   // It wipes the key.
