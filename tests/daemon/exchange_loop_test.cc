@@ -604,13 +604,13 @@ TEST_F(ExchangeLoopTest, OnlyOneExchangeOfItsOwnIsInFlight) {
 
 TEST_F(ExchangeLoopTest, WorkGoesOnWhileTheAnswerIsOnItsWay) {
   Make(mixing::MakePairwise());
-  a->transport.delay = 20ms;
+  a->transport.delay = 300ms;
   StartAsking();
   RunFor(25ms);  // Asked; no answer yet.
   const std::vector<float> step(kSize, 100);
   a->weights.Add(step);
   a->neighbours.Update({}, transport::Clock::now());
-  RunFor(100ms);
+  RunFor(600ms);
   EXPECT_EQ(a->value(), 104) << "the step is not undone by the correction";
   EXPECT_EQ(b->value(), 4);
 }
