@@ -275,6 +275,16 @@ void ReadTopology(ConfigReader& reader, Config& config) {
   }
 }
 
+// Of two that ask each other at once each waits for the other.
+void CheckWhoAsks(ConfigReader& reader, const Config::Mixing& mixing) {
+  if (mixing.rule == mixing::RuleKind::kSymmetricBlocking &&
+      mixing.topology.kind != mixing::TopologyKind::kRing)
+    reader.Fail("mixing.topology",
+                fmt::format("symmetric_blocking needs neighbours of whom only "
+                            "one asks, as on \"ring\", not \"{}\"",
+                            mixing::Word(mixing.topology.kind)));
+}
+
 void ReadMomentum(ConfigReader& reader, Config::Mixing& mixing) {
   if (reader.Word("mixing.momentum", {"off", "acid"}) != "acid") return;
   mixing.momentum = mixing::Momentum::kAcid;
@@ -333,6 +343,7 @@ void ReadMixing(ConfigReader& reader, Config& config) {
   ReadRingOrder(reader, config.mixing);
   config.mixing.objective_nodes =
       reader.Word("mixing.objective", {"gradients", "nodes"}) == "nodes";
+  CheckWhoAsks(reader, config.mixing);
   ReadMomentum(reader, config.mixing);
   ReadWire(reader, config.mixing);
   ReadClip(reader, config.mixing);

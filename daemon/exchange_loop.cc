@@ -124,7 +124,7 @@ void ExchangeLoop::Meet(std::function<void(std::string)> done) {
 // Tries until somebody can be asked. Alone is no error, but to a worker whose
 // server is gone.
 void ExchangeLoop::MeetNow(Clock::time_point until) {
-  if (stopped_ || (habits_.every_other && place_.place % 2 == 1))
+  if (stopped_ || !habits_.MayAsk(place_.place, place_.members))
     return Finish("");
   const auto peer = Peer();
   const bool there = peer && (options_.server.empty() ||

@@ -91,6 +91,12 @@ struct Habits {
   bool common_interval = false;
   // Only every other member asks, by its place among all, sorted by name.
   bool every_other = false;
+  // Of a ring of an odd number the last one does not: it would ask the first,
+  // and be asked by it, and both would wait.
+  bool MayAsk(std::size_t place, std::size_t members) const {
+    return !every_other ||
+           (place % 2 == 0 && (members % 2 == 0 || place + 1 < members));
+  }
   // A request is answered only when no exchange of one's own is under way.
   bool one_at_a_time = false;
   // The newest array asked with is kept, and used at each of one's own ticks.

@@ -137,6 +137,9 @@ void ReadMixing(ConfigReader& reader, Settings& settings) {
   if (const auto rule = reader.Word("mixing.rule", mixing::RuleWords()))
     mixing.rule = *mixing::ParseRule(*rule);
   ReadTopology(reader, settings);
+  if (mixing.rule == mixing::RuleKind::kSymmetricBlocking &&
+      mixing.topology != mixing::TopologyKind::kRing)
+    reader.Fail("mixing.topology", "symmetric_blocking is for \"ring\" only");
   const auto interval = reader.String("mixing.interval");
   if (interval && *interval != "auto")
     TakeTime(mixing.interval, reader.Time("mixing.interval"));

@@ -164,7 +164,7 @@ void World::AfterStep(std::uint32_t i) {
       habits_.meets == mixing::Habits::Meets::kNever && i == members_.front())
     BeginAverage();
   if (node.rule->habits().asks == mixing::Habits::Asks::kAfterStep &&
-      !(habits_.every_other && node.place % 2 == 1)) {
+      habits_.MayAsk(node.place, members_.size())) {
     node.waits = true;
     if (Ask(i)) return;
     node.waits = false;

@@ -95,6 +95,12 @@ TEST_F(ConfigTest, AWireIsChosenByName) {
               HasSubstr("\"auto\", \"ucx\", \"socket\""));
 }
 
+TEST_F(ConfigTest, WhoeverWaitsForAnAnswerIsOnARing) {
+  EXPECT_THAT(Error(kGood, {{"mixing.rule", "symmetric_blocking"},
+                            {"mixing.topology", "complete"}}),
+              HasSubstr("mixing.topology: symmetric_blocking needs"));
+}
+
 TEST_F(ConfigTest, ADeviceIsChosenByNumber) {
   using Device = Config::Node::Device;
   const auto device = [&](const char* word) {

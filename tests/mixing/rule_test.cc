@@ -7,7 +7,10 @@
 #include <deque>
 #include <numeric>
 #include <random>
+#include <set>
 #include <vector>
+
+#include "daemon/mixing/topology.h"
 
 namespace hearsay::mixing {
 namespace {
@@ -150,6 +153,27 @@ TEST(RuleTest, SaysWhatTravelsAndWhen) {
     EXPECT_EQ(habits.ask_carries, row.ask) << Word(row.kind);
     EXPECT_EQ(habits.answer_carries, row.answer) << Word(row.kind);
   }
+}
+
+TEST(RuleTest, WhoAsksInBothDirectionsIsNeverAskedAndNobodyIsLeftOut) {
+  const auto habits = MakeRule(RuleKind::kSymmetricBlocking)->habits();
+  EXPECT_FALSE(habits.MayAsk(0, 1));
+  for (std::size_t n = 2; n <= 9; ++n) {
+    const auto ring = MakeTopology(
+        TopologyKind::kRing, {.count = n, .both_ways = habits.every_other});
+    std::set<std::size_t> asking;
+    std::set<std::size_t> asked;
+    for (std::size_t self = 0; self < n; ++self) {
+      if (!habits.MayAsk(self, n)) continue;
+      asking.insert(self);
+      for (const std::uint64_t round : {0, 1})
+        asked.insert(*ring->Peer(self, round));
+    }
+    EXPECT_EQ(asking.size(), n / 2) << n;
+    EXPECT_EQ(asking.size() + asked.size(), n) << n;
+    for (const auto member : asking) EXPECT_FALSE(asked.contains(member)) << n;
+  }
+  EXPECT_TRUE(MakeRule(RuleKind::kPairwise)->habits().MayAsk(2, 3));
 }
 
 TEST(RuleTest, OnlyMomentumHasATwin) {

@@ -89,6 +89,9 @@ TEST_F(SettingsTest, WhatIsWrongIsNamedWithItsLine) {
               HasSubstr("resync.every_steps"));
   EXPECT_THAT(Error("[mixing]\ntrigger = \"after_step\"\n"),
               HasSubstr("naive_newest"));
+  EXPECT_THAT(Error("[mixing]\nrule = \"symmetric_blocking\"\n"
+                    "topology = \"complete\"\n"),
+              HasSubstr("symmetric_blocking is for \"ring\" only"));
   EXPECT_THAT(Error("[mixing]\nmomentum = \"acid\"\ntopology = \"torus\"\n"),
               HasSubstr("mixing.momentum"));
   for (const char* slower : {"9=2", "a=2", "3", "3=x", "3=-1", "5-4=2"})
