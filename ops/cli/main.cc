@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   hearsay::ops::AddModelVerbs(app);
   hearsay::ops::AddBenchVerbs(app);
   hearsay::ops::AddCompareVerb(app);
+  hearsay::ops::AddAuditVerb(app);
   hearsay::ops::AddPlanVerb(app);
   hearsay::ops::AddSimVerb(app);
   hearsay::ops::AddDoctorVerb(app);

@@ -38,6 +38,7 @@ void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
 void AddBenchVerbs(CLI::App& app);    // bench
 void AddCompareVerb(CLI::App& app);   // compare
+void AddAuditVerb(CLI::App& app);     // audit
 void AddPlanVerb(CLI::App& app);      // plan
 void AddSimVerb(CLI::App& app);       // sim
 void AddDoctorVerb(CLI::App& app);    // doctor

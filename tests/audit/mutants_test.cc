@@ -1,0 +1,95 @@
+// Each fault is found, by a bound or by the check that is named here.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "ops/audit/audit.h"
+#include "tests/audit/gate.h"
+#include "tests/audit/mutants.h"
+
+namespace hearsay::ops {
+namespace {
+
+using audit_mutant::Fault;
+
+AuditReport Audit(Fault fault) {
+  audit_mutant::Set(fault);
+  const auto report = RunAudit(tests::GateTerms());
+  audit_mutant::Set(Fault::kNone);
+  for (const auto& check : report.checks)
+    if (!check.holds())
+      std::printf("fails: %s, %g\n", check.name.c_str(), check.value);
+  std::printf("bounds: %.3f %.3f %.3f of %.3f\n", report.one_run, report.f_dp,
+              report.gdp, report.claim);
+  return report;
+}
+
+constexpr const char* kVariance =
+    "variance of the noise, over the accounted one";
+constexpr const char* kInfluence = "influence of one example, in clip norms";
+
+// What is linked here in place of the product's is sound without a fault.
+TEST(MutantTest, WithoutAFaultHolds) {
+  const auto report = Audit(Fault::kNone);
+  EXPECT_TRUE(report.ChecksHold());
+  EXPECT_GE(report.gdp, 1.5);
+  EXPECT_LE(report.gdp, 4);
+}
+
+TEST(MutantTest, NoiseTimes70PercentIsCaughtByTheBound) {
+  const auto report = Audit(Fault::kNoise70Percent);
+  EXPECT_GT(report.gdp, 4.2);
+  EXPECT_FALSE(report.Check(kVariance).holds());
+}
+
+TEST(MutantTest, NoiseTimes50PercentIsCaughtByTheBound) {
+  const auto report = Audit(Fault::kNoise50Percent);
+  EXPECT_GT(report.gdp, 4.2);
+  EXPECT_FALSE(report.Check(kVariance).holds());
+}
+
+TEST(MutantTest, NoClipIsCaughtByTheBoundAndTheInfluence) {
+  const auto report = Audit(Fault::kNoClip);
+  EXPECT_GT(report.gdp, 4.2);
+  EXPECT_NEAR(report.Check(kInfluence).value, 10, .01);
+  EXPECT_FALSE(report.Check(kInfluence).holds());
+}
+
+TEST(MutantTest, NoiseReusedAcrossStepsIsCaughtByTheCorrelation) {
+  const auto report = Audit(Fault::kNoiseReusedAcrossSteps);
+  EXPECT_GT(report.Check("noise shared by two steps").value, .99);
+  EXPECT_FALSE(report.Holds());
+}
+
+TEST(MutantTest, OneNoiseForAllNodesIsCaughtByTheCorrelation) {
+  const auto report = Audit(Fault::kOneNoiseForAllNodes);
+  EXPECT_GT(report.Check("noise shared by two nodes").value, .99);
+  EXPECT_FALSE(report.Holds());
+}
+
+TEST(MutantTest, NoiseOfTheMeanOnTheSumIsCaughtByTheBound) {
+  const auto report = Audit(Fault::kNoiseOfTheMean);
+  EXPECT_GT(report.gdp, 4.2);
+  EXPECT_FALSE(report.Check(kVariance).holds());
+}
+
+TEST(MutantTest, DivisionByTheRealisedBatchIsCaughtByTheInfluence) {
+  const auto report = Audit(Fault::kDividedByRealised);
+  EXPECT_FALSE(report.Check(kInfluence).holds());
+}
+
+TEST(MutantTest, ASamplerThatIgnoresItsRateIsCaughtByTheBoundAndByCounting) {
+  const auto report = Audit(Fault::kSamplerIgnoresRate);
+  EXPECT_GT(report.gdp, 4.2);
+  EXPECT_FALSE(report.Check("rows of a batch, over the rate's").holds());
+}
+
+TEST(MutantTest, ShuffledBatchesAreCaughtByTheVarianceOfTheirRows) {
+  const auto report = Audit(Fault::kShuffled);
+  EXPECT_FALSE(
+      report.Check("variance of a batch's rows, over Poisson sampling's")
+          .holds());
+}
+
+}  // namespace
+}  // namespace hearsay::ops
