@@ -1,8 +1,6 @@
 // Each fault is found, by a bound or by the check that is named here.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-
 #include "ops/audit/audit.h"
 #include "tests/audit/gate.h"
 #include "tests/audit/mutants.h"
@@ -16,11 +14,6 @@ AuditReport Audit(Fault fault) {
   audit_mutant::Set(fault);
   const auto report = RunAudit(tests::GateTerms());
   audit_mutant::Set(Fault::kNone);
-  for (const auto& check : report.checks)
-    if (!check.holds())
-      std::printf("fails: %s, %g\n", check.name.c_str(), check.value);
-  std::printf("bounds: %.3f %.3f %.3f of %.3f\n", report.one_run, report.f_dp,
-              report.gdp, report.claim);
   return report;
 }
 
