@@ -5,12 +5,14 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "ops/audit/canaries.h"
 #include "tests/audit/gate.h"
+#include "tests/ops/program.h"
 
 namespace hearsay::ops {
 namespace {
@@ -84,6 +86,30 @@ TEST(CanariesTest, GradientsAreOrthogonalAndTooLong) {
 std::string BytesOf(const char* file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(AuditVerbTest, SaysWhatItFoundAndExitsHealthy) {
+  const auto found = tests::HearsayLine("audit --seed 7");
+  EXPECT_EQ(found.code, 0) << found.out << found.err;
+  EXPECT_TRUE(found.out.starts_with("claim      epsilon ")) << found.out;
+  EXPECT_NE(found.out.find("No fault found"), std::string::npos);
+  const auto json = nlohmann::json::parse(
+      tests::HearsayLine("audit --seed 7 --steps 100 -o json").out);
+  EXPECT_EQ(json.at("schema"), 1);
+  EXPECT_EQ(json.at("holds"), true);
+  EXPECT_EQ(json.at("seed"), 7);
+  EXPECT_EQ(json.at("claim").at("steps"), 100);
+  EXPECT_LE(json.at("claim").at("epsilon").get<double>(), 4);
+  EXPECT_LE(json.at("bounds").at("one_run").get<double>(), 4);
+  EXPECT_EQ(json.at("checks").size(), 8U);
+}
+
+TEST(AuditVerbTest, RefusesWhatItDoesNotKnowMutantsAmongIt) {
+  EXPECT_EQ(tests::HearsayLine("audit --mutant no-clip").code, 2);
+  EXPECT_EQ(tests::HearsayLine("audit --sample-rate 0").code, 2);
+  EXPECT_EQ(tests::HearsayLine("audit --confidence 2").code, 2);
+  EXPECT_EQ(tests::HearsayLine("audit --canaries 5").code, 2);
+  EXPECT_EQ(tests::HearsayLine("audit --config no-such-file").code, 2);
 }
 
 #ifdef HEARSAY_MUTANTS

@@ -1,7 +1,10 @@
 // Each fault is found, by a bound or by the check that is named here.
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "ops/audit/audit.h"
+#include "ops/cli/verbs.h"
 #include "tests/audit/gate.h"
 #include "tests/audit/mutants.h"
 
@@ -82,6 +85,25 @@ TEST(MutantTest, ShuffledBatchesAreCaughtByTheVarianceOfTheirRows) {
   EXPECT_FALSE(
       report.Check("variance of a batch's rows, over Poisson sampling's")
           .holds());
+}
+
+// What a script sees of it.
+TEST(MutantTest, TheVerbThatFindsAFaultExitsUnhealthy) {
+  audit_mutant::Set(Fault::kNoise50Percent);
+  CLI::App app;
+  AddAuditVerb(app);
+  int code = kOk;
+  testing::internal::CaptureStdout();
+  try {
+    app.parse("audit --seed 1", false);
+  } catch (const Exit& exit) {
+    code = exit.code;
+  }
+  const auto out = testing::internal::GetCapturedStdout();
+  audit_mutant::Set(Fault::kNone);
+  EXPECT_EQ(code, kUnhealthy);
+  EXPECT_NE(out.find("THE CLAIM IS FALSE"), std::string::npos) << out;
+  EXPECT_NE(out.find("ABOVE THE CLAIM"), std::string::npos) << out;
 }
 
 }  // namespace
