@@ -13,6 +13,7 @@
 
 #include "daemon/config_reader.h"
 #include "daemon/mixing/wire.h"
+#include "daemon/model_config.h"
 #include "dp/pld.h"
 
 namespace hearsay::daemon {
@@ -141,29 +142,6 @@ void ReadCluster(ConfigReader& reader, Config& config) {
   Take(cluster.wire, reader.Word("cluster.wire", {"auto", "ucx", "socket"}));
   Take(cluster.expect, reader.Integer("cluster.expect", 1, 100000));
   Take(cluster.expect_timeout, reader.Time("cluster.expect_timeout"));
-}
-
-void ReadModel(ConfigReader& reader, Config& config) {
-  auto& spec = config.model;
-  if (const auto word =
-          reader.Word("model.loss",
-                      {"softmax_cross_entropy", "binary_cross_entropy", "mse"}))
-    spec.loss = model::ParseLoss(*word);
-  reader.Tables("model.layer", [&](const std::string& prefix) {
-    OnlyFor(reader, prefix + ".type", {"dense"});
-    model::Dense layer;
-    const auto units = prefix + ".units";
-    layer.units = static_cast<int>(
-        Required(reader, units, reader.Integer(units, 1, 1 << 24)));
-    if (const auto word = reader.Word(prefix + ".activation",
-                                      {"none", "relu", "tanh", "gelu"}))
-      layer.activation = model::ParseActivation(*word);
-    spec.layers.push_back(layer);
-  });
-  // So that a misspelling inside a layer finds its neighbour, even when no
-  // layer was read.
-  if (spec.layers.empty() && config.test.probe.empty())
-    reader.Fail("model.layer", "at least one [[model.layer]] is required");
 }
 
 void ReadTrain(ConfigReader& reader, Config& config) {
@@ -449,7 +427,8 @@ Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
   const auto train = reader.Path("data.train");
   if (config.test.probe.empty())
     config.data.train = Required(reader, "data.train", train);
-  ReadModel(reader, config);
+  ReadModel(reader, config.model,
+            config.test.probe.empty() ? Layers::kRequired : Layers::kOptional);
   ReadTrain(reader, config);
   ReadPrivacy(reader, config);
   ReadMixing(reader, config);
@@ -526,13 +505,7 @@ std::string PrintConfig(const Config& c) {
   key("train", Quote(c.data.train.string()));
   key("eval", Quote(c.data.eval.string()));
   section("model");
-  key("loss", Quote(model::Word(c.model.loss)));
-  for (const auto& layer : c.model.layers) {
-    text += "[[model.layer]]\n";
-    key("type", Quote("dense"));
-    key("units", layer.units);
-    key("activation", Quote(model::Word(layer.activation)));
-  }
+  text += ModelKeys(c.model);
   section("train");
   const auto& optimizer = c.train.optimizer;
   key("steps", c.train.steps);

@@ -77,7 +77,8 @@ struct Config {
 
   struct Model {
     model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
-    std::vector<model::Dense> layers;
+    std::vector<model::Layer> layers;
+    model::Shape input;  // (C, H, W) of an image; empty: flat
   } model;
 
   struct Train {

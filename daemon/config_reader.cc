@@ -258,6 +258,28 @@ std::optional<std::vector<double>> ConfigReader::Numbers(const std::string& key,
   return values;
 }
 
+std::optional<std::vector<int>> ConfigReader::Integers(const std::string& key,
+                                                       int low, int high) {
+  Know(key);
+  std::vector<int> values;
+  const auto add = [&](std::optional<std::int64_t> value) {
+    if (!value) Fail(key, "must be a whole number, or a list of them");
+    values.push_back(
+        static_cast<int>(*InRange<std::int64_t>(key, value, low, high)));
+  };
+  if (Override(key)) {
+    for (const auto& text : *Strings(key)) add(Parse<std::int64_t>(text));
+    return values;
+  }
+  const auto node = document_->root.at_path(key);
+  if (!node) return std::nullopt;
+  if (const auto* array = node.as_array())
+    for (const auto& element : *array) add(element.value_exact<std::int64_t>());
+  else
+    add(node.value_exact<std::int64_t>());
+  return values;
+}
+
 std::optional<std::filesystem::path> ConfigReader::Path(
     const std::string& key) {
   const auto text = String(key);

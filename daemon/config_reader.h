@@ -33,6 +33,9 @@ class ConfigReader {
   std::optional<std::vector<std::string>> Strings(const std::string& key);
   std::optional<std::vector<double>> Numbers(const std::string& key, double low,
                                              double high);
+  // A list of whole numbers, or one alone.
+  std::optional<std::vector<int>> Integers(const std::string& key, int low,
+                                           int high);
   std::optional<std::filesystem::path> Path(const std::string& key);
   // A path in the file is taken from the file's folder.
   std::filesystem::path Absolute(const std::filesystem::path& path) const;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/model_config.h"
 #include "daemon/noise_check.h"
 #include "daemon/probe.h"
 #include "dp/accountant.h"
@@ -36,10 +37,7 @@ std::array<std::uint8_t, 32> Sha256(const std::string& text) {
 
 // The shard decides how many inputs and classes the model must have.
 model::ModelSpec SpecFor(const Config& config, const model::Shard& shard) {
-  model::ModelSpec spec;
-  spec.inputs = shard.features();
-  spec.layers = config.model.layers;
-  spec.loss = config.model.loss;
+  const model::ModelSpec spec = SpecOf(config.model, shard.features());
   const auto fail = [&](const std::string& what) {
     throw ConfigError(
         fmt::format("{}: model.layer: {}", config.node.name, what));
@@ -49,7 +47,7 @@ model::ModelSpec SpecFor(const Config& config, const model::Shard& shard) {
   } catch (const std::invalid_argument& error) {
     fail(error.what());
   }
-  const int units = spec.layers.back().units;
+  const int units = model::Outputs(spec);
   const int classes = shard.classes();
   switch (spec.loss) {
     case model::Loss::kSoftmaxCrossEntropy:

@@ -62,6 +62,10 @@ const cuda::Api& Usable(int device) {
 cuda::Plan PlanOf(const ModelSpec& spec, int max_batch,
                   const CudaOptions& options) {
   Validate(spec);
+  std::string why;
+  if (!IsPlain(spec, &why))
+    throw std::runtime_error(
+        "CUDA: only dense layers on flat inputs are offered, not " + why);
   if (max_batch < 1)
     throw std::invalid_argument(fmt::format(
         "a network needs room for 1 or more examples, not {}", max_batch));
@@ -76,7 +80,8 @@ cuda::Plan PlanOf(const ModelSpec& spec, int max_batch,
                   .tf32 = options.tf32};
   int inputs = spec.inputs;
   std::size_t next = 0;
-  for (const Dense& dense : spec.layers) {
+  for (const Layer& layer : spec.layers) {
+    const Dense& dense = layer.dense();
     const std::size_t bias = next + static_cast<std::size_t>(inputs) *
                                         static_cast<std::size_t>(dense.units);
     plan.layers.push_back({.inputs = inputs,

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "model/layer_rules.h"
+
 namespace hearsay::model {
 
 namespace {
@@ -27,16 +29,17 @@ double Symmetric(std::mt19937_64& engine) {
 }
 
 // sqrt and / are correctly rounded by IEEE 754, unlike the rest of libm.
-double Bound(Activation activation, int inputs, int units) {
+double Bound(Activation activation, double inputs, double units) {
   switch (activation) {
     case Activation::kRelu:
     case Activation::kGelu:
       return std::sqrt(6.0 / inputs);  // He
     case Activation::kNone:
     case Activation::kTanh:
+    case Activation::kSigmoid:
       break;
   }
-  return std::sqrt(6.0 / (static_cast<double>(inputs) + units));  // Glorot
+  return std::sqrt(6.0 / (inputs + units));  // Glorot
 }
 
 }  // namespace
@@ -46,19 +49,20 @@ void Initialise(const ModelSpec& spec,
                 std::span<float> weights) {
   assert(weights.size() == ParameterCount(spec));
   std::mt19937_64 engine = Engine(public_key);
+  const std::vector<Shape> shapes = Shapes(spec);
   std::size_t next = 0;
-  int inputs = spec.inputs;
-  for (const Dense& layer : spec.layers) {
-    const double bound = Bound(layer.activation, inputs, layer.units);
-    const auto units = static_cast<std::size_t>(layer.units);
-    for (float& weight :
-         weights.subspan(next, units * static_cast<std::size_t>(inputs)))
-      weight = static_cast<float>(bound * Symmetric(engine));
-    next += units * static_cast<std::size_t>(inputs);
-    const auto bias = weights.subspan(next, units);
-    std::fill(bias.begin(), bias.end(), 0.0f);
-    next += units;
-    inputs = layer.units;
+  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
+    const Activation activation = ActivationAfter(spec.layers, l);
+    for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l])) {
+      const auto values = weights.subspan(next, parameter.size());
+      next += parameter.size();
+      std::fill(values.begin(), values.end(), 0.0f);
+      if (parameter.start == Parameter::Start::kZero) continue;
+      const double bound =
+          Bound(activation, parameter.fan_in, parameter.fan_out);
+      for (float& weight : values)
+        weight = static_cast<float>(bound * Symmetric(engine));
+    }
   }
 }
 

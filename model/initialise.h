@@ -2,8 +2,9 @@
 // machine, bit for bit (no libm, no std:: distribution, whose results differ
 // between libraries). The key is public: it is never used for noise.
 //
-// Weights uniform with Glorot's bound for none and tanh, He's for relu and
-// gelu; biases zero. Sources: Glorot and Bengio 2010; He et al. 2015.
+// Weights uniform with Glorot's bound for none, tanh and sigmoid, He's for relu
+// and gelu, whichever comes next; biases zero. Sources: Glorot and Bengio 2010;
+// He et al. 2015.
 #pragma once
 
 #include <array>

@@ -5,26 +5,29 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
+
+#include "model/layer_rules.h"
 
 namespace hearsay::model {
 
 namespace {
 
-constexpr std::string_view kFormat = "hearsay-model/1";
-constexpr std::uint64_t kMostParameters = std::uint64_t{1} << 31;
+constexpr double kMostParameters = 0x1p31;
+// Of one example between two layers: indices are ints.
+constexpr double kMostValues = 0x1p30;
 
 template <typename T>
 using Words = std::pair<T, std::string_view>;
 
-constexpr std::array<Words<Activation>, 4> kActivations = {{
+constexpr std::array<Words<Activation>, 5> kActivations = {{
     {Activation::kNone, "none"},
     {Activation::kRelu, "relu"},
     {Activation::kTanh, "tanh"},
     {Activation::kGelu, "gelu"},
+    {Activation::kSigmoid, "sigmoid"},
 }};
 
 constexpr std::array<Words<Loss>, 3> kLosses = {{
@@ -56,59 +59,79 @@ std::string WordOf(const std::array<Words<T>, N>& words, T value) {
   return std::string(found->second);
 }
 
-[[noreturn]] void NotCanonical(std::string_view text, const std::string& why) {
-  throw std::invalid_argument(fmt::format(
-      "not a model description: {} in '{}' (expected e.g. '{} inputs=10 "
-      "dense(16,tanh) dense(2,none) loss=softmax_cross_entropy')",
-      why, text.substr(0, 200), kFormat));
+template <typename... Arguments>
+[[noreturn]] void RefuseLayer(const ModelSpec& spec, std::size_t layer,
+                              fmt::format_string<Arguments...> text,
+                              Arguments&&... arguments) {
+  throw std::invalid_argument(
+      fmt::format("layer {} ({}): {}", layer, TypeName(spec.layers[layer]),
+                  fmt::format(text, std::forward<Arguments>(arguments)...)));
 }
 
-// The word that follows, without the space after it.
-std::string_view TakeWord(std::string_view& rest) {
-  const std::size_t space = rest.find(' ');
-  const std::string_view word = rest.substr(0, space);
-  rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
-  return word;
-}
-
-bool TakePrefix(std::string_view& word, std::string_view prefix) {
-  if (!word.starts_with(prefix)) return false;
-  word.remove_prefix(prefix.size());
-  return true;
-}
-
-int ParseCount(std::string_view text, std::string_view digits) {
-  int value = 0;
-  const auto [end, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size())
-    NotCanonical(text, fmt::format("bad number '{}'", digits.substr(0, 40)));
-  return value;
-}
-
-Dense ParseDense(std::string_view text, std::string_view word) {
-  const std::size_t comma = word.find(',');
-  if (comma == std::string_view::npos || !word.ends_with(')'))
-    NotCanonical(text, "a layer that is not dense(UNITS,ACTIVATION)");
-  const std::string_view activation =
-      word.substr(comma + 1, word.size() - comma - 2);
-  return {.units = ParseCount(text, word.substr(0, comma)),
-          .activation = Parse(kActivations, "activation", activation)};
-}
-
-void ValidateOutputs(const ModelSpec& spec) {
+void ValidateOutputs(const ModelSpec& spec, const Shape& last_shape) {
   const std::size_t last = spec.layers.size() - 1;
-  const int outputs = spec.layers.back().units;
+  if (last_shape.size() != 1)
+    RefuseLayer(spec, last,
+                "the last layer's outputs must be flat, not {}: put a flatten "
+                "layer behind it",
+                Text(last_shape));
+  const int outputs = last_shape[0];
   if (spec.loss == Loss::kBinaryCrossEntropy && outputs != 1)
-    throw std::invalid_argument(fmt::format(
-        "layer {}: binary_cross_entropy needs 1 unit in the last layer, not {} "
-        "(use softmax_cross_entropy for classes)",
-        last, outputs));
+    RefuseLayer(spec, last,
+                "binary_cross_entropy needs 1 unit in the last layer, not {} "
+                "(use softmax_cross_entropy for classes)",
+                outputs);
   if (spec.loss == Loss::kSoftmaxCrossEntropy && outputs < 2)
-    throw std::invalid_argument(fmt::format(
-        "layer {}: softmax_cross_entropy needs one unit a class, 2 or more in "
-        "the last layer, not {}",
-        last, outputs));
+    RefuseLayer(spec, last,
+                "softmax_cross_entropy needs one unit a class, 2 or more in "
+                "the last layer, not {}",
+                outputs);
+}
+
+void ValidateInputs(const ModelSpec& spec) {
+  if (spec.inputs < 1)
+    throw std::invalid_argument(
+        fmt::format("a model needs 1 or more inputs, not {}", spec.inputs));
+  if (spec.shape.empty()) return;
+  double values = 1;
+  for (const int extent : spec.shape) values *= std::max(extent, 0);
+  // A flat input has no shape: one model, one text.
+  if (spec.shape.size() != 3 || values != spec.inputs)
+    throw std::invalid_argument(
+        fmt::format("an input of {} values cannot lie as {}: an image is "
+                    "(channels, height, width)",
+                    spec.inputs, Text(spec.shape)));
+}
+
+// Of the layer that `shape` goes into; `parameters` are those up to there.
+Shape Step(const ModelSpec& spec, std::size_t l, const Shape& shape,
+           double& parameters) {
+  const Layer& layer = spec.layers[l];
+  const Shape out = [&] {
+    try {
+      return OutputShape(layer, shape);
+    } catch (const std::invalid_argument& error) {
+      RefuseLayer(spec, l, "{}", error.what());
+    }
+  }();
+  for (const Parameter& parameter : ParametersOf(layer, shape)) {
+    double size = 1;
+    for (const std::int64_t extent : parameter.shape)
+      size *= static_cast<double>(extent);
+    parameters += size;
+  }
+  if (parameters > kMostParameters)
+    RefuseLayer(spec, l,
+                "the model would have {:.0f} parameters up to here; at most "
+                "{:.0f} are supported",
+                parameters, kMostParameters);
+  double values = 1;
+  for (const int extent : out) values *= extent;
+  if (values > kMostValues)
+    RefuseLayer(spec, l,
+                "{} values an example come out; at most {:.0f} are supported",
+                Text(out), kMostValues);
+  return out;
 }
 
 }  // namespace
@@ -121,33 +144,38 @@ std::size_t ParameterSlice::size() const {
 }
 
 void Validate(const ModelSpec& spec) {
-  if (spec.inputs < 1)
-    throw std::invalid_argument(
-        fmt::format("a model needs 1 or more inputs, not {}", spec.inputs));
+  ValidateInputs(spec);
   if (spec.layers.empty())
     throw std::invalid_argument("a model needs at least one layer");
-  std::uint64_t parameters = 0;
-  auto inputs = static_cast<std::uint64_t>(spec.inputs);
+  double parameters = 0;
+  Shape shape = spec.shape.empty() ? Shape{spec.inputs} : spec.shape;
   for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const Dense& layer = spec.layers[l];
-    if (layer.units < 1)
-      throw std::invalid_argument(fmt::format(
-          "layer {}: units must be 1 or more, not {}", l, layer.units));
-    WordOf(kActivations, layer.activation);  // throws for a stray enum value
-    const auto units = static_cast<std::uint64_t>(layer.units);
-    parameters += (inputs + 1) * units;  // each factor < 2^32: no overflow
-    if (parameters > kMostParameters)
-      throw std::invalid_argument(fmt::format(
-          "layer {}: the model would have {} parameters up to here; at most {} "
-          "are supported",
-          l, parameters, kMostParameters));
-    inputs = units;
+    const auto* dense = std::get_if<Dense>(&spec.layers[l].kind);
+    if (dense != nullptr)
+      WordOf(kActivations, dense->activation);  // throws for a stray enum value
+    if (dense != nullptr && dense->activation == Activation::kNone &&
+        l + 1 < spec.layers.size() &&
+        std::holds_alternative<Activate>(spec.layers[l + 1].kind))
+      RefuseLayer(spec, l + 1,
+                  "must be given as the activation of the dense layer before "
+                  "it, so that equal models have equal descriptions");
+    shape = Step(spec, l, shape, parameters);
   }
+  if (parameters == 0)
+    throw std::invalid_argument("a model needs a layer that has parameters");
   WordOf(kLosses, spec.loss);
-  ValidateOutputs(spec);
+  ValidateOutputs(spec, shape);
 }
 
-int Outputs(const ModelSpec& spec) { return spec.layers.back().units; }
+std::vector<Shape> Shapes(const ModelSpec& spec) {
+  std::vector<Shape> shapes = {spec.shape.empty() ? Shape{spec.inputs}
+                                                  : spec.shape};
+  for (const Layer& layer : spec.layers)
+    shapes.push_back(OutputShape(layer, shapes.back()));
+  return shapes;
+}
+
+int Outputs(const ModelSpec& spec) { return Shapes(spec).back()[0]; }
 
 int LabelWidth(const ModelSpec& spec) {
   return spec.loss == Loss::kMse ? Outputs(spec) : 1;
@@ -162,12 +190,15 @@ std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec) {
   };
   // nn.Sequential numbers an activation as a module of its own.
   int module = 0;
-  int inputs = spec.inputs;
-  for (const Dense& layer : spec.layers) {
-    add(fmt::format("{}.weight", module), {layer.units, inputs});
-    add(fmt::format("{}.bias", module), {layer.units});
-    module += layer.activation == Activation::kNone ? 1 : 2;
-    inputs = layer.units;
+  const std::vector<Shape> shapes = Shapes(spec);
+  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
+    const Layer& layer = spec.layers[l];
+    for (Parameter& parameter : ParametersOf(layer, shapes[l]))
+      add(fmt::format("{}.{}", module, parameter.name),
+          std::move(parameter.shape));
+    const auto* dense = std::get_if<Dense>(&layer.kind);
+    const bool two = dense != nullptr && dense->activation != Activation::kNone;
+    module += two ? 2 : 1;
   }
   return slices;
 }
@@ -179,34 +210,21 @@ std::size_t ParameterCount(const ModelSpec& spec) {
   return count;
 }
 
-std::string Canonical(const ModelSpec& spec) {
-  std::string text = fmt::format("{} inputs={}", kFormat, spec.inputs);
-  for (const Dense& layer : spec.layers)
-    text += fmt::format(" dense({},{})", layer.units, Word(layer.activation));
-  return text + fmt::format(" loss={}", Word(spec.loss));
-}
-
-ModelSpec ParseCanonical(const std::string& text) {
-  ModelSpec spec;
-  std::string_view rest = text;
-  if (TakeWord(rest) != kFormat)
-    NotCanonical(text, fmt::format("no leading '{}'", kFormat));
-  std::string_view word = TakeWord(rest);
-  if (!TakePrefix(word, "inputs=")) NotCanonical(text, "no 'inputs='");
-  spec.inputs = ParseCount(text, word);
-  word = TakeWord(rest);
-  while (TakePrefix(word, "dense(")) {
-    spec.layers.push_back(ParseDense(text, word));
-    word = TakeWord(rest);
-  }
-  if (!TakePrefix(word, "loss="))
-    NotCanonical(text, fmt::format("unknown '{}'", word.substr(0, 40)));
-  spec.loss = ParseLoss(std::string(word));
-  Validate(spec);
-  // Two spellings of one model must not both be accepted: equal texts are what
-  // peers compare. Catches leading zeros, doubled spaces, trailing words.
-  if (Canonical(spec) != text) NotCanonical(text, "stray characters");
-  return spec;
+bool IsPlain(const ModelSpec& spec, std::string* why) {
+  std::size_t l = 0;
+  while (l < spec.layers.size() &&
+         std::holds_alternative<Dense>(spec.layers[l].kind) &&
+         spec.layers[l].dense().activation != Activation::kSigmoid)
+    ++l;
+  if (l == spec.layers.size() && spec.shape.empty()) return true;
+  if (why != nullptr)
+    *why = l == spec.layers.size()
+               ? "an input that has a shape"
+               : fmt::format("layer {} ({})", l,
+                             std::holds_alternative<Dense>(spec.layers[l].kind)
+                                 ? "dense with sigmoid"
+                                 : TypeName(spec.layers[l]));
+  return false;
 }
 
 Activation ParseActivation(const std::string& word) {

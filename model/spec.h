@@ -10,24 +10,21 @@
 #include <string>
 #include <vector>
 
-namespace hearsay::model {
+#include "model/layers.h"
 
-// kGelu is the exact one, x Phi(x), not the tanh approximation.
-enum class Activation { kNone, kRelu, kTanh, kGelu };
+namespace hearsay::model {
 
 // Of one example. kMse is the mean over the outputs, as PyTorch's.
 enum class Loss { kSoftmaxCrossEntropy, kBinaryCrossEntropy, kMse };
 
-// Fully connected: out = activation(in * weight^T + bias).
-struct Dense {
-  int units = 0;
-  Activation activation = Activation::kNone;
-};
+using Shape = std::vector<int>;
 
 struct ModelSpec {
-  int inputs = 0;
-  std::vector<Dense> layers;
+  int inputs = 0;  // values of one example
+  std::vector<Layer> layers;
   Loss loss = Loss::kSoftmaxCrossEntropy;
+  // How the inputs lie: (C, H, W), row-major; empty: (inputs).
+  Shape shape = {};
 };
 
 // One named tensor inside the arena: "0.weight" (units, inputs), "0.bias"
@@ -48,10 +45,15 @@ void Validate(const ModelSpec& spec);
 
 // The functions below require a valid spec.
 int Outputs(const ModelSpec& spec);
+// Of one example: before the first layer, after the first, ... after the last.
+std::vector<Shape> Shapes(const ModelSpec& spec);
 // Values an example's label takes in a Batch: 1, or Outputs() for kMse.
 int LabelWidth(const ModelSpec& spec);
 std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec);
 std::size_t ParameterCount(const ModelSpec& spec);
+// Whether the model is dense layers on a flat input, all that a back end for
+// devices need know; else `why` names the first layer that is something else.
+bool IsPlain(const ModelSpec& spec, std::string* why = nullptr);
 // One line of text, equal exactly for equal models, stable across releases.
 std::string Canonical(const ModelSpec& spec);
 // The inverse of Canonical. Throws: std::invalid_argument.

@@ -1,5 +1,7 @@
 #include "model/cpu/activations.h"
 
+#include <algorithm>
+
 #include "model/cpu/simd.h"
 
 namespace hearsay::model::cpu {
@@ -31,9 +33,22 @@ void AddBiasAndRelu(int B, int U, const float* bias, float* z) {
 }
 
 HEARSAY_VECTORISE
-void Tanh(std::size_t n, float* z) {
+void Relu(std::size_t n, const float* z, float* out) {
 #pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) z[i] = ::tanhf(z[i]);
+  for (std::size_t i = 0; i < n; ++i) out[i] = z[i] < 0 ? 0 : z[i];
+}
+
+HEARSAY_VECTORISE
+void Tanh(std::size_t n, const float* z, float* out) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) out[i] = ::tanhf(z[i]);
+}
+
+// An overflow of the exponential is a sigmoid of 0.
+HEARSAY_VECTORISE
+void Sigmoid(std::size_t n, const float* z, float* out) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) out[i] = 1 / (1 + ::expf(-z[i]));
 }
 
 // x Phi(x)
@@ -54,6 +69,12 @@ HEARSAY_VECTORISE
 void MultiplyByTanhDerivative(std::size_t n, const float* out, float* grad) {
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) grad[i] *= 1 - out[i] * out[i];
+}
+
+HEARSAY_VECTORISE
+void MultiplyBySigmoidDerivative(std::size_t n, const float* out, float* grad) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) grad[i] *= out[i] * (1 - out[i]);
 }
 
 // Phi(x) + x phi(x)
@@ -83,11 +104,27 @@ void AddBiasAndActivate(Activation activation, int B, int U, const float* bias,
     case Activation::kRelu:
       return AddBiasAndRelu(B, U, bias, z);
     case Activation::kTanh:
-      AddBias(B, U, bias, z);
-      return Tanh(n, z);
     case Activation::kGelu:
+    case Activation::kSigmoid:
       AddBias(B, U, bias, z);
+      return Activate(activation, n, z, out);
+  }
+}
+
+void Activate(Activation activation, std::size_t n, const float* z,
+              float* out) {
+  switch (activation) {
+    case Activation::kNone:
+      if (out != z) std::copy_n(z, n, out);
+      return;
+    case Activation::kRelu:
+      return Relu(n, z, out);
+    case Activation::kTanh:
+      return Tanh(n, z, out);
+    case Activation::kGelu:
       return Gelu(n, z, out);
+    case Activation::kSigmoid:
+      return Sigmoid(n, z, out);
   }
 }
 
@@ -102,6 +139,8 @@ void MultiplyByDerivative(Activation activation, std::size_t n, const float* z,
       return MultiplyByTanhDerivative(n, out, grad);
     case Activation::kGelu:
       return MultiplyByGeluDerivative(n, z, grad);
+    case Activation::kSigmoid:
+      return MultiplyBySigmoidDerivative(n, out, grad);
   }
 }
 

@@ -18,6 +18,9 @@ bool KeepsInput(Activation activation);
 void AddBiasAndActivate(Activation activation, int B, int U, const float* bias,
                         float* z, float* out);
 
+// out = activation(z) over n values; out == z is allowed if not KeepsInput.
+void Activate(Activation activation, std::size_t n, const float* z, float* out);
+
 // grad *= activation'(z), over n values, where out = activation(z).
 void MultiplyByDerivative(Activation activation, std::size_t n, const float* z,
                           const float* out, float* grad);

@@ -43,6 +43,24 @@ void AddOuterProducts(int B, int I, int O, const float* grad_out,
               O, in, I, 1.0f, grad_weight, I);
 }
 
+void Product(const Factors& factors, const float* left, const float* right,
+             float* result) {
+  const auto& [rows, columns, inner, left_is, right_is, alpha, beta] = factors;
+  if (rows == 0) return;
+  KeepThisThreadAlone();
+  cblas_sgemm(CblasRowMajor, left_is ? CblasTrans : CblasNoTrans,
+              right_is ? CblasTrans : CblasNoTrans, rows, columns, inner, alpha,
+              left, left_is ? rows : inner, right, right_is ? inner : columns,
+              beta, result, columns);
+}
+
+void GramMatrix(int T, int width, bool transposed, const double* values,
+                double* gram) {
+  KeepThisThreadAlone();
+  cblas_dsyrk(CblasRowMajor, CblasLower, transposed ? CblasTrans : CblasNoTrans,
+              T, width, 1.0, values, transposed ? T : width, 0.0, gram, T);
+}
+
 void UseOneThread() {
   static std::once_flag once;
   std::call_once(once, [] {

@@ -1,4 +1,4 @@
-// The three matrix products of a dense layer, on one thread of OpenBLAS.
+// Matrix products, on one thread of OpenBLAS.
 //
 // Shapes: B rows, I inputs, O outputs; row-major float32. B may be 0.
 #pragma once
@@ -18,6 +18,24 @@ void ProjectBack(int B, int I, int O, const float* grad_out,
 // grad_weight (O, I) += grad_out (B, O)^T * in (B, I)
 void AddOuterProducts(int B, int I, int O, const float* grad_out,
                       const float* in, float* grad_weight);
+
+// The general one: result = alpha * left * right + beta * result, where left is
+// (rows, inner), or (inner, rows) if transposed, and right (inner, columns), or
+// (columns, inner). With beta = 0, what was in result does not matter.
+struct Factors {
+  int rows, columns, inner;
+  bool transposed_left = false;
+  bool transposed_right = false;
+  float alpha = 1;
+  float beta = 0;
+};
+void Product(const Factors& factors, const float* left, const float* right,
+             float* result);
+
+// The lower triangle of gram (T, T) = values * values^T, for values (T, width),
+// or (width, T) if transposed.
+void GramMatrix(int T, int width, bool transposed, const double* values,
+                double* gram);
 
 // Keeps OpenBLAS to the threads that call it. To be called before the first
 // product; again it does nothing.

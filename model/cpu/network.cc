@@ -1,7 +1,8 @@
-// The CPU back end of model/network.h: dense layers on one thread.
+// The CPU back end of model/network.h: the passes over the layers
+// (model/cpu/layers), on one thread.
 //
 // Everything a call needs lies in one arena, cut up at construction.
-// Shapes: B examples, I inputs and U units of a layer, P parameters.
+// Shapes: B examples, I inputs, P parameters.
 #include "model/network.h"
 
 #include <fmt/core.h>
@@ -15,47 +16,17 @@
 #include <vector>
 
 #include "model/arena.h"
-#include "model/cpu/activations.h"
 #include "model/cpu/clipping.h"
+#include "model/cpu/cutter.h"
 #include "model/cpu/gemm.h"
+#include "model/cpu/layers/layer.h"
 #include "model/cpu/losses.h"
+#include "model/cpu/weight_gradient.h"
+#include "model/layer_rules.h"
 
 namespace hearsay::model {
 
 namespace {
-
-// One dense layer: where its parameters lie, and its share of the scratch.
-struct Layer {
-  int inputs = 0;
-  int units = 0;
-  Activation activation = Activation::kNone;
-  std::size_t weight = 0;  // Offsets into the weights, and into any gradient.
-  std::size_t bias = 0;
-  float* z = nullptr;     // (B, U) before the activation; often == out.
-  float* out = nullptr;   // (B, U)
-  float* grad = nullptr;  // (B, U) with respect to z
-
-  std::size_t Values(int B) const {
-    return static_cast<std::size_t>(B) * static_cast<std::size_t>(units);
-  }
-};
-
-// Hands out cache-line aligned pieces; first counting, then for real.
-class Cutter {
- public:
-  explicit Cutter(float* base) : base_(base) {}
-  float* Take(std::size_t size) {
-    float* const piece = base_ == nullptr ? nullptr : base_ + used_;
-    constexpr std::size_t kLine = 64 / sizeof(float);
-    used_ += (size + kLine - 1) / kLine * kLine;
-    return piece;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  float* base_;
-  std::size_t used_ = 0;
-};
 
 class CpuNetwork final : public Network {
  public:
@@ -78,17 +49,18 @@ class CpuNetwork final : public Network {
   std::size_t CutScratch(float* base);
   void Require(std::span<const float> weights, const Batch& batch) const;
   const float* InputOf(std::size_t layer, const float* features) const {
-    return layer == 0 ? features : layers_[layer - 1].out;
+    return layer == 0 ? features : layers_[layer - 1]->out();
   }
 
   // The passes, each of which needs the ones before it.
   void Forward(const float* weights, int B, const float* features);
   void Losses(const Batch& batch);
-  void Backward(const float* weights, int B);
+  void Backward(const float* weights, int B, const float* features);
   void SquaredNorms(int B, const float* features);
   // Returns the features to use in their stead.
   const float* ZeroRejectedRows(int B, const float* features);
-  void AddWeightGradients(int B, const float* features, std::span<float> sum);
+  void AddGradients(int B, const float* features, const float* factors,
+                    std::span<float> sum);
 
   // Constant after construction.
   const Loss loss_;
@@ -97,7 +69,10 @@ class CpuNetwork final : public Network {
   const int label_width_;
   const int max_batch_;
   const std::size_t parameters_;
-  std::vector<Layer> layers_;
+  std::vector<std::unique_ptr<cpu::Layer>> layers_;
+  // A first layer with parameters looks at its inputs itself; another one, such
+  // as a relu, could turn an infinite one into an ordinary value.
+  bool checks_features_ = false;
 
   Arena scratch_;
   float* losses_ = nullptr;    // (B)
@@ -114,19 +89,16 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
       max_batch_(max_batch),
       parameters_(ParameterCount(spec)),
       squared_norms_(static_cast<std::size_t>(max_batch)) {
+  const std::vector<Shape> shapes = Shapes(spec);
   std::size_t next = 0;
-  int inputs = spec.inputs;
-  for (const Dense& dense : spec.layers) {
-    Layer layer{.inputs = inputs,
-                .units = dense.units,
-                .activation = dense.activation,
-                .weight = next,
-                .bias = 0};
-    layer.bias = next + static_cast<std::size_t>(inputs) *
-                            static_cast<std::size_t>(dense.units);
-    next = layer.bias + static_cast<std::size_t>(dense.units);
-    layers_.push_back(layer);
-    inputs = dense.units;
+  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
+    if (auto layer = cpu::MakeLayer(spec.layers[l], shapes[l], next)) {
+      if (layers_.empty())
+        checks_features_ = ParametersOf(spec.layers[l], shapes[l]).empty();
+      layers_.push_back(std::move(layer));
+    }
+    for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l]))
+      next += parameter.size();
   }
   scratch_ = Arena(CutScratch(nullptr));
   CutScratch(scratch_.span().data());
@@ -134,18 +106,12 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
 }
 
 std::size_t CpuNetwork::CutScratch(float* base) {
-  Cutter cutter(base);
+  cpu::Cutter cutter(base);
   const auto rows = static_cast<std::size_t>(max_batch_);
   losses_ = cutter.Take(rows);
   factors_ = cutter.Take(rows);
   features_ = cutter.Take(rows * static_cast<std::size_t>(inputs_));
-  for (Layer& layer : layers_) {
-    layer.z = cutter.Take(layer.Values(max_batch_));
-    layer.out = cpu::KeepsInput(layer.activation)
-                    ? cutter.Take(layer.Values(max_batch_))
-                    : layer.z;
-    layer.grad = cutter.Take(layer.Values(max_batch_));
-  }
+  for (auto& layer : layers_) layer->Cut(cutter, max_batch_);
   return cutter.used();
 }
 
@@ -162,31 +128,21 @@ void CpuNetwork::Require(std::span<const float> weights,
 }
 
 void CpuNetwork::Forward(const float* weights, int B, const float* features) {
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    cpu::Project(B, layer.inputs, layer.units, InputOf(l, features),
-                 weights + layer.weight, layer.z);
-    cpu::AddBiasAndActivate(layer.activation, B, layer.units,
-                            weights + layer.bias, layer.z, layer.out);
-  }
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    layers_[l]->Forward(weights, B, InputOf(l, features));
 }
 
 void CpuNetwork::Losses(const Batch& batch) {
-  const Layer& last = layers_.back();
+  const cpu::Layer& last = *layers_.back();
   cpu::LossGradients(
-      loss_, batch.count, outputs_, last.out, batch.labels.data(),
-      {.losses = losses_, .grad = last.grad, .scratch = factors_});
+      loss_, batch.count, outputs_, last.out(), batch.labels.data(),
+      {.losses = losses_, .grad = last.grad(), .scratch = factors_});
 }
 
-void CpuNetwork::Backward(const float* weights, int B) {
-  for (std::size_t l = layers_.size(); l-- > 0;) {
-    const Layer& layer = layers_[l];
-    cpu::MultiplyByDerivative(layer.activation, layer.Values(B), layer.z,
-                              layer.out, layer.grad);
-    if (l > 0)
-      cpu::ProjectBack(B, layer.inputs, layer.units, layer.grad,
-                       weights + layer.weight, layers_[l - 1].grad);
-  }
+void CpuNetwork::Backward(const float* weights, int B, const float* features) {
+  for (std::size_t l = layers_.size(); l-- > 0;)
+    layers_[l]->Backward(weights, B, InputOf(l, features),
+                         l > 0 ? layers_[l - 1]->grad() : nullptr);
 }
 
 void CpuNetwork::SquaredNorms(int B, const float* features) {
@@ -195,17 +151,20 @@ void CpuNetwork::SquaredNorms(int B, const float* features) {
     squared_norms_[static_cast<std::size_t>(b)] =
         losses_[b] - losses_[b] == 0 ? 0
                                      : std::numeric_limits<double>::infinity();
+  const auto width = static_cast<std::size_t>(inputs_);
+  for (int b = 0; checks_features_ && b < B; ++b) {
+    const double squared = cpu::SquaredLength(
+        width, features + static_cast<std::size_t>(b) * width);
+    if (!std::isfinite(squared))
+      squared_norms_[static_cast<std::size_t>(b)] =
+          std::numeric_limits<double>::infinity();
+  }
   for (std::size_t l = 0; l < layers_.size(); ++l)
-    cpu::AddSquaredNorms(B, layers_[l].inputs, layers_[l].units,
-                         InputOf(l, features), layers_[l].grad,
-                         squared_norms_.data());
+    layers_[l]->AddSquaredNorms(B, InputOf(l, features), squared_norms_.data());
 }
 
 const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
-  for (const Layer& layer : layers_) {
-    cpu::ZeroRowsWithoutFactor(B, layer.units, factors_, layer.out);
-    cpu::ZeroRowsWithoutFactor(B, layer.units, factors_, layer.grad);
-  }
+  for (const auto& layer : layers_) layer->ZeroRejected(B, factors_);
   // The caller's features are const. This copy is rare, so it costs nothing.
   std::copy_n(features,
               static_cast<std::size_t>(B) * static_cast<std::size_t>(inputs_),
@@ -214,13 +173,11 @@ const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
   return features_;
 }
 
-void CpuNetwork::AddWeightGradients(int B, const float* features,
-                                    std::span<float> sum) {
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    cpu::AddOuterProducts(B, layer.inputs, layer.units, layer.grad,
-                          InputOf(l, features), sum.data() + layer.weight);
-  }
+void CpuNetwork::AddGradients(int B, const float* features,
+                              const float* factors, std::span<float> sum) {
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    layers_[l]->AddClippedGradient(B, InputOf(l, features), factors,
+                                   sum.data());
 }
 
 ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
@@ -234,16 +191,13 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
   const float* features = batch.features.data();
   Forward(weights.data(), count, features);
   Losses(batch);
-  Backward(weights.data(), count);
+  Backward(weights.data(), count, batch.features.data());
   SquaredNorms(count, features);
 
   const cpu::ClipCount clip = cpu::ClipFactors(
       clip_norm, {squared_norms_.data(), rows}, {factors_, rows});
   if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
-  for (const Layer& layer : layers_)
-    cpu::ScaleRowsAndAddTo(count, layer.units, factors_, layer.grad,
-                           sum.data() + layer.bias);
-  AddWeightGradients(count, features, sum);
+  AddGradients(count, features, factors_, sum);
 
   ClippedSumStatistics statistics{.clipped = clip.clipped,
                                   .rejected = clip.rejected};
@@ -260,10 +214,8 @@ double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
   const int count = batch.count;
   Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  Backward(weights.data(), count);
-  for (const Layer& layer : layers_)
-    cpu::AddRowsTo(count, layer.units, layer.grad, sum.data() + layer.bias);
-  AddWeightGradients(count, batch.features.data(), sum);
+  Backward(weights.data(), count, batch.features.data());
+  AddGradients(count, batch.features.data(), nullptr, sum);
   return std::accumulate(losses_, losses_ + count, 0.0);
 }
 
@@ -273,7 +225,7 @@ void CpuNetwork::GradientNorms(std::span<const float> weights,
   assert(norms.size() == static_cast<std::size_t>(batch.count));
   Forward(weights.data(), batch.count, batch.features.data());
   Losses(batch);
-  Backward(weights.data(), batch.count);
+  Backward(weights.data(), batch.count, batch.features.data());
   SquaredNorms(batch.count, batch.features.data());
   for (std::size_t b = 0; b < norms.size(); ++b) {
     // NaN cannot come out of SquaredNorms: each addend is finite or infinite.
@@ -290,7 +242,7 @@ void CpuNetwork::Predict(std::span<const float> weights, int count,
   assert(features.size() == rows * static_cast<std::size_t>(inputs_));
   assert(outputs.size() == rows * static_cast<std::size_t>(outputs_));
   Forward(weights.data(), count, features.data());
-  std::copy_n(layers_.back().out, outputs.size(), outputs.data());
+  std::copy_n(layers_.back()->out(), outputs.size(), outputs.data());
 }
 
 Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
@@ -299,10 +251,11 @@ Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
   const int count = batch.count;
   Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  return {.loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
-          .correct = cpu::CountCorrect(loss_, count, outputs_,
-                                       layers_.back().out, batch.labels.data()),
-          .count = count};
+  return {
+      .loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
+      .correct = cpu::CountCorrect(loss_, count, outputs_,
+                                   layers_.back()->out(), batch.labels.data()),
+      .count = count};
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ __device__ inline float Activate(Activation activation, float z) {
     case Activation::kGelu:
       return 0.5F * z * (1 + erff(z * 0.70710678118654752F));
     case Activation::kNone:
+    case Activation::kSigmoid:  // not offered (model/cuda_backend.cc)
       break;
   }
   return z;
@@ -43,6 +44,7 @@ __device__ inline float Derivative(Activation activation, float z, float out) {
       return cumulative + z * 0.39894228040143268F * expf(-0.5F * z * z);
     }
     case Activation::kNone:
+    case Activation::kSigmoid:  // not offered (model/cuda_backend.cc)
       break;
   }
   return 1;

@@ -44,8 +44,9 @@ double Operations(const model::ModelSpec& spec) {
   double sum = 0;
   int inputs = spec.inputs;
   for (const auto& layer : spec.layers) {
-    sum += (inputs == spec.inputs ? 4.0 : 6.0) * inputs * layer.units;
-    inputs = layer.units;
+    const int units = layer.dense().units;
+    sum += (inputs == spec.inputs ? 4.0 : 6.0) * inputs * units;
+    inputs = units;
   }
   return sum;
 }

@@ -1,5 +1,6 @@
 // eval and inspect: what model files are worth, and what files are.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -9,8 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include "model/presets.h"
 #include "ops/cli/evaluate.h"
 #include "ops/cli/inspect.h"
+#include "ops/cli/inspect_model.h"
 #include "ops/cli/verbs.h"
 
 namespace hearsay::ops {
@@ -27,6 +30,7 @@ struct EvalFlags {
 
 struct InspectFlags {
   std::string file;
+  std::string model;
   std::string output = "table";
 };
 
@@ -104,14 +108,27 @@ void AddEval(CLI::App& app) {
 void AddInspect(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* verb = app.add_subcommand(
-      "inspect", "Say what a file is (shard, checkpoint, weights, ledger)");
-  verb->add_option("file", flags->file, "The file, or a ledger's folder")
-      ->required();
+      "inspect",
+      "Say what a file is (shard, checkpoint, weights, ledger), or a model");
+  auto* file =
+      verb->add_option("file", flags->file, "The file, or a ledger's folder");
+  auto* model = verb->add_option(
+      "--model", flags->model,
+      "In its stead: print a model as configuration, a preset (" +
+          fmt::format("{}", fmt::join(model::PresetNames(), ", ")) +
+          ") or that of a configuration file");
+  file->excludes(model);
   AddOutput(verb, flags->output);
   verb->callback([flags] {
-    const ordered_json inspection = Inspect(flags->file);
-    fmt::print("{}", flags->output == "json" ? inspection.dump() + "\n"
-                                             : InspectionText(inspection));
+    if (flags->file.empty() && flags->model.empty())
+      throw CLI::RequiredError("a file, or --model");
+    const bool file = flags->model.empty();
+    const ordered_json inspection =
+        file ? Inspect(flags->file) : InspectModel(flags->model);
+    const bool json = flags->output == "json";
+    fmt::print("{}", json   ? inspection.dump() + "\n"
+                     : file ? InspectionText(inspection)
+                            : ModelInspectionText(inspection));
   });
 }
 

@@ -13,6 +13,7 @@
 
 #include "daemon/config.h"
 #include "daemon/exchange_passes.h"
+#include "daemon/model_config.h"
 #include "daemon/run.h"
 #include "dp/accountant.h"
 #include "ops/cli/verbs.h"
@@ -70,7 +71,7 @@ std::vector<double> ParseRates(const Request& request, std::size_t nodes) {
 std::size_t Weights(const daemon::Config& config, int inputs) {
   if (!config.test.probe.empty())
     return static_cast<std::size_t>(config.test.dimension);
-  model::ModelSpec spec{inputs, config.model.layers, config.model.loss};
+  model::ModelSpec spec = daemon::SpecOf(config.model, inputs);
   if (inputs == 0) {
     try {
       spec.inputs = model::Shard::Open(config.data.train).features();

@@ -17,7 +17,7 @@ using testing::HasSubstr;
 CheckpointIdentity Identity() {
   model::ModelSpec spec;
   spec.inputs = 3;
-  spec.layers = {{.units = 2, .activation = model::Activation::kNone}};
+  spec.layers = {{2, model::Activation::kNone}};
   return {"cluster", "a", "f00d", spec};
 }
 

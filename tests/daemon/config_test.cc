@@ -78,9 +78,9 @@ TEST_F(ConfigTest, ReadsEveryKeyOfTheExample) {
   EXPECT_EQ(c.node.name, "a");
   EXPECT_EQ(c.cluster.peers, std::vector<std::string>{"127.0.0.1:7401"});
   ASSERT_EQ(c.model.layers.size(), 2U);
-  EXPECT_EQ(c.model.layers[0].units, 64);
-  EXPECT_EQ(c.model.layers[0].activation, model::Activation::kTanh);
-  EXPECT_EQ(c.model.layers[1].activation, model::Activation::kNone);
+  EXPECT_EQ(c.model.layers[0].dense().units, 64);
+  EXPECT_EQ(c.model.layers[0].dense().activation, model::Activation::kTanh);
+  EXPECT_EQ(c.model.layers[1].dense().activation, model::Activation::kNone);
   EXPECT_EQ(c.train.steps, 5000U);
   EXPECT_EQ(c.train.sample_rate, 0.01);
   EXPECT_EQ(*c.privacy.noise_multiplier, 1.1);
@@ -170,8 +170,9 @@ TEST_F(ConfigTest, NumbersOutOfRangeNameTheRange) {
 }
 
 TEST_F(ConfigTest, WordsListWhatIsAllowed) {
-  EXPECT_THAT(Error(With("activation = \"tanh\"", "activation = \"tahn\"")),
-              HasSubstr(R"(allowed: "none", "relu", "tanh", "gelu")"));
+  EXPECT_THAT(
+      Error(With("activation = \"tanh\"", "activation = \"tahn\"")),
+      HasSubstr(R"(allowed: "none", "relu", "tanh", "gelu", "sigmoid")"));
   EXPECT_THAT(
       Error(std::string(kGood) + "[mixing]\nrule = \"gossip\"\n"),
       HasSubstr(R"(allowed: "pairwise", "one_way", "push_sum", "none")"));

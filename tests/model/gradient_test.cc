@@ -76,8 +76,9 @@ TEST_P(GradientTest, PredictionsAreTheReferences) {
 
 std::vector<Combination> Combinations() {
   std::vector<Combination> all;
-  for (const Activation activation : {Activation::kNone, Activation::kRelu,
-                                      Activation::kTanh, Activation::kGelu})
+  for (const Activation activation :
+       {Activation::kNone, Activation::kRelu, Activation::kTanh,
+        Activation::kGelu, Activation::kSigmoid})
     for (const Loss loss :
          {Loss::kSoftmaxCrossEntropy, Loss::kBinaryCrossEntropy, Loss::kMse})
       for (const int layers : {1, 3}) all.push_back({activation, loss, layers});

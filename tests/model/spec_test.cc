@@ -39,7 +39,8 @@ ModelSpec RandomSpec(std::mt19937& engine) {
   for (std::size_t l = 0; l < layers; ++l)
     spec.layers.push_back({static_cast<int>(2 + engine() % 300),
                            static_cast<Activation>(engine() % 4)});
-  if (spec.loss == Loss::kBinaryCrossEntropy) spec.layers.back().units = 1;
+  if (spec.loss == Loss::kBinaryCrossEntropy)
+    spec.layers.back().dense().units = 1;
   return spec;
 }
 
@@ -52,8 +53,9 @@ TEST(SpecTest, CanonicalTextReadsBackAsTheSameModel) {
     ASSERT_EQ(back.loss, spec.loss);
     ASSERT_EQ(back.layers.size(), spec.layers.size());
     for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-      ASSERT_EQ(back.layers[l].units, spec.layers[l].units);
-      ASSERT_EQ(back.layers[l].activation, spec.layers[l].activation);
+      ASSERT_EQ(back.layers[l].dense().units, spec.layers[l].dense().units);
+      ASSERT_EQ(back.layers[l].dense().activation,
+                spec.layers[l].dense().activation);
     }
   }
 }
@@ -112,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
         "hearsay-model/1 inputs=1 dense(1,none) loss=",
         "hearsay-model/1 inputs=1 dense(1,none) loss=hinge"));
 
-ModelSpec Softmax(int inputs, std::vector<Dense> layers) {
+ModelSpec Softmax(int inputs, std::vector<Layer> layers) {
   return {inputs, std::move(layers), Loss::kSoftmaxCrossEntropy};
 }
 
@@ -171,13 +173,14 @@ TEST(SpecTest, LabelsAreOneValueExceptForRegression) {
 }
 
 TEST(SpecTest, UnknownWordsListTheKnownOnes) {
-  EXPECT_THAT([] { ParseActivation("Relu"); },
-              ThrowsMessage<std::invalid_argument>(AllOf(
-                  HasSubstr("'Relu'"), HasSubstr("none, relu, tanh, gelu"))));
+  EXPECT_THAT(
+      [] { ParseActivation("Relu"); },
+      ThrowsMessage<std::invalid_argument>(AllOf(
+          HasSubstr("'Relu'"), HasSubstr("none, relu, tanh, gelu, sigmoid"))));
   EXPECT_THAT([] { ParseLoss("hinge"); },
               ThrowsMessage<std::invalid_argument>(HasSubstr(
                   "softmax_cross_entropy, binary_cross_entropy, mse")));
-  for (const char* word : {"none", "relu", "tanh", "gelu"})
+  for (const char* word : {"none", "relu", "tanh", "gelu", "sigmoid"})
     EXPECT_EQ(Word(ParseActivation(word)), word);
 }
 

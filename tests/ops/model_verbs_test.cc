@@ -238,5 +238,34 @@ TEST_F(ModelVerbsTest, InspectRefusesWhatIsDamagedOrStrange) {
                 AllOf(HasSubstr(model), HasSubstr("damaged")));
 }
 
+TEST_F(ModelVerbsTest, InspectPrintsAPresetAsConfiguration) {
+  const std::string text = tests::HearsayLine("inspect --model mnist-cnn").out;
+  EXPECT_THAT(text, StartsWith("# 26010 parameters\n[model]\n"));
+  EXPECT_THAT(text, HasSubstr("input = [1, 28, 28]\n"));
+  EXPECT_THAT(text, HasSubstr("# to [16,14,14], 1040 parameters\n"
+                              "type = \"conv2d\"\nfilters = 16\n"
+                              "kernel = [8, 8]\nstride = [2, 2]\n"));
+  // What is printed says the same model again.
+  const auto file = (folder_ / "printed.toml").string();
+  std::ofstream(file) << text;
+  const auto preset = Json("inspect --model mnist-cnn");
+  const auto printed = Json("inspect --model " + file);
+  EXPECT_EQ(printed["description"], preset["description"]);
+  EXPECT_EQ(printed["config"], preset["config"]);
+  EXPECT_EQ(preset["layers"][0]["output"], (std::vector<int>{16, 14, 14}));
+}
+
+TEST_F(ModelVerbsTest, InspectOfAFlatPresetLeavesTheWidthToTheData) {
+  const auto json = Json("inspect --model mlp");
+  EXPECT_TRUE(json["parameters"].is_null());
+  EXPECT_EQ(json["layers"].size(), 3u);
+}
+
+TEST_F(ModelVerbsTest, InspectOfAnUnknownModelListsThePresets) {
+  ExpectRefused("inspect --model lenet", 2,
+                AllOf(HasSubstr("lenet"), HasSubstr("mnist-cnn")));
+  ExpectRefused("inspect", 2, HasSubstr("--model"));
+}
+
 }  // namespace
 }  // namespace hearsay::ops

@@ -81,9 +81,9 @@ TEST_F(NodeConfigTest, WithDataAloneEveryDefaultIsSane) {
   EXPECT_EQ(config.data.train, "/data/part-1.safetensors");
   EXPECT_EQ(config.data.eval, "/data/eval.safetensors");
   ASSERT_EQ(config.model.layers.size(), 2u);
-  EXPECT_EQ(config.model.layers[0].units, 16);
-  EXPECT_EQ(config.model.layers[0].activation, model::Activation::kTanh);
-  EXPECT_EQ(config.model.layers[1].units, 3);
+  EXPECT_EQ(config.model.layers[0].dense().units, 16);
+  EXPECT_EQ(config.model.layers[0].dense().activation, model::Activation::kTanh);
+  EXPECT_EQ(config.model.layers[1].dense().units, 3);
   EXPECT_EQ(config.model.loss, model::Loss::kSoftmaxCrossEntropy);
   EXPECT_EQ(config.train.steps, 600u);
   EXPECT_EQ(config.train.sample_rate, 0.02);
@@ -116,7 +116,7 @@ TEST_F(NodeConfigTest, IsWrittenForPeople) {
 TEST_F(NodeConfigTest, RegressionGetsASquaredLoss) {
   const auto config = Load(Write(ConfigTemplate("", {}), 0));
   EXPECT_EQ(config.model.loss, model::Loss::kMse);
-  EXPECT_EQ(config.model.layers[1].units, 1);
+  EXPECT_EQ(config.model.layers[1].dense().units, 1);
 }
 
 TEST_F(NodeConfigTest, TheTemplateGoesBeforeDefaultsAndSettingsBeforeIt) {
@@ -137,8 +137,8 @@ TEST_F(NodeConfigTest, TheTemplateGoesBeforeDefaultsAndSettingsBeforeIt) {
   EXPECT_EQ(loaded.privacy.target_epsilon, 0.3);
   EXPECT_EQ(loaded.cluster.name, "other");
   EXPECT_EQ(config.cluster_name(), "other");
-  EXPECT_EQ(loaded.model.layers[0].units, 7);
-  EXPECT_EQ(loaded.model.layers[0].activation, model::Activation::kRelu);
+  EXPECT_EQ(loaded.model.layers[0].dense().units, 7);
+  EXPECT_EQ(loaded.model.layers[0].dense().activation, model::Activation::kRelu);
 }
 
 TEST_F(NodeConfigTest, NoiseWithoutABudgetMeansNoBudget) {

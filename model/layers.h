@@ -1,0 +1,122 @@
+// The layers that a model may be made of, as data, and one table of their
+// fields: from it follow the canonical text (model/canonical.cc), the keys of
+// the configuration file (daemon/model_config.cc) and what is printed.
+//
+// Shapes of one example: (I) flat; (C, H, W) an image, C channels of H rows, as
+// PyTorch's.
+#pragma once
+
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace hearsay::model {
+
+// kGelu is the exact one, x Phi(x), not the tanh approximation.
+enum class Activation { kNone, kRelu, kTanh, kGelu, kSigmoid };
+
+struct Extent {
+  int height = 1;
+  int width = 1;
+  bool operator==(const Extent&) const = default;
+};
+
+// Fully connected: out = activation(in * weight^T + bias); (I) to (units).
+struct Dense {
+  int units = 0;
+  Activation activation = Activation::kNone;
+  bool operator==(const Dense&) const = default;
+};
+
+// (C, H, W) to (filters, H', W'), with a bias, as nn.Conv2d.
+struct Conv2d {
+  int filters = 0;
+  Extent kernel{0, 0};
+  Extent stride{1, 1};
+  Extent padding{0, 0};  // with zeros, on both sides
+  Extent dilation{1, 1};
+  int groups = 1;
+  bool operator==(const Conv2d&) const = default;
+};
+
+// (C, H, W) to (C, H', W'), as nn.MaxPool2d: padding never wins.
+struct MaxPool2d {
+  Extent kernel{0, 0};
+  Extent stride{0, 0};
+  Extent padding{0, 0};
+  bool operator==(const MaxPool2d&) const = default;
+};
+
+// As nn.AvgPool2d: padding counts as zeros in the mean.
+struct AvgPool2d {
+  Extent kernel{0, 0};
+  Extent stride{0, 0};
+  Extent padding{0, 0};
+  bool operator==(const AvgPool2d&) const = default;
+};
+
+// Any shape to (I), row-major; costs nothing.
+struct Flatten {
+  bool operator==(const Flatten&) const = default;
+};
+
+// An activation as a layer of its own; behind a dense layer it must be that
+// layer's, so that there is one way to say it.
+struct Activate {
+  Activation activation = Activation::kNone;
+  bool operator==(const Activate&) const = default;
+};
+
+struct Layer {
+  using Kind =
+      std::variant<Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten, Activate>;
+  Kind kind;
+
+  // The commonest layer, by its units alone: {64, Activation::kTanh}.
+  Layer(int units, Activation activation = Activation::kNone)
+      : kind(Dense{units, activation}) {}
+  template <typename T>
+  requires std::is_constructible_v<Kind, T> Layer(T layer)
+      : kind(std::move(layer)) {}
+
+  // Requires: it is one.
+  const Dense& dense() const { return std::get<Dense>(kind); }
+  Dense& dense() { return std::get<Dense>(kind); }
+  bool operator==(const Layer&) const = default;
+};
+
+// Its name in the configuration file: "dense", "conv2d", "relu"...
+std::string TypeName(const Layer& layer);
+// A layer of that type with the defaults of its fields. Throws:
+// std::invalid_argument that lists the types, or says why there is none.
+Layer LayerOfType(const std::string& type);
+std::vector<std::string> LayerTypes();
+
+enum class Field { kRequired, kOptional };
+
+// Calls visit(name, field, Field) for each field of `layer`, a T or const T, in
+// the order of the canonical text.
+template <typename T, typename Visit>
+void VisitFields(T& layer, const Visit& visit) {
+  using L = std::remove_const_t<T>;
+  if constexpr (std::is_same_v<L, Dense>) {
+    visit("units", layer.units, Field::kRequired);
+    visit("activation", layer.activation, Field::kOptional);
+  } else if constexpr (std::is_same_v<L, Conv2d>) {
+    visit("filters", layer.filters, Field::kRequired);
+    visit("kernel", layer.kernel, Field::kRequired);
+    visit("stride", layer.stride, Field::kOptional);
+    visit("padding", layer.padding, Field::kOptional);
+    visit("dilation", layer.dilation, Field::kOptional);
+    visit("groups", layer.groups, Field::kOptional);
+  } else if constexpr (std::is_same_v<L, MaxPool2d> ||
+                       std::is_same_v<L, AvgPool2d>) {
+    visit("kernel", layer.kernel, Field::kRequired);
+    visit("stride", layer.stride, Field::kOptional);
+    visit("padding", layer.padding, Field::kOptional);
+  }
+}
+
+}  // namespace hearsay::model

@@ -1,0 +1,146 @@
+// The [model] section: every layer type's keys, presets, and refusals that name
+// the key, the line and the layer.
+#include "daemon/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "model/presets.h"
+#include "tests/support/temporary_folder.h"
+
+namespace hearsay::daemon {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class ModelConfigTest : public testing::Test {
+ protected:
+  Config::Model Load(const std::string& text) {
+    std::ofstream(folder_ / "node.toml") << text;
+    ConfigReader reader(folder_ / "node.toml", {});
+    Config::Model model;
+    ReadModel(reader, model, Layers::kRequired);
+    reader.RefuseUnknown();
+    return model;
+  }
+  std::string Error(const std::string& text) {
+    try {
+      Load(text);
+      return "";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  }
+  tests::TemporaryFolder folder_;
+};
+
+constexpr const char* kImage = R"([model]
+input = [3, 9, 9]
+[[model.layer]]
+type = "conv2d"
+filters = 6
+kernel = [3, 2]
+stride = 2
+padding = [1, 0]
+dilation = [1, 2]
+groups = 3
+[[model.layer]]
+type = "sigmoid"
+[[model.layer]]
+type = "max_pool2d"
+kernel = 2
+[[model.layer]]
+type = "avg_pool2d"
+kernel = 2
+stride = 1
+padding = 1
+[[model.layer]]
+type = "flatten"
+[[model.layer]]
+units = 4
+)";
+
+TEST_F(ModelConfigTest, ReadsEveryTypeAndItsKeys) {
+  const auto model = Load(kImage);
+  EXPECT_EQ(model.input, (model::Shape{3, 9, 9}));
+  const std::vector<model::Layer> expected = {
+      model::Conv2d{.filters = 6,
+                    .kernel = {3, 2},
+                    .stride = {2, 2},
+                    .padding = {1, 0},
+                    .dilation = {1, 2},
+                    .groups = 3},
+      model::Activate{model::Activation::kSigmoid},
+      model::MaxPool2d{.kernel = {2, 2}, .stride = {2, 2}},
+      model::AvgPool2d{.kernel = {2, 2}, .stride = {1, 1}, .padding = {1, 1}},
+      model::Flatten{},
+      {4}};
+  EXPECT_EQ(model.layers, expected);
+}
+
+TEST_F(ModelConfigTest, WhatIsPrintedReadsBackAsTheSame) {
+  for (const std::string& text :
+       {std::string(kImage), std::string("[model]\npreset = \"mnist-cnn\"\n"),
+        std::string("[model]\npreset = \"mlp\"\noutputs = 7\n")}) {
+    const auto model = Load(text);
+    const auto again = Load("[model]\n" + ModelKeys(model));
+    EXPECT_EQ(again.layers, model.layers);
+    EXPECT_EQ(again.input, model.input);
+    EXPECT_EQ(again.loss, model.loss);
+  }
+}
+
+TEST_F(ModelConfigTest, APresetIsTheModelOfThatName) {
+  const auto model =
+      Load("[model]\npreset = \"mnist-cnn\"\noutputs = 47\nloss = \"mse\"\n");
+  EXPECT_EQ(model.layers, model::Preset("mnist-cnn", 47).layers);
+  EXPECT_EQ(model.input, (model::Shape{1, 28, 28}));
+  EXPECT_EQ(model.loss, model::Loss::kMse);
+}
+
+TEST_F(ModelConfigTest, RefusalsNameTheKeyAndTheLayer) {
+  const auto with = [](std::string text, const std::string& line,
+                       const std::string& by) {
+    const auto at = text.find(line);
+    EXPECT_NE(at, std::string::npos) << line;
+    return text.replace(at, line.size(), by);
+  };
+  EXPECT_THAT(Error(with(kImage, "filters = 6\n", "")),
+              HasSubstr("model.layer[0].filters: this key is required"));
+  EXPECT_THAT(Error(with(kImage, "groups = 3", "groups = 4")),
+              AllOf(HasSubstr("layer 0 (conv2d)"), HasSubstr("4 groups")));
+  EXPECT_THAT(Error(with(kImage, "kernel = [3, 2]", "kernel = [3, 2, 1]")),
+              AllOf(HasSubstr("node.toml:6"), HasSubstr("[height, width]")));
+  EXPECT_THAT(Error(with(kImage, "kernel = [3, 2]", "kernel = \"3\"")),
+              HasSubstr("must be a whole number, or a list of them"));
+  EXPECT_THAT(Error(with(kImage, "kernel = [3, 2]", "kernel = [3.5, 2]")),
+              HasSubstr("must be a whole number, or a list of them"));
+  EXPECT_THAT(Error(with(kImage, "padding = 1", "padding = 2")),
+              HasSubstr("layer 3 (avg_pool2d)"));
+  EXPECT_THAT(Error(with(kImage, "input = [3, 9, 9]", "input = [9, 9]")),
+              HasSubstr("model.input: must be [channels, height, width]"));
+  EXPECT_THAT(Error(with(kImage, "input = [3, 9, 9]",
+                         "input = [3, 16000000, 16000000]")),
+              HasSubstr("too many"));
+  EXPECT_THAT(Error(with(kImage, "[[model.layer]]\ntype = \"flatten\"\n", "")),
+              AllOf(HasSubstr("layer 4 (dense)"), HasSubstr("flatten")));
+  EXPECT_THAT(Error(with(kImage, "\"sigmoid\"", "\"batch_norm\"")),
+              AllOf(HasSubstr("model.layer[1].type"),
+                    HasSubstr("no example has a gradient of its own")));
+  EXPECT_THAT(Error(with(kImage, "\"sigmoid\"", "\"sigmoid\"\nunits = 4")),
+              HasSubstr("model.layer[1].units: there is no such key"));
+  EXPECT_THAT(
+      Error("[model]\nloss = \"mse\"\n"),
+      AllOf(HasSubstr("[[model.layer]] is required"), HasSubstr("preset")));
+  EXPECT_THAT(Error("[model]\npreset = \"lenet\"\n"), HasSubstr("mnist-cnn"));
+  EXPECT_THAT(Error("[model]\noutputs = 3\n[[model.layer]]\nunits = 2\n"),
+              HasSubstr("model.outputs: belongs to a preset"));
+  EXPECT_THAT(Error("[model]\npreset = \"mlp\"\n[[model.layer]]\nunits = 2\n"),
+              HasSubstr("model.preset: has layers"));
+}
+
+}  // namespace
+}  // namespace hearsay::daemon
