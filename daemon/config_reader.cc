@@ -268,7 +268,8 @@ std::optional<std::vector<int>> ConfigReader::Integers(const std::string& key,
         static_cast<int>(*InRange<std::int64_t>(key, value, low, high)));
   };
   if (Override(key)) {
-    for (const auto& text : *Strings(key)) add(Parse<std::int64_t>(text));
+    const auto texts = Strings(key);
+    for (const auto& text : *texts) add(Parse<std::int64_t>(text));
     return values;
   }
   const auto node = document_->root.at_path(key);

@@ -122,13 +122,13 @@ void AddInspect(CLI::App& app) {
   verb->callback([flags] {
     if (flags->file.empty() && flags->model.empty())
       throw CLI::RequiredError("a file, or --model");
-    const bool file = flags->model.empty();
+    const bool is_file = flags->model.empty();
     const ordered_json inspection =
-        file ? Inspect(flags->file) : InspectModel(flags->model);
+        is_file ? Inspect(flags->file) : InspectModel(flags->model);
     const bool json = flags->output == "json";
-    fmt::print("{}", json   ? inspection.dump() + "\n"
-                     : file ? InspectionText(inspection)
-                            : ModelInspectionText(inspection));
+    fmt::print("{}", json      ? inspection.dump() + "\n"
+                     : is_file ? InspectionText(inspection)
+                               : ModelInspectionText(inspection));
   });
 }
 
