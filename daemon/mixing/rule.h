@@ -94,7 +94,7 @@ struct Habits {
   // Of a ring of an odd number the last one does not: it would ask the first,
   // and be asked by it, and both would wait.
   bool MayAsk(std::size_t place, std::size_t members) const {
-    return !every_other ||
+    return !every_other || place == 0 ||
            (place % 2 == 0 && (members % 2 == 0 || place + 1 < members));
   }
   // A request is answered only when no exchange of one's own is under way.
