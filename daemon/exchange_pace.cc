@@ -31,7 +31,8 @@ void ExchangePace::OnRoundTrip(double seconds) {
   round_trip_seconds_ =
       round_trip_seconds_ == 0
           ? seconds
-          : round_trip_seconds_ + kRoundTripSmoothing * (seconds - round_trip_seconds_);
+          : round_trip_seconds_ +
+                kRoundTripSmoothing * (seconds - round_trip_seconds_);
 }
 
 void ExchangePace::OnUse(const CpuUse& use) {
