@@ -82,7 +82,8 @@ TEST_F(NodeConfigTest, WithDataAloneEveryDefaultIsSane) {
   EXPECT_EQ(config.data.eval, "/data/eval.safetensors");
   ASSERT_EQ(config.model.layers.size(), 2u);
   EXPECT_EQ(config.model.layers[0].dense().units, 16);
-  EXPECT_EQ(config.model.layers[0].dense().activation, model::Activation::kTanh);
+  EXPECT_EQ(config.model.layers[0].dense().activation,
+            model::Activation::kTanh);
   EXPECT_EQ(config.model.layers[1].dense().units, 3);
   EXPECT_EQ(config.model.loss, model::Loss::kSoftmaxCrossEntropy);
   EXPECT_EQ(config.train.steps, 600u);
@@ -138,7 +139,8 @@ TEST_F(NodeConfigTest, TheTemplateGoesBeforeDefaultsAndSettingsBeforeIt) {
   EXPECT_EQ(loaded.cluster.name, "other");
   EXPECT_EQ(config.cluster_name(), "other");
   EXPECT_EQ(loaded.model.layers[0].dense().units, 7);
-  EXPECT_EQ(loaded.model.layers[0].dense().activation, model::Activation::kRelu);
+  EXPECT_EQ(loaded.model.layers[0].dense().activation,
+            model::Activation::kRelu);
 }
 
 TEST_F(NodeConfigTest, NoiseWithoutABudgetMeansNoBudget) {

@@ -52,8 +52,8 @@ class OpenSslCipher final : public Cipher {
     Must(EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG,
                              static_cast<int>(expected.size()),
                              expected.data()));
-    return EVP_CipherFinal_ex(context_.get(), Raw(expected.data()),
-                              &written) == 1;
+    return EVP_CipherFinal_ex(context_.get(), Raw(expected.data()), &written) ==
+           1;
   }
 
  private:
@@ -68,8 +68,8 @@ class OpenSslCipher final : public Cipher {
   void Update(std::span<const std::byte> in, std::byte* out) {
     int written = 0;
     if (in.empty()) return;
-    Must(EVP_CipherUpdate(context_.get(), Raw(out), &written,
-                          Raw(in.data()), static_cast<int>(in.size())));
+    Must(EVP_CipherUpdate(context_.get(), Raw(out), &written, Raw(in.data()),
+                          static_cast<int>(in.size())));
   }
 
   // It wipes the key.
