@@ -414,7 +414,7 @@ TEST_F(ExchangeLoopTest, TheClipBoundsTheTwinToo) {
 TEST_F(ExchangeLoopTest, PushSumMergesByMassAndIsAcknowledged) {
   Make(mixing::MakePushSum());
   StartAsking();
-  RunUntil([&] { return Of(*b, "a").answered >= 1; });
+  RunUntil([&] { return Of(*a, "b").ok >= 1; });
   a->loop.Stop();
   RunFor(20ms);
   // Masses 1/2, 1/4, ... of 0 into 1 of 8.
