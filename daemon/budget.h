@@ -56,6 +56,12 @@ class Budget {
   // Threads: any.
   BudgetStatus status() const;
 
+  // See dp::Ledger. Threads: any.
+  const std::string& ledger_id() const { return ledger_.id(); }
+  std::optional<std::string> HashAt(std::uint64_t sequence) const {
+    return ledger_.HashAt(sequence);
+  }
+
  private:
   bool ReserveBlock(std::uint64_t wanted);
   void Publish(double epsilon, std::uint64_t fits_beyond);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -71,6 +72,7 @@ struct Ledger::State {
                         contents.data_set + ", not of " + data_set +
                         "; give each data set a folder of its own");
     if (contents.torn) RecordTornTail(bytes, parsed);
+    id = contents.id;
     position = contents.position;
     hashes.push_back(parsed.header_hash);
     for (const LedgerRecord& record : contents.records)
@@ -98,6 +100,7 @@ struct Ledger::State {
     LedgerRecord record{position.sequence + 1, kind, releases, run, ""};
     file.Append(FormatRecord(position.hash, record));
     position = {record.sequence, record.hash};
+    const std::lock_guard lock(hashes_mutex);
     hashes.push_back(record.hash);
   }
 
@@ -110,7 +113,9 @@ struct Ledger::State {
   LedgerFile file;
   const std::string run;
   const pid_t owner;
+  std::string id;
   LedgerPosition position;
+  mutable std::mutex hashes_mutex;  // Others may ask what the chain holds.
   std::vector<std::string> hashes;  // By sequence; the header's first.
   std::map<std::pair<double, double>, std::uint64_t> charged;
   std::uint64_t charged_steps = 0;
@@ -167,6 +172,8 @@ void Ledger::Settle(std::uint64_t unused_steps) {
   state.Recount();
 }
 
+const std::string& Ledger::id() const { return state_->id; }
+
 const LedgerPosition& Ledger::position() const { return state_->position; }
 
 std::uint64_t Ledger::charged_steps() const { return state_->charged_steps; }
@@ -199,8 +206,13 @@ std::uint64_t Ledger::StepsThatFit(const Releases& wanted, double delta,
 }
 
 bool Ledger::Contains(const LedgerPosition& position) const {
-  return position.sequence < state_->hashes.size() &&
-         state_->hashes[position.sequence] == position.hash;
+  return HashAt(position.sequence) == position.hash;
+}
+
+std::optional<std::string> Ledger::HashAt(std::uint64_t sequence) const {
+  const std::lock_guard lock(state_->hashes_mutex);
+  if (sequence >= state_->hashes.size()) return std::nullopt;
+  return state_->hashes[sequence];
 }
 
 }  // namespace hearsay::dp

@@ -77,6 +77,7 @@ struct LedgerRecord {
 };
 
 struct LedgerContents {
+  std::string id;        // Random: two ledgers of one data set differ.
   std::string data_set;  // Hash of the shard, as given at creation.
   std::vector<LedgerRecord> records;
   LedgerPosition position;  // Of the last record that verifies.
@@ -124,6 +125,9 @@ class Ledger {
   // process or without a reservation: nobody gives back what is not theirs).
   void Settle(std::uint64_t unused_steps);
 
+  // Of the header. Whoever knows it can tell from a hash of the chain whether a
+  // guess of `data_set` is right: it stays where the ledger is.
+  const std::string& id() const;
   const LedgerPosition& position() const;
   std::uint64_t charged_steps() const;
   // Merged by (q, sigma), what was given back taken off.
@@ -140,6 +144,8 @@ class Ledger {
                              double target_epsilon) const;
   // True if `position` (from a checkpoint) is a record of this very ledger.
   bool Contains(const LedgerPosition& position) const;
+  // Of record `sequence` (0: the header), if there is one. Threads: any.
+  std::optional<std::string> HashAt(std::uint64_t sequence) const;
 
  private:
   struct State;

@@ -143,6 +143,7 @@ class Parser {
     if (!id || !data_set || !rest.empty()) Refuse("the header is malformed");
     auto text = Unescape(*data_set);
     if (!text) Refuse("the header is malformed");
+    parsed_.contents.id = *id;
     parsed_.contents.data_set = std::move(*text);
     parsed_.header_hash = line->hash;
     parsed_.contents.position = {0, parsed_.header_hash};
