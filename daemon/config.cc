@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::int64_t kMaxSteps = std::int64_t{1} << 40;
 constexpr double kHuge = 1e12;
+constexpr double kLeastExact = 1e-6;  // Multiplier of exact noise.
 
 template <typename T, typename U>
 void Take(T& field, std::optional<U> value) {
@@ -33,13 +34,6 @@ T Required(const ConfigReader& reader, const std::string& key,
            std::optional<T> value) {
   if (!value) reader.Fail(key, "this key is required");
   return *value;
-}
-
-// Keys of the interface whose other values come with later releases: a value
-// that would be ignored is refused.
-void OnlyFor(ConfigReader& reader, const std::string& key,
-             const std::vector<std::string>& words) {
-  reader.Word(key, words);
 }
 
 bool NameIsPlain(const std::string& name) {
@@ -171,6 +165,27 @@ void ReadTrain(ConfigReader& reader, Config& config) {
   Take(train.min_step_time, reader.Time("train.min_step_time"));
 }
 
+void ReadNoise(ConfigReader& reader, Config& config) {
+  auto& privacy = config.privacy;
+  privacy.exact_noise =
+      reader.Word("privacy.noise", {"gaussian", "exact"}) == "exact";
+  if (!privacy.exact_noise) return;
+  if (privacy.accountant == dp::Accountant::kPld)
+    reader.Fail("privacy.noise",
+                "exact is accounted for by Renyi divergences: that the "
+                "distribution of a sampled discrete Gaussian's loss is no "
+                "worse than the Gaussian's is proven of them only; set "
+                "privacy.accountant = \"rdp\"");
+  if (privacy.noise_multiplier && *privacy.noise_multiplier < kLeastExact)
+    reader.Fail("privacy.noise",
+                fmt::format("exact needs a privacy.noise_multiplier of {} or "
+                            "more",
+                            kLeastExact));
+  if (config.node.device == Config::Node::Device::kCuda)
+    reader.Fail("privacy.noise",
+                "exact is drawn by the CPU: set node.device = \"cpu\"");
+}
+
 void ReadPrivacy(ConfigReader& reader, Config& config) {
   auto& privacy = config.privacy;
   Take(privacy.clip_norm, reader.Number("privacy.clip_norm", 1e-12, kHuge));
@@ -187,7 +202,7 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
   Take(privacy.ledger, reader.Path("privacy.ledger"));
   if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
     privacy.on_exhausted = OnExhausted::kStop;
-  OnlyFor(reader, "privacy.noise", {"gaussian"});
+  ReadNoise(reader, config);
   if (!config.test.probe.empty()) return;
   if (!privacy.noise_multiplier && !privacy.target_epsilon)
     reader.Fail("privacy.noise_multiplier",
@@ -532,6 +547,7 @@ std::string PrintConfig(const Config& c) {
   key("ledger", Quote(c.privacy.ledger.string()));
   key("on_exhausted",
       Quote(c.privacy.on_exhausted == OnExhausted::kStop ? "stop" : "gossip"));
+  key("noise", Quote(c.privacy.exact_noise ? "exact" : "gaussian"));
   section("mixing");
   key("rule", Quote(mixing::Word(c.mixing.rule)));
   const auto& topology = c.mixing.topology;

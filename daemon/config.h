@@ -103,6 +103,7 @@ struct Config {
     dp::Accountant accountant = dp::Accountant::kRdp;
     std::filesystem::path ledger;
     OnExhausted on_exhausted = OnExhausted::kGossip;
+    bool exact_noise = false;  // on a grid of integers (daemon/exact_sum.h)
   } privacy;
 
   struct Mixing {

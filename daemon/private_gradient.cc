@@ -31,6 +31,7 @@ PrivateGradient::PrivateGradient(const PrivateStepTerms& terms,
 PrivateSumTerms PrivateGradient::SumTerms() const {
   return {.clip_norm = terms_.clip_norm,
           .noise_stddev = terms_.noise_multiplier * terms_.clip_norm,
+          .noise_multiplier = terms_.noise_multiplier,
           // A public constant, never the realised batch size.
           .scale = 1.0 / (divide_ * static_cast<double>(terms_.public_size))};
 }

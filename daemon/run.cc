@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/exact_sum.h"
 #include "daemon/model_config.h"
 #include "daemon/noise_check.h"
 #include "daemon/probe.h"
@@ -162,6 +163,12 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
                                     const model::ModelSpec& spec,
                                     const model::Shard& shard, Events& events) {
   using Device = Config::Node::Device;
+  if (config.privacy.exact_noise) {
+    events.Add(Level::kInfo, "device",
+               "training on the CPU: privacy.noise is exact");
+    return MakeExactSum(model::MakeCpuNetwork(spec, 1), shard,
+                        model::ParameterCount(spec));
+  }
   std::string why = "node.device is cpu";
   if (config.node.device != Device::kCpu) {
     const auto probe = model::ProbeCuda(config.node.cuda);
@@ -214,7 +221,8 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
   if (sigma > 0)
     CheckNoise(*sum, model::ParameterCount(spec),
                {.clip_norm = config.privacy.clip_norm,
-                .noise_stddev = sigma * config.privacy.clip_norm});
+                .noise_stddev = sigma * config.privacy.clip_norm,
+                .noise_multiplier = sigma});
   auto source = std::make_unique<PrivateGradient>(
       PrivateStepTerms{rate, sigma, config.privacy.clip_norm,
                        config.train.public_size},
