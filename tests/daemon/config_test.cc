@@ -255,9 +255,25 @@ TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
   EXPECT_THAT(Error(text), HasSubstr("chmod 600"));
 }
 
-TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
-  EXPECT_THAT(Error(kGood, {{"privacy.noise", "exact"}}),
-              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"gaussian\"")));
+TEST_F(ConfigTest, ExactNoiseIsForTheCpuAndTheRenyiAccountant) {
+  EXPECT_FALSE(Load(kGood).privacy.exact_noise);
+  const Overrides exact = {{"privacy.noise", "exact"}};
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = exact;
+    flags[key] = value;
+    return Error(kGood, flags);
+  };
+  const auto config = Load(kGood, exact);
+  EXPECT_TRUE(config.privacy.exact_noise);
+  EXPECT_THAT(PrintConfig(config), HasSubstr("noise = \"exact\""));
+  EXPECT_THAT(with("privacy.accountant", "pld"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("rdp")));
+  EXPECT_THAT(with("privacy.noise_multiplier", "0"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("1e-06")));
+  EXPECT_THAT(with("node.device", "cuda:0"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"cpu\"")));
+  EXPECT_THAT(Error(kGood, {{"privacy.noise", "laplace"}}),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"exact\"")));
 }
 
 TEST_F(ConfigTest, MomentumIsForPairwiseOnARing) {
