@@ -95,7 +95,7 @@ AdminResponse Privacy(const Node& node) {
     json["adjacency"] = "add-or-remove one record";
     json["sample_rate"] = terms.sample_rate;
     json["noise_multiplier"] = terms.noise_multiplier;
-    json["clip_norm"] = node.config().privacy.clip_norm;
+    json["clip_norm"] = node.run().private_gradient->clip_norm();
     json["steps_charged"] = status.steps_charged;
     json["steps_left"] = report.steps_left;
     json["ledger"] = {{"path", node.config().privacy.ledger.string()},

@@ -165,6 +165,26 @@ void ReadTrain(ConfigReader& reader, Config& config) {
   Take(train.min_step_time, reader.Time("train.min_step_time"));
 }
 
+void ReadClipping(ConfigReader& reader, Config& config) {
+  auto& privacy = config.privacy;
+  Take(privacy.clip_norm, reader.Number("privacy.clip_norm", 1e-12, kHuge));
+  const auto kind = reader.Word("privacy.clipping",
+                                {"flat", "automatic", "per_layer", "adaptive"});
+  using Kind = model::Clipping::Kind;
+  if (kind == "automatic") privacy.clipping = Kind::kAutomatic;
+  if (kind == "per_layer") privacy.clipping = Kind::kPerLayer;
+  const auto quantile = reader.Number("privacy.clip_quantile", 0.01, 0.99);
+  if (kind == "adaptive") privacy.clip_quantile = quantile.value_or(0.5);
+  if (quantile && !privacy.clip_quantile)
+    reader.Fail("privacy.clip_quantile",
+                "is for privacy.clipping = \"adaptive\" only");
+  if (privacy.clipping != Kind::kFlat &&
+      config.node.device == Config::Node::Device::kCuda)
+    reader.Fail(
+        "privacy.clipping",
+        fmt::format("{} is done by the CPU: set node.device = \"cpu\"", *kind));
+}
+
 void ReadNoise(ConfigReader& reader, Config& config) {
   auto& privacy = config.privacy;
   privacy.exact_noise =
@@ -181,6 +201,8 @@ void ReadNoise(ConfigReader& reader, Config& config) {
                 fmt::format("exact needs a privacy.noise_multiplier of {} or "
                             "more",
                             kLeastExact));
+  if (privacy.clip_quantile || privacy.clipping != model::Clipping::Kind::kFlat)
+    reader.Fail("privacy.noise", "exact needs privacy.clipping = \"flat\"");
   if (config.node.device == Config::Node::Device::kCuda)
     reader.Fail("privacy.noise",
                 "exact is drawn by the CPU: set node.device = \"cpu\"");
@@ -188,7 +210,7 @@ void ReadNoise(ConfigReader& reader, Config& config) {
 
 void ReadPrivacy(ConfigReader& reader, Config& config) {
   auto& privacy = config.privacy;
-  Take(privacy.clip_norm, reader.Number("privacy.clip_norm", 1e-12, kHuge));
+  ReadClipping(reader, config);
   privacy.noise_multiplier = reader.Number("privacy.noise_multiplier", 0, 1e6);
   privacy.target_epsilon = reader.Number("privacy.target_epsilon", 1e-6, 1e6);
   Take(privacy.delta, reader.Number("privacy.delta", 1e-300, 0.999999));
@@ -203,6 +225,10 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
   if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
     privacy.on_exhausted = OnExhausted::kStop;
   ReadNoise(reader, config);
+  if (privacy.clip_quantile && privacy.noise_multiplier == 0.0)
+    reader.Fail("privacy.clipping",
+                "adaptive counts what is clipped, which needs noise: set "
+                "privacy.noise_multiplier above 0");
   if (!config.test.probe.empty()) return;
   if (!privacy.noise_multiplier && !privacy.target_epsilon)
     reader.Fail("privacy.noise_multiplier",
@@ -389,6 +415,10 @@ void ReadBalance(ConfigReader& reader, Config& config) {
                     Word(balance.policy), Word(config.mixing.rule)));
   if (!config.test.probe.empty())
     reader.Fail("balance.policy", "a probe has no batches to balance");
+  if (config.privacy.clip_quantile)
+    reader.Fail("balance.policy",
+                "changes the size of batches, by which the noise of "
+                "privacy.clipping = \"adaptive\" goes: use another clipping");
   if (config.privacy.accountant == dp::Accountant::kPld)
     reader.Fail("balance.policy",
                 "changes the sample rate on the way, and pld is for steps of "
@@ -538,6 +568,12 @@ std::string PrintConfig(const Config& c) {
   key("min_step_time", Quote(FormatDuration(c.train.min_step_time)));
   section("privacy");
   key("clip_norm", c.privacy.clip_norm);
+  using Kind = model::Clipping::Kind;
+  key("clipping", Quote(c.privacy.clip_quantile                  ? "adaptive"
+                        : c.privacy.clipping == Kind::kAutomatic ? "automatic"
+                        : c.privacy.clipping == Kind::kPerLayer  ? "per_layer"
+                                                                 : "flat"));
+  if (c.privacy.clip_quantile) key("clip_quantile", *c.privacy.clip_quantile);
   if (c.privacy.noise_multiplier)
     key("noise_multiplier", *c.privacy.noise_multiplier);
   if (c.privacy.target_epsilon)

@@ -19,6 +19,7 @@
 #include "daemon/mixing/rule.h"
 #include "daemon/mixing/topology.h"
 #include "dp/accountant.h"
+#include "model/clipping.h"
 #include "model/optimizer.h"
 #include "model/spec.h"
 #include "transport/tls/identity.h"
@@ -97,6 +98,9 @@ struct Config {
 
   struct Privacy {
     double clip_norm = 1.0;
+    model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
+    // adaptive: the share of gradients that the clip norm should leave alone.
+    std::optional<double> clip_quantile;
     std::optional<double> noise_multiplier;
     std::optional<double> target_epsilon;
     double delta = 1e-5;

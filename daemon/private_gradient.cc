@@ -9,6 +9,7 @@ namespace hearsay::daemon {
 
 namespace {
 
+constexpr const char* kKeptNorm = "privacy.clip_norm";
 constexpr double kSmoothing = 0.02;  // Of the private view.
 constexpr int kMeasured = 3;         // Sums to know one's speed by.
 
@@ -26,12 +27,26 @@ PrivateGradient::PrivateGradient(const PrivateStepTerms& terms,
       sum_(std::move(sum)),
       budget_(budget),
       sampler_(terms.sample_rate),
-      divide_(terms.sample_rate) {}
+      divide_(terms.sample_rate),
+      clip_norm_(terms.clip_norm) {
+  if (terms.clip_quantile)
+    adaptive_.emplace(dp::AdaptiveClipTerms{
+        .initial = terms.clip_norm,
+        .quantile = *terms.clip_quantile,
+        .noise_multiplier = terms.noise_multiplier,
+        .expected_batch =
+            terms.sample_rate * static_cast<double>(terms.public_size)});
+}
 
 PrivateSumTerms PrivateGradient::SumTerms() const {
-  return {.clip_norm = terms_.clip_norm,
-          .noise_stddev = terms_.noise_multiplier * terms_.clip_norm,
-          .noise_multiplier = terms_.noise_multiplier,
+  const double norm = adaptive_ ? adaptive_->norm() : terms_.clip_norm;
+  // The count of what was clipped is paid out of the same multiplier.
+  const double multiplier =
+      adaptive_ ? adaptive_->gradient_multiplier() : terms_.noise_multiplier;
+  return {.clip_norm = norm,
+          .clipping = terms_.clipping,
+          .noise_stddev = multiplier * norm,
+          .noise_multiplier = multiplier,
           // A public constant, never the realised batch size.
           .scale = 1.0 / (divide_ * static_cast<double>(terms_.public_size))};
 }
@@ -71,6 +86,7 @@ GradientSource::Outcome PrivateGradient::Compute(std::span<const float> weights,
   sampler_.Sample(shard_rows_, sampling_random_, rows_);
   const auto seen = sum_->Compute(weights, rows_, SumTerms(), noise_random_,
                                   gradient, working_);
+  if (adaptive_) Adapt(seen);
   noise_random_.Ratchet();
   sampling_random_.Ratchet();
 
@@ -84,6 +100,34 @@ GradientSource::Outcome PrivateGradient::Compute(std::span<const float> weights,
   }
   view_.rejected += static_cast<std::uint64_t>(seen.rejected);
   return Outcome::kGradient;
+}
+
+void PrivateGradient::Adapt(const model::ClippedSumStatistics& seen) {
+  const auto batch = static_cast<double>(rows_.size());
+  adaptive_->Update(batch - seen.clipped - seen.rejected, batch, noise_random_);
+  const std::lock_guard lock(mutex_);
+  clip_norm_ = adaptive_->norm();
+}
+
+std::vector<GradientSource::State> PrivateGradient::Kept() const {
+  if (!adaptive_) return {};
+  return {{kKeptNorm, {static_cast<float>(adaptive_->norm())}}};
+}
+
+void PrivateGradient::Restore(std::span<const State> states) {
+  for (const auto& state : states) {
+    if (!adaptive_ || state.name != kKeptNorm || state.values.size() != 1 ||
+        !(state.values[0] > 0))
+      continue;
+    adaptive_->Restore(state.values[0]);
+    const std::lock_guard lock(mutex_);
+    clip_norm_ = adaptive_->norm();
+  }
+}
+
+double PrivateGradient::clip_norm() const {
+  const std::lock_guard lock(mutex_);
+  return clip_norm_;
 }
 
 void PrivateGradient::Finish() { budget_.Settle(); }

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "daemon/budget.h"
 #include "daemon/gradient_source.h"
 #include "daemon/private_sum.h"
+#include "dp/adaptive_clip.h"
 #include "dp/random.h"
 #include "dp/sampler.h"
 
@@ -25,6 +27,11 @@ struct PrivateStepTerms {
   double noise_multiplier = 0;
   double clip_norm = 1;
   std::int64_t public_size = 1;
+  model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
+  // The clip norm follows this quantile of the gradients' norms, from
+  // clip_norm on (dp/adaptive_clip.h). Needs flat clipping and noise; the
+  // sample rate may not change then.
+  std::optional<double> clip_quantile = {};
 };
 
 // Egress class of every field: private. Smoothed over about 50 steps.
@@ -39,6 +46,7 @@ class PrivateGradient final : public GradientSource {
  public:
   // `budget` must outlive this; its terms must state this sampler's effective
   // rate. `rows`: of the shard that `sum` is over.
+  // Throws: std::invalid_argument (as dp::AdaptiveClip).
   PrivateGradient(const PrivateStepTerms& terms,
                   std::unique_ptr<PrivateSum> sum, std::size_t rows,
                   Budget& budget);
@@ -46,6 +54,8 @@ class PrivateGradient final : public GradientSource {
   Outcome Compute(std::span<const float> weights, std::uint64_t steps_wanted,
                   std::span<float> gradient) override;
   void Finish() override;
+  std::vector<State> Kept() const override;
+  void Restore(std::span<const State> states) override;
 
   // From the next step on rows are sampled, and paid for, at `sample_rate`,
   // and their sum is divided by `divide` * public_size: both public. Both are
@@ -62,6 +72,8 @@ class PrivateGradient final : public GradientSource {
 
   // Threads: any.
   PrivateView view() const;
+  // Of the next step. Egress class: released, or public where it is constant.
+  double clip_norm() const;
   PhaseSeconds phases() const;
 
  private:
@@ -71,10 +83,12 @@ class PrivateGradient final : public GradientSource {
 
   // The trainer's.
   PrivateSumTerms SumTerms() const;
+  void Adapt(const model::ClippedSumStatistics& seen);
 
   std::unique_ptr<PrivateSum> sum_;
   Budget& budget_;
   dp::PoissonSampler sampler_;
+  std::optional<dp::AdaptiveClip> adaptive_;
   double divide_;
   dp::SecureRandom sampling_random_;
   dp::SecureRandom noise_random_;
@@ -84,6 +98,7 @@ class PrivateGradient final : public GradientSource {
   PhaseSeconds working_;  // The trainer's own, before it is shown.
   PrivateView view_;      // Guarded by mutex_.
   PhaseSeconds phases_;   // Guarded by mutex_.
+  double clip_norm_;      // Guarded by mutex_.
 };
 
 }  // namespace hearsay::daemon

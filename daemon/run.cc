@@ -169,8 +169,10 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
     return MakeExactSum(model::MakeCpuNetwork(spec, 1), shard,
                         model::ParameterCount(spec));
   }
-  std::string why = "node.device is cpu";
-  if (config.node.device != Device::kCpu) {
+  const bool flat = config.privacy.clipping == model::Clipping::Kind::kFlat;
+  std::string why =
+      flat ? "node.device is cpu" : "privacy.clipping is not flat";
+  if (config.node.device != Device::kCpu && flat) {
     const auto probe = model::ProbeCuda(config.node.cuda);
     why = probe.reason;
     if (probe.usable) {
@@ -193,6 +195,21 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
   events.Add(Level::kInfo, "device", "training on the CPU: " + why);
   return MakeHostSum(model::MakeCpuNetwork(spec, config.train.physical_batch),
                      shard, config.train.physical_batch);
+}
+
+std::unique_ptr<PrivateGradient> MakeSource(const Config& config,
+                                            const PrivateStepTerms& terms,
+                                            std::unique_ptr<PrivateSum> sum,
+                                            Run& run) {
+  try {
+    return std::make_unique<PrivateGradient>(terms, std::move(sum),
+                                             run.train->rows(), *run.budget);
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(fmt::format(
+        "{}: privacy.clipping: {}; raise train.sample_rate, or use another "
+        "clipping",
+        config.node.name, error.what()));
+  }
 }
 
 void PreparePrivate(const Config& config, const model::ModelSpec& spec,
@@ -223,10 +240,17 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
                {.clip_norm = config.privacy.clip_norm,
                 .noise_stddev = sigma * config.privacy.clip_norm,
                 .noise_multiplier = sigma});
-  auto source = std::make_unique<PrivateGradient>(
-      PrivateStepTerms{rate, sigma, config.privacy.clip_norm,
-                       config.train.public_size},
-      std::move(sum), run.train->rows(), *run.budget);
+  auto source = MakeSource(
+      config,
+      {rate, sigma, config.privacy.clip_norm, config.train.public_size,
+       config.privacy.clipping, config.privacy.clip_quantile},
+      std::move(sum), run);
+  if (checkpoint) {
+    std::vector<GradientSource::State> kept;
+    for (const auto& state : checkpoint->snapshot.optimizer)
+      kept.push_back({state.name, state.values});
+    source->Restore(kept);
+  }
   run.private_gradient = source.get();
   run.source = std::move(source);
 }

@@ -62,6 +62,8 @@ min_step_time = "20ms"       # no step is faster: small models need time to mix
 
 [privacy]
 clip_norm = 1.0              # bound on each record's gradient
+clipping = "flat"            # flat | automatic | per_layer | adaptive: follows a quantile, from clip_norm on
+clip_quantile = ?
 noise_multiplier = ?
 target_epsilon = 1.0         # the budget; without noise_multiplier, noise is calibrated to it
 delta = 1e-5
