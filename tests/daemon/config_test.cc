@@ -276,6 +276,45 @@ TEST_F(ConfigTest, ExactNoiseIsForTheCpuAndTheRenyiAccountant) {
               AllOf(HasSubstr("privacy.noise"), HasSubstr("\"exact\"")));
 }
 
+TEST_F(ConfigTest, ClippingIsOneOfFourKinds) {
+  using Kind = model::Clipping::Kind;
+  EXPECT_EQ(Load(kGood).privacy.clipping, Kind::kFlat);
+  EXPECT_EQ(Load(kGood, {{"privacy.clipping", "automatic"}}).privacy.clipping,
+            Kind::kAutomatic);
+  EXPECT_EQ(Load(kGood, {{"privacy.clipping", "per_layer"}}).privacy.clipping,
+            Kind::kPerLayer);
+  const Overrides adaptive = {{"privacy.clipping", "adaptive"}};
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = adaptive;
+    flags[key] = value;
+    return flags;
+  };
+  EXPECT_EQ(Load(kGood, adaptive).privacy.clip_quantile, 0.5);
+  EXPECT_EQ(Load(kGood, adaptive).privacy.clipping, Kind::kFlat);
+  EXPECT_EQ(Load(kGood, with("privacy.clip_quantile", "0.8"))
+                .privacy.clip_quantile,
+            0.8);
+  EXPECT_THAT(PrintConfig(Load(kGood, adaptive)),
+              HasSubstr("clipping = \"adaptive\"\nclip_quantile = 0.5"));
+  EXPECT_THAT(Error(kGood, {{"privacy.clip_quantile", "0.8"}}),
+              AllOf(HasSubstr("privacy.clip_quantile"), HasSubstr("adaptive")));
+  EXPECT_THAT(Error(kGood, with("privacy.clip_quantile", "1")),
+              HasSubstr("privacy.clip_quantile"));
+  EXPECT_THAT(Error(kGood, with("privacy.noise_multiplier", "0")),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("noise")));
+  EXPECT_THAT(Error(kGood, with("privacy.noise", "exact")),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("flat")));
+  EXPECT_THAT(Error(kGood, {{"privacy.clipping", "per_layer"},
+                            {"node.device", "cuda:0"}}),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("cpu")));
+  Overrides balanced = with("balance.policy", "fixed_global");
+  balanced["mixing.rule"] = "all_reduce";
+  EXPECT_THAT(Error(kGood, balanced),
+              AllOf(HasSubstr("balance.policy"), HasSubstr("adaptive")));
+  EXPECT_THAT(Error(kGood, {{"privacy.clipping", "ghost"}}),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("per_layer")));
+}
+
 TEST_F(ConfigTest, MomentumIsForPairwiseOnARing) {
   EXPECT_EQ(Load(kGood).mixing.momentum, mixing::Momentum::kOff);
   EXPECT_EQ(Load(kGood, {{"mixing.momentum", "acid"}}).mixing.momentum,
