@@ -29,6 +29,11 @@ bool Budget::PayOneStep(std::uint64_t wanted) {
   return true;
 }
 
+std::optional<PaidStep> Budget::Pay(std::uint64_t wanted) {
+  if (!PayOneStep(wanted)) return std::nullopt;
+  return PaidStep();
+}
+
 bool Budget::ReserveBlock(std::uint64_t wanted) {
   const auto terms = status().terms;
   const std::uint64_t fits =

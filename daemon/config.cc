@@ -185,6 +185,19 @@ void ReadClipping(ConfigReader& reader, Config& config) {
         fmt::format("{} is done by the CPU: set node.device = \"cpu\"", *kind));
 }
 
+void ReadLossBound(ConfigReader& reader, Config& config) {
+  auto& privacy = config.privacy;
+  Take(privacy.loss_bound, reader.Number("privacy.loss_bound", 0, kHuge));
+  if (privacy.loss_bound == 0) return;
+  if (privacy.noise_multiplier == 0.0)
+    reader.Fail("privacy.loss_bound",
+                "a loss is reported with noise: set privacy.noise_multiplier "
+                "above 0");
+  if (config.node.device == Config::Node::Device::kCuda)
+    reader.Fail("privacy.loss_bound",
+                "losses are bounded by the CPU: set node.device = \"cpu\"");
+}
+
 void ReadNoise(ConfigReader& reader, Config& config) {
   auto& privacy = config.privacy;
   privacy.exact_noise =
@@ -203,6 +216,9 @@ void ReadNoise(ConfigReader& reader, Config& config) {
                             kLeastExact));
   if (privacy.clip_quantile || privacy.clipping != model::Clipping::Kind::kFlat)
     reader.Fail("privacy.noise", "exact needs privacy.clipping = \"flat\"");
+  if (privacy.loss_bound > 0)
+    reader.Fail("privacy.noise",
+                "exact has no noise for privacy.loss_bound: set that to 0");
   if (config.node.device == Config::Node::Device::kCuda)
     reader.Fail("privacy.noise",
                 "exact is drawn by the CPU: set node.device = \"cpu\"");
@@ -224,6 +240,7 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
   Take(privacy.ledger, reader.Path("privacy.ledger"));
   if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
     privacy.on_exhausted = OnExhausted::kStop;
+  ReadLossBound(reader, config);
   ReadNoise(reader, config);
   if (privacy.clip_quantile && privacy.noise_multiplier == 0.0)
     reader.Fail("privacy.clipping",
@@ -419,6 +436,10 @@ void ReadBalance(ConfigReader& reader, Config& config) {
     reader.Fail("balance.policy",
                 "changes the size of batches, by which the noise of "
                 "privacy.clipping = \"adaptive\" goes: use another clipping");
+  if (config.privacy.loss_bound > 0)
+    reader.Fail("balance.policy",
+                "changes the size of batches, by which privacy.loss_bound "
+                "tells a mean: set that to 0");
   if (config.privacy.accountant == dp::Accountant::kPld)
     reader.Fail("balance.policy",
                 "changes the sample rate on the way, and pld is for steps of "
@@ -574,6 +595,7 @@ std::string PrintConfig(const Config& c) {
                         : c.privacy.clipping == Kind::kPerLayer  ? "per_layer"
                                                                  : "flat"));
   if (c.privacy.clip_quantile) key("clip_quantile", *c.privacy.clip_quantile);
+  key("loss_bound", c.privacy.loss_bound);
   if (c.privacy.noise_multiplier)
     key("noise_multiplier", *c.privacy.noise_multiplier);
   if (c.privacy.target_epsilon)

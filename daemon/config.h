@@ -101,6 +101,9 @@ struct Config {
     model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
     // adaptive: the share of gradients that the clip norm should leave alone.
     std::optional<double> clip_quantile;
+    // Above 0: the mean loss of training is reported, with noise that is
+    // charged; what one record may add to the sum.
+    double loss_bound = 0;
     std::optional<double> noise_multiplier;
     std::optional<double> target_epsilon;
     double delta = 1e-5;

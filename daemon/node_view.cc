@@ -84,6 +84,7 @@ NodeReport Node::SelfReport() const {
     report.delta = budget.terms.delta;
     report.accountant = dp::Word(budget.accountant);
     report.ledger = ledger_watch_->Own(budget.position);
+    report.noised_loss = run_.private_gradient->noised_loss();
     report.steps_left =
         begun_ ? budget.steps_left
                : config_.train.steps -

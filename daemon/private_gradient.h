@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/budget.h"
+#include "daemon/egress.h"
 #include "daemon/gradient_source.h"
 #include "daemon/private_sum.h"
 #include "dp/adaptive_clip.h"
@@ -32,14 +33,18 @@ struct PrivateStepTerms {
   // clip_norm on (dp/adaptive_clip.h). Needs flat clipping and noise; the
   // sample rate may not change then.
   std::optional<double> clip_quantile = {};
+  // Above 0: each step also releases, with noise, the sum of the losses of its
+  // records, each up to this bound (see noised_loss). The gradient's noise is
+  // then half a percent larger, so that both cost what the gradient did.
+  double loss_bound = 0;
 };
 
 // Egress class of every field: private. Smoothed over about 50 steps.
 struct PrivateView {
-  double train_loss = 0;
-  double clip_fraction = 0;
-  double realised_batch_size = 0;
-  std::uint64_t rejected = 0;
+  Private<double> train_loss;
+  Private<double> clip_fraction;
+  Private<double> realised_batch_size;
+  Private<std::uint64_t> rejected;
 };
 
 class PrivateGradient final : public GradientSource {
@@ -74,7 +79,10 @@ class PrivateGradient final : public GradientSource {
   PrivateView view() const;
   // Of the next step. Egress class: released, or public where it is constant.
   double clip_norm() const;
-  PhaseSeconds phases() const;
+  Private<PhaseSeconds> phases() const;
+  // The mean loss of a step, smoothed over about 50; nothing without a bound,
+  // or before the first step. Egress class: released.
+  std::optional<double> noised_loss() const;
 
  private:
   // Constant after construction.
@@ -84,6 +92,8 @@ class PrivateGradient final : public GradientSource {
   // The trainer's.
   PrivateSumTerms SumTerms() const;
   void Adapt(const model::ClippedSumStatistics& seen);
+  void ReleaseLoss(const PaidStep& paid, double bounded_sum);
+  void Show(const model::ClippedSumStatistics& seen);
 
   std::unique_ptr<PrivateSum> sum_;
   Budget& budget_;
@@ -96,9 +106,14 @@ class PrivateGradient final : public GradientSource {
 
   mutable std::mutex mutex_;
   PhaseSeconds working_;  // The trainer's own, before it is shown.
-  PrivateView view_;      // Guarded by mutex_.
-  PhaseSeconds phases_;   // Guarded by mutex_.
-  double clip_norm_;      // Guarded by mutex_.
+  struct Seen {
+    double train_loss = 0, clip_fraction = 0, realised_batch_size = 0;
+    std::uint64_t rejected = 0;
+  };
+  Seen seen_;                          // Guarded by mutex_.
+  PhaseSeconds phases_;                // Guarded by mutex_.
+  double clip_norm_;                   // Guarded by mutex_.
+  std::optional<double> noised_loss_;  // Guarded by mutex_.
 };
 
 }  // namespace hearsay::daemon

@@ -40,7 +40,8 @@ class HostSum final : public PrivateSum {
     while (!rows.empty()) {
       const auto slice = rows.first(std::min(rows.size(), labels_.size()));
       rows = rows.subspan(slice.size());
-      AddSlice(weights, slice, {terms.clip_norm, terms.clipping}, gradient,
+      AddSlice(weights, slice,
+               {terms.clip_norm, terms.clipping, terms.loss_bound}, gradient,
                phases, seen);
     }
     const auto begin = Clock::now();
@@ -68,6 +69,7 @@ class HostSum final : public PrivateSum {
         sum);
     phases.forward_backward += Since(loaded);
     seen.loss_sum += slice.loss_sum;
+    seen.bounded_loss_sum += slice.bounded_loss_sum;
     seen.clipped += slice.clipped;
     seen.rejected += slice.rejected;
   }

@@ -19,6 +19,7 @@ namespace hearsay::daemon {
 struct PrivateSumTerms {
   double clip_norm = 1;
   model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
+  double loss_bound = 0;    // of the bounded sum of losses
   double noise_stddev = 0;  // of the sum
   // The same over clip_norm, as it is accounted for; the exact sum goes by it.
   double noise_multiplier = 0;

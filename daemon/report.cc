@@ -74,7 +74,7 @@ bool WithinBounds(const pb::Report& in) {
     if (std::isnan(value) || value < 0) return false;
   for (const double value :
        {in.steps_per_second(), in.eval_loss(), in.eval_accuracy(), in.delta(),
-        in.proposed_interval()})
+        in.proposed_interval(), in.noised_loss()})
     if (!std::isfinite(value)) return false;
   const auto n = in.sketch_size();
   return in.proposed_interval() >= 0 && in.steps_per_second() >= 0 &&
@@ -119,6 +119,7 @@ std::string EncodeReport(const NodeReport& report) {
   for (const auto& name : report.ring_order)
     if (out.ring_order_size() < kMostInRing) out.add_ring_order(name);
   out.set_accountant(report.accountant);
+  if (report.noised_loss) out.set_noised_loss(*report.noised_loss);
   if (report.ledger) EncodeMark(*report.ledger, *out.mutable_ledger());
   for (const auto& remembered : report.marks) {
     if (out.marks_size() == static_cast<int>(kMostMarks)) break;
@@ -159,6 +160,7 @@ std::optional<NodeReport> DecodeReport(const std::string& bytes) {
   report.ring_order = {in.ring_order().begin(), in.ring_order().end()};
   // Nodes of before there was a choice say nothing.
   if (!in.accountant().empty()) report.accountant = in.accountant();
+  if (in.has_noised_loss()) report.noised_loss = in.noised_loss();
   if (!DecodeMarks(in, report)) return std::nullopt;
   return report;
 }

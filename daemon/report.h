@@ -57,6 +57,7 @@ struct NodeReport {
   std::string accountant = "rdp";
   std::optional<LedgerMark> ledger;  // none with a probe
   std::vector<MemberMark> marks;
+  std::optional<double> noised_loss;  // privacy.loss_bound
 };
 
 std::string EncodeReport(const NodeReport& report);

@@ -169,10 +169,13 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
     return MakeExactSum(model::MakeCpuNetwork(spec, 1), shard,
                         model::ParameterCount(spec));
   }
-  const bool flat = config.privacy.clipping == model::Clipping::Kind::kFlat;
-  std::string why =
-      flat ? "node.device is cpu" : "privacy.clipping is not flat";
-  if (config.node.device != Device::kCpu && flat) {
+  // What only the CPU's network does.
+  const bool plain = config.privacy.clipping == model::Clipping::Kind::kFlat &&
+                     config.privacy.loss_bound == 0;
+  std::string why = plain
+                        ? "node.device is cpu"
+                        : "privacy.clipping or privacy.loss_bound asks for it";
+  if (config.node.device != Device::kCpu && plain) {
     const auto probe = model::ProbeCuda(config.node.cuda);
     why = probe.reason;
     if (probe.usable) {
@@ -240,11 +243,12 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
                {.clip_norm = config.privacy.clip_norm,
                 .noise_stddev = sigma * config.privacy.clip_norm,
                 .noise_multiplier = sigma});
-  auto source = MakeSource(
-      config,
-      {rate, sigma, config.privacy.clip_norm, config.train.public_size,
-       config.privacy.clipping, config.privacy.clip_quantile},
-      std::move(sum), run);
+  auto source =
+      MakeSource(config,
+                 {rate, sigma, config.privacy.clip_norm,
+                  config.train.public_size, config.privacy.clipping,
+                  config.privacy.clip_quantile, config.privacy.loss_bound},
+                 std::move(sum), run);
   if (checkpoint) {
     std::vector<GradientSource::State> kept;
     for (const auto& state : checkpoint->snapshot.optimizer)

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -100,8 +101,9 @@ std::int64_t DiscreteGaussian::Draw() {
   const std::int64_t sigma = std::int64_t{1} << log_sigma_;
   for (;;) {
     const std::int64_t x = Laplace();
-    const std::int64_t off = (x < 0 ? -x : x) - sigma;
-    const Wide squared = static_cast<Wide>(static_cast<__int128>(off) * off);
+    const auto distance =
+        static_cast<std::uint64_t>(std::abs(std::abs(x) - sigma));
+    const Wide squared = Wide{distance} * distance;
     auto ones = static_cast<std::uint64_t>(squared >> log_twice_variance);
     const auto rest = static_cast<std::uint64_t>(
         squared & ((Wide{1} << log_twice_variance) - 1));

@@ -18,6 +18,8 @@ struct Clipping {
 
   double norm = 1;
   Kind kind = Kind::kFlat;
+  // Of the bounded sum of losses: what one example adds is in [0, this].
+  double loss_bound = 0;
 };
 
 }  // namespace hearsay::model

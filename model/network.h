@@ -31,6 +31,7 @@ struct Batch {
 // What a private step saw. Egress class of every field: private.
 struct ClippedSumStatistics {
   double loss_sum = 0;
+  double bounded_loss_sum = 0;  // No example adds more than the loss bound.
   int clipped = 0;  // Examples whose gradient norm exceeded what it may be.
   // Examples left out: their loss or gradient is not finite, or a layer's input
   // or gradient is longer than 2^48, where float32 could break the bound.

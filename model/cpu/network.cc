@@ -265,8 +265,11 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
   ClippedSumStatistics statistics{.clipped = clip.clipped,
                                   .rejected = clip.rejected};
   for (std::size_t b = 0; b < rows; ++b)
-    if (squared_norms_[b] < std::numeric_limits<double>::infinity())
+    if (squared_norms_[b] < std::numeric_limits<double>::infinity()) {
       statistics.loss_sum += losses_[b];
+      statistics.bounded_loss_sum +=
+          std::clamp(double{losses_[b]}, 0.0, clipping.loss_bound);
+    }
   return statistics;
 }
 

@@ -64,6 +64,7 @@ min_step_time = "20ms"       # no step is faster: small models need time to mix
 clip_norm = 1.0              # bound on each record's gradient
 clipping = "flat"            # flat | automatic | per_layer | adaptive: follows a quantile, from clip_norm on
 clip_quantile = ?
+loss_bound = 0.0             # above 0: peers see the training loss with noise, each record's up to this
 noise_multiplier = ?
 target_epsilon = 1.0         # the budget; without noise_multiplier, noise is calibrated to it
 delta = 1e-5

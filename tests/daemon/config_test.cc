@@ -291,9 +291,9 @@ TEST_F(ConfigTest, ClippingIsOneOfFourKinds) {
   };
   EXPECT_EQ(Load(kGood, adaptive).privacy.clip_quantile, 0.5);
   EXPECT_EQ(Load(kGood, adaptive).privacy.clipping, Kind::kFlat);
-  EXPECT_EQ(Load(kGood, with("privacy.clip_quantile", "0.8"))
-                .privacy.clip_quantile,
-            0.8);
+  EXPECT_EQ(
+      Load(kGood, with("privacy.clip_quantile", "0.8")).privacy.clip_quantile,
+      0.8);
   EXPECT_THAT(PrintConfig(Load(kGood, adaptive)),
               HasSubstr("clipping = \"adaptive\"\nclip_quantile = 0.5"));
   EXPECT_THAT(Error(kGood, {{"privacy.clip_quantile", "0.8"}}),
@@ -313,6 +313,24 @@ TEST_F(ConfigTest, ClippingIsOneOfFourKinds) {
               AllOf(HasSubstr("balance.policy"), HasSubstr("adaptive")));
   EXPECT_THAT(Error(kGood, {{"privacy.clipping", "ghost"}}),
               AllOf(HasSubstr("privacy.clipping"), HasSubstr("per_layer")));
+}
+
+TEST_F(ConfigTest, ALossIsReportedOnlyIfItIsBoundedAndNoised) {
+  EXPECT_EQ(Load(kGood).privacy.loss_bound, 0);
+  const Overrides bounded = {{"privacy.loss_bound", "4"}};
+  EXPECT_EQ(Load(kGood, bounded).privacy.loss_bound, 4);
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = bounded;
+    flags[key] = value;
+    return Error(kGood, flags);
+  };
+  EXPECT_THAT(with("privacy.loss_bound", "-1"),
+              HasSubstr("privacy.loss_bound"));
+  EXPECT_THAT(with("privacy.noise_multiplier", "0"),
+              AllOf(HasSubstr("privacy.loss_bound"), HasSubstr("noise")));
+  EXPECT_THAT(with("node.device", "cuda:0"), HasSubstr("privacy.loss_bound"));
+  EXPECT_THAT(with("privacy.noise", "exact"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("loss_bound")));
 }
 
 TEST_F(ConfigTest, MomentumIsForPairwiseOnARing) {

@@ -38,6 +38,7 @@ NodeReport Full() {
       std::string(kMarkBytes, 'h'), std::string(kMarkBytes, '\xff')};
   report.ledger = mark;
   report.marks = {{"b", mark}};
+  report.noised_loss = 0.61;
   return report;
 }
 
@@ -50,6 +51,7 @@ TEST(ReportTest, ComesBackAsItWasSent) {
   EXPECT_EQ(back->ledger, Full().ledger);
   ASSERT_EQ(back->marks.size(), 1U);
   EXPECT_EQ(back->marks[0].node, "b");
+  EXPECT_EQ(back->noised_loss, 0.61);
   EXPECT_EQ(back->marks[0].mark, *Full().ledger);
 }
 
@@ -102,6 +104,7 @@ TEST(ReportTest, NumbersThatAreNoneAreRefused) {
   EXPECT_TRUE(refused([&](auto& r) { r.epsilon = nan; }));
   EXPECT_TRUE(refused([&](auto& r) { r.epsilon = -1; }));
   EXPECT_TRUE(refused([&](auto& r) { r.eval_loss = inf; }));
+  EXPECT_TRUE(refused([&](auto& r) { r.noised_loss = inf; }));
   EXPECT_TRUE(refused([&](auto& r) { r.steps_per_second = nan; }));
   EXPECT_TRUE(refused([&](auto& r) { r.proposed_interval = -5; }));
   EXPECT_TRUE(refused([&](auto& r) { (*r.sketch)[7] = std::nanf(""); }));
