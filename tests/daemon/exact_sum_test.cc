@@ -101,7 +101,7 @@ TEST_F(ExactSumTest, OfNobodyIsNoiseOfTheSizeAskedForAndNew) {
 }
 
 TEST_F(ExactSumTest, WhatIsNotFiniteAddsNothingAndIsCounted) {
-  weights_[0] = std::numeric_limits<float>::infinity();
+  weights_.back() = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> gradient(weights_.size(), 7);
   const auto seen = Sum(*Exact(), Terms(1, 1e-6), {1, 2, 3}, gradient);
   EXPECT_EQ(seen.rejected, 3);
