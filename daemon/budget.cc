@@ -44,7 +44,8 @@ bool Budget::ReserveBlock(std::uint64_t wanted) {
     return false;
   }
   const auto before = std::chrono::steady_clock::now();
-  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, steps});
+  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, steps},
+                  terms.noise);
   const auto after = std::chrono::steady_clock::now();
   // `before - block_began_` is what the steps of the last block took.
   if ((after - before) * kReserveShare > before - block_began_)

@@ -226,12 +226,14 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
   run.budget = std::make_unique<Budget>(
       std::move(ledger),
       BudgetTerms{rate, sigma, config.privacy.delta,
-                  config.privacy.target_epsilon, config.privacy.accountant});
+                  config.privacy.target_epsilon, config.privacy.accountant,
+                  config.privacy.exact_noise ? dp::LedgerNoise::kExact
+                                             : dp::LedgerNoise::kGaussian});
   if (run.budget->status().accountant != config.privacy.accountant)
     events.Add(Level::kWarning, "privacy",
-               "the ledger holds steps of another rate or noise: epsilon is "
-               "counted by rdp, which allows for parameters changed on the "
-               "way, and not by pld, which does not");
+               "the ledger holds steps of another rate or noise, or of exact "
+               "noise: epsilon is counted by rdp, which allows for that, and "
+               "not by pld, which does not");
   events.Add(
       Level::kInfo, "privacy",
       fmt::format("noise multiplier {:.4f}, sample rate {}, delta {}{}", sigma,

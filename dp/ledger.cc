@@ -82,6 +82,7 @@ struct Ledger::State {
       charged[{releases.sample_rate, releases.noise_multiplier}] =
           releases.steps;
     charged_steps = contents.charged_steps;
+    exact = contents.exact;
     Recount();
   }
 
@@ -97,7 +98,8 @@ struct Ledger::State {
   }
 
   void Append(LedgerRecord::Kind kind, const Releases& releases) {
-    LedgerRecord record{position.sequence + 1, kind, releases, run, ""};
+    LedgerRecord record{
+        position.sequence + 1, kind, releases, run, "", open_noise};
     file.Append(FormatRecord(position.hash, record));
     position = {record.sequence, record.hash};
     const std::lock_guard lock(hashes_mutex);
@@ -121,7 +123,9 @@ struct Ledger::State {
   std::uint64_t charged_steps = 0;
   RdpAccountant accountant;
   std::optional<Releases> first;
-  std::optional<Releases> open;  // The reservation that may be settled.
+  std::optional<Releases> open;  // The reservation that may be settled,
+  LedgerNoise open_noise = LedgerNoise::kGaussian;  // and its noise.
+  bool exact = false;
 };
 
 LedgerContents ReadLedger(const std::filesystem::path& file) {
@@ -140,10 +144,12 @@ Ledger::~Ledger() = default;
 Ledger::Ledger(Ledger&&) noexcept = default;
 Ledger& Ledger::operator=(Ledger&&) noexcept = default;
 
-void Ledger::Reserve(const Releases& releases) {
+void Ledger::Reserve(const Releases& releases, LedgerNoise noise) {
   CheckReservation(releases);
   State& state = *state_;
   state.open.reset();
+  state.open_noise = noise;
+  state.exact = state.exact || noise == LedgerNoise::kExact;
   state.Append(LedgerRecord::Kind::kReserve, releases);
   state.charged[{releases.sample_rate, releases.noise_multiplier}] +=
       releases.steps;
@@ -185,6 +191,8 @@ std::vector<Releases> Ledger::charged() const {
       charged.push_back({mechanism.first, mechanism.second, steps});
   return charged;
 }
+
+bool Ledger::exact() const { return state_->exact; }
 
 std::optional<Releases> Ledger::first() const { return state_->first; }
 

@@ -80,7 +80,8 @@ nlohmann::ordered_json LedgerReport(const std::filesystem::path& path,
         {{"steps", releases.steps},
          {"sample_rate", releases.sample_rate},
          {"noise_multiplier", releases.noise_multiplier}});
-  if (ledger.charged.size() <= 1 && delta >= dp::kLeastPldDelta)
+  if (ledger.charged.size() <= 1 && !ledger.exact &&
+      delta >= dp::kLeastPldDelta)
     report["epsilon_pld"] = FiniteOrNull(
         dp::EpsilonOf(dp::Accountant::kPld, ledger.charged, delta));
   return report;

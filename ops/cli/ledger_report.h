@@ -8,9 +8,9 @@
 namespace hearsay::ops {
 
 // `path`: the file, or the folder that it is in. Epsilon by `rdp`, and by `pld`
-// where that is allowed: steps of one rate and noise, delta from 1e-9.
-// Throws: Exit(kError) where there is none; dp::LedgerError where it does not
-// verify; Exit(kUsage) for a delta that is none.
+// where that is allowed: steps of one rate and noise, none of exact noise,
+// delta from 1e-9. Throws: Exit(kError) where there is none; dp::LedgerError
+// where it does not verify; Exit(kUsage) for a delta that is none.
 nlohmann::ordered_json LedgerReport(const std::filesystem::path& path,
                                     double delta);
 

@@ -34,7 +34,7 @@ LedgerPlan PlanAfter(const dp::LedgerContents& ledger,
                releases.noise_multiplier != planned.noise_multiplier;
       });
   LedgerPlan plan;
-  plan.accountant = mixed ? dp::Accountant::kRdp : accountant;
+  plan.accountant = mixed || ledger.exact ? dp::Accountant::kRdp : accountant;
   plan.steps_charged = ledger.charged_steps;
   plan.epsilon_spent = dp::EpsilonOf(plan.accountant, ledger.charged, delta);
   plan.steps_that_fit = target_epsilon

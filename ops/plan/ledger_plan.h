@@ -15,7 +15,8 @@ struct LedgerPlan {
   double epsilon_spent = 0;
   std::uint64_t steps_that_fit = 0;  // of those planned
   double epsilon_after = 0;          // those
-  // That counts: rdp where the ledger holds steps of another rate or noise.
+  // That counts: rdp where the ledger holds steps of another rate or noise,
+  // or of exact noise.
   dp::Accountant accountant = dp::Accountant::kRdp;
 };
 
