@@ -95,7 +95,7 @@ AdminResponse Privacy(const Node& node) {
     json["adjacency"] = "add-or-remove one record";
     json["sample_rate"] = terms.sample_rate;
     json["noise_multiplier"] = terms.noise_multiplier;
-    json["clip_norm"] = node.config().privacy.clip_norm;
+    json["clip_norm"] = node.run().private_gradient->clip_norm();
     json["steps_charged"] = status.steps_charged;
     json["steps_left"] = report.steps_left;
     json["ledger"] = {{"path", node.config().privacy.ledger.string()},
@@ -172,18 +172,19 @@ AdminResponse ForceLeave(Node& node, const AdminRequest& request) {
                                      name));
 }
 
-AdminResponse Private(const Node& node, const AdminRequest& request) {
-  if (!request.local)
+AdminResponse PrivateNumbers(const Node& node, const AdminRequest& request) {
+  const auto door = OwnersDoor::Of(request);
+  if (!door)
     return AdminError(403,
                       "private numbers are served on the unix socket only");
   if (node.run().private_gradient == nullptr)
     return AdminError(404, "this node trains on a probe: nothing is private");
   const auto view = node.run().private_gradient->view();
   return Ok({{"schema", 1},
-             {"train_loss", view.train_loss},
-             {"clip_fraction", view.clip_fraction},
-             {"realised_batch_size", view.realised_batch_size},
-             {"rejected_examples", view.rejected},
+             {"train_loss", door->Open(view.train_loss)},
+             {"clip_fraction", door->Open(view.clip_fraction)},
+             {"realised_batch_size", door->Open(view.realised_batch_size)},
+             {"rejected_examples", door->Open(view.rejected)},
              {"shard_rows", node.run().train->rows()}});
 }
 
@@ -214,8 +215,7 @@ const std::map<std::string, Serve>& Gets() {
       {"/healthz", [](Node& node, const auto&) { return Health(node); }},
       {"/metrics",
        [](Node& node, const AdminRequest& request) {
-         return Text(
-             Metrics(node, request.local ? Reader::kOwner : Reader::kAnybody));
+         return Text(Metrics(node, OwnersDoor::Of(request)));
        }},
       {"/v1/status",
        [](Node& node, const auto&) {
@@ -229,7 +229,7 @@ const std::map<std::string, Serve>& Gets() {
       {"/v1/privacy", [](Node& node, const auto&) { return Privacy(node); }},
       {"/v1/events", EventsAfter},
       {"/v1/private",
-       [](Node& node, const auto& r) { return Private(node, r); }},
+       [](Node& node, const auto& r) { return PrivateNumbers(node, r); }},
       {"/v1/weights", [](Node& node, const auto&) { return Weights(node); }},
   };
   return kGets;

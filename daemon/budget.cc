@@ -29,6 +29,11 @@ bool Budget::PayOneStep(std::uint64_t wanted) {
   return true;
 }
 
+std::optional<PaidStep> Budget::Pay(std::uint64_t wanted) {
+  if (!PayOneStep(wanted)) return std::nullopt;
+  return PaidStep();
+}
+
 bool Budget::ReserveBlock(std::uint64_t wanted) {
   const auto terms = status().terms;
   const std::uint64_t fits =
@@ -39,7 +44,8 @@ bool Budget::ReserveBlock(std::uint64_t wanted) {
     return false;
   }
   const auto before = std::chrono::steady_clock::now();
-  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, steps});
+  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, steps},
+                  terms.noise);
   const auto after = std::chrono::steady_clock::now();
   // `before - block_began_` is what the steps of the last block took.
   if ((after - before) * kReserveShare > before - block_began_)

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 
+#include "daemon/egress.h"
 #include "daemon/spending.h"
 #include "dp/ledger.h"
 
@@ -36,6 +37,8 @@ class Budget {
   // target; nothing was charged. `wanted` >= 1: steps the run still wants.
   // Throws: dp::LedgerError. Threads: the trainer's.
   [[nodiscard]] bool PayOneStep(std::uint64_t wanted);
+  // The same, with the proof that releases ask for; nothing for false.
+  std::optional<PaidStep> Pay(std::uint64_t wanted);
 
   // Gives the unused rest of the last block back. Threads: the trainer's.
   void Settle();
@@ -55,6 +58,12 @@ class Budget {
 
   // Threads: any.
   BudgetStatus status() const;
+
+  // See dp::Ledger. Threads: any.
+  const std::string& ledger_id() const { return ledger_.id(); }
+  std::optional<std::string> HashAt(std::uint64_t sequence) const {
+    return ledger_.HashAt(sequence);
+  }
 
  private:
   bool ReserveBlock(std::uint64_t wanted);

@@ -97,6 +97,7 @@ Json NodeJson(const KnownNode& node, const ClusterSummary& summary) {
                      ? Json{{"loss", *report.eval_loss},
                             {"accuracy", OrNull(report.eval_accuracy)}}
                      : Json(nullptr);
+  json["loss_noised"] = OrNull(report.noised_loss);
   json["privacy"] = {{"epsilon", Finite(report.epsilon)},
                      {"target_epsilon", OrNull(report.target_epsilon)},
                      {"delta", report.delta},

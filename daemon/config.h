@@ -19,6 +19,7 @@
 #include "daemon/mixing/rule.h"
 #include "daemon/mixing/topology.h"
 #include "dp/accountant.h"
+#include "model/clipping.h"
 #include "model/optimizer.h"
 #include "model/spec.h"
 #include "transport/tls/identity.h"
@@ -97,12 +98,19 @@ struct Config {
 
   struct Privacy {
     double clip_norm = 1.0;
+    model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
+    // adaptive: the share of gradients that the clip norm should leave alone.
+    std::optional<double> clip_quantile;
+    // Above 0: the mean loss of training is reported, with noise that is
+    // charged; what one record may add to the sum.
+    double loss_bound = 0;
     std::optional<double> noise_multiplier;
     std::optional<double> target_epsilon;
     double delta = 1e-5;
     dp::Accountant accountant = dp::Accountant::kRdp;
     std::filesystem::path ledger;
     OnExhausted on_exhausted = OnExhausted::kGossip;
+    bool exact_noise = false;  // on a grid of integers (daemon/exact_sum.h)
   } privacy;
 
   struct Mixing {

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace hearsay::daemon {
 
@@ -23,6 +25,16 @@ class GradientSource {
   virtual Outcome Compute(std::span<const float> weights,
                           std::uint64_t steps_wanted,
                           std::span<float> gradient) = 0;
+
+  // What a resumed run needs of it beside the weights, for checkpoints. Egress
+  // class: released. Threads: the trainer's, or none is running.
+  struct State {
+    std::string name;
+    std::vector<float> values;
+  };
+  virtual std::vector<State> Kept() const { return {}; }
+  // `states`: of a checkpoint, others' too. What is not there stays as it is.
+  virtual void Restore(std::span<const State> /*states*/) {}
 
   // Training has ended in order: what was paid for and not used is given back.
   // Throws: dp::LedgerError.

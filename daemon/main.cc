@@ -111,6 +111,7 @@ int Serve(const std::string& file, const Overrides& overrides,
   node.Start();
   signals.Run(io, [&](int signal) { Handle(signal, node, load); });
   if (node.refusal()) throw RefusedError(*node.refusal());
+  if (node.rolled_back()) throw dp::LedgerError(*node.rolled_back());
   return kClean;
 }
 

@@ -136,9 +136,9 @@ void AddCluster(const Node& node, Page& page) {
   }
 }
 
-void AddPhases(const Node& node, Page& page) {
+void AddPhases(const Node& node, const OwnersDoor& door, Page& page) {
   if (node.run().private_gradient == nullptr) return;
-  const auto phases = node.run().private_gradient->phases();
+  const auto phases = door.Open(node.run().private_gradient->phases());
   page.Begin("step_seconds_total", "counter",
              "Time spent in each phase of the steps (private: owner only)");
   page.Add(phases.load, R"(phase="load")");
@@ -148,14 +148,14 @@ void AddPhases(const Node& node, Page& page) {
 
 }  // namespace
 
-std::string Metrics(const Node& node, Reader reader) {
+std::string Metrics(const Node& node, const std::optional<OwnersDoor>& door) {
   Page page;
   const auto report = node.SelfReport();
   AddTraining(node, report, page);
   AddPrivacy(report, page);
   AddExchanges(node, page);
   AddCluster(node, page);
-  if (reader == Reader::kOwner) AddPhases(node, page);
+  if (door) AddPhases(node, *door, page);
   return std::move(page).text();
 }
 

@@ -138,6 +138,7 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       [this](const std::string& path, const std::string& error) {
         boost::asio::post(io_, [=, this] { OnCheckpoint(path, error); });
       });
+  MakeLedgerWatch();
   transport_ =
       transport::Transport::Make(io_, TransportOptions(), TransportCallbacks());
   exchange_ = std::make_unique<ExchangeLoop>(
@@ -297,6 +298,7 @@ void Node::Stop() {
   trainer_->Stop();
   exchange_->Stop();
   resync_->Stop();
+  SaveMarks();
   WriteCheckpoint();
   // Posted, so that answers which the last pass made are sent first.
   boost::asio::post(io_, [this] {
@@ -455,6 +457,7 @@ void Node::Tick() {
   PaceExchanges();
   JudgeDrops();
   UpdateRing();
+  SaveMarks();
   // The sketch is a pass over all weights: not on this thread.
   if (!std::exchange(sketching_, true))
     boost::asio::post(sketcher_, [this] {

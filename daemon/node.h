@@ -6,7 +6,8 @@
 //   reports, member list -> view -> admin API
 //
 // node.cc: how it lives; node_network.cc: whom it meets, and how it joins;
-// node_view.cc: what it says of itself.
+// node_ledger.cc: what members remember of each other's ledgers; node_view.cc:
+// what it says of itself.
 //
 // Threads: everything here runs on the thread that runs `io`, except where a
 // callback of the trainer or the checkpoint writer says so (it posts).
@@ -32,6 +33,7 @@
 #include "daemon/exchange_loop.h"
 #include "daemon/join_plan.h"
 #include "daemon/joiner.h"
+#include "daemon/ledger_watch.h"
 #include "daemon/meetings.h"
 #include "daemon/mixing/rule.h"
 #include "daemon/neighbours.h"
@@ -74,6 +76,8 @@ class Node {
 
   // Why the node stopped by itself, if it did not stop in order.
   const std::optional<std::string>& refusal() const { return refusal_; }
+  // The same, because members remember more of its ledger than it holds.
+  const std::optional<std::string>& rolled_back() const { return rolled_back_; }
 
   // For the admin API.
   ClusterView View() const;
@@ -108,6 +112,10 @@ class Node {
   void BindAdmin();
   void WriteAdminFile() const;
   void JudgeDrops();
+  void MakeLedgerWatch();
+  // False if this node stops because of it.
+  bool HearOfLedgers(const std::string& member, const NodeReport& report);
+  void SaveMarks();
   void OnMember(const transport::Member& member);
   void OnReport(const transport::Member& member);
   void OnTrainingState(TrainingState state);
@@ -177,6 +185,9 @@ class Node {
   std::map<std::string, Told> told_;
   // What had been dropped of each member's pieces at the last look.
   std::map<std::string, transport::LinkCounters> judged_;
+  std::unique_ptr<LedgerWatch> ledger_watch_;
+  std::chrono::steady_clock::time_point marks_saved_;
+  std::optional<std::string> rolled_back_;
   std::optional<mixing::Sketch> sketch_;
   std::optional<std::chrono::system_clock::time_point> last_checkpoint_;
   std::string checkpoint_error_;

@@ -103,6 +103,7 @@ void Node::OnReport(const transport::Member& member) {
                 fmt::format("dropped a malformed report of {}", member.node));
     return;
   }
+  if (!HearOfLedgers(member.node, *report)) return;
   exchange_->OnStep(member.node, report->step);
   const auto [entry, first] = heard_.try_emplace(member.node);
   const bool was_joining = first || Joining(entry->second.report);

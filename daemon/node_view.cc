@@ -83,6 +83,8 @@ NodeReport Node::SelfReport() const {
     report.target_epsilon = budget.terms.target_epsilon;
     report.delta = budget.terms.delta;
     report.accountant = dp::Word(budget.accountant);
+    report.ledger = ledger_watch_->Own(budget.position);
+    report.noised_loss = run_.private_gradient->noised_loss();
     report.steps_left =
         begun_ ? budget.steps_left
                : config_.train.steps -
@@ -91,6 +93,7 @@ NodeReport Node::SelfReport() const {
   report.proposed_interval =
       std::chrono::duration<double>(exchange_->ProposedInterval()).count();
   report.links = Links();
+  report.marks = ledger_watch_->Remembered();
   report.reasons = Troubles();
   if (!report.privacy_valid) {
     report.health = "unhealthy";

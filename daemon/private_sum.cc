@@ -40,7 +40,9 @@ class HostSum final : public PrivateSum {
     while (!rows.empty()) {
       const auto slice = rows.first(std::min(rows.size(), labels_.size()));
       rows = rows.subspan(slice.size());
-      AddSlice(weights, slice, terms.clip_norm, gradient, phases, seen);
+      AddSlice(weights, slice,
+               {terms.clip_norm, terms.clipping, terms.loss_bound}, gradient,
+               phases, seen);
     }
     const auto begin = Clock::now();
     dp::AddGaussianNoise(terms.noise_stddev, noise, gradient);
@@ -52,9 +54,9 @@ class HostSum final : public PrivateSum {
 
  private:
   void AddSlice(std::span<const float> weights,
-                std::span<const std::uint32_t> rows, double clip_norm,
-                std::span<float> sum, PhaseSeconds& phases,
-                model::ClippedSumStatistics& seen) {
+                std::span<const std::uint32_t> rows,
+                const model::Clipping& clipping, std::span<float> sum,
+                PhaseSeconds& phases, model::ClippedSumStatistics& seen) {
     const auto begin = Clock::now();
     const auto features = std::span(features_).first(
         rows.size() * static_cast<std::size_t>(shard_.features()));
@@ -63,10 +65,11 @@ class HostSum final : public PrivateSum {
     phases.load += Since(begin);
     const auto loaded = Clock::now();
     const auto slice = network_->AddClippedSum(
-        weights, {static_cast<int>(rows.size()), features, labels}, clip_norm,
+        weights, {static_cast<int>(rows.size()), features, labels}, clipping,
         sum);
     phases.forward_backward += Since(loaded);
     seen.loss_sum += slice.loss_sum;
+    seen.bounded_loss_sum += slice.bounded_loss_sum;
     seen.clipped += slice.clipped;
     seen.rejected += slice.rejected;
   }

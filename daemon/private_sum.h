@@ -18,8 +18,12 @@ namespace hearsay::daemon {
 
 struct PrivateSumTerms {
   double clip_norm = 1;
+  model::Clipping::Kind clipping = model::Clipping::Kind::kFlat;
+  double loss_bound = 0;    // of the bounded sum of losses
   double noise_stddev = 0;  // of the sum
-  double scale = 1;         // of the noised sum: public, never the batch's size
+  // The same over clip_norm, as it is accounted for; the exact sum goes by it.
+  double noise_multiplier = 0;
+  double scale = 1;  // of the noised sum: public, never the batch's size
 };
 
 // Seconds spent in each part of the steps so far. Egress class: private, since

@@ -42,13 +42,39 @@ std::optional<LinkReport> DecodeLink(const pb::Link& in) {
                     in.bytes_per_second()};
 }
 
+void EncodeMark(const LedgerMark& mark, pb::LedgerMark& out) {
+  out.set_ledger(mark.ledger);
+  out.set_data_set(mark.data_set);
+  out.set_sequence(mark.sequence);
+  out.set_hash(mark.hash);
+  out.set_seal(mark.seal);
+}
+
+std::optional<LedgerMark> DecodeMark(const pb::LedgerMark& in) {
+  LedgerMark mark{in.ledger(), in.data_set(), in.sequence(), in.hash(),
+                  in.seal()};
+  if (!IsWellFormed(mark)) return std::nullopt;
+  return mark;
+}
+
+bool DecodeMarks(const pb::Report& in, NodeReport& report) {
+  if (in.has_ledger() && !(report.ledger = DecodeMark(in.ledger())))
+    return false;
+  for (const auto& remembered : in.marks()) {
+    const auto mark = DecodeMark(remembered.mark());
+    if (!mark || !Fits(remembered.node())) return false;
+    report.marks.push_back({remembered.node(), *mark});
+  }
+  return true;
+}
+
 bool WithinBounds(const pb::Report& in) {
   // epsilon may be infinite (no noise), never NaN.
   for (const double value : {in.epsilon(), in.target_epsilon()})
     if (std::isnan(value) || value < 0) return false;
   for (const double value :
        {in.steps_per_second(), in.eval_loss(), in.eval_accuracy(), in.delta(),
-        in.proposed_interval()})
+        in.proposed_interval(), in.noised_loss()})
     if (!std::isfinite(value)) return false;
   const auto n = in.sketch_size();
   return in.proposed_interval() >= 0 && in.steps_per_second() >= 0 &&
@@ -57,6 +83,7 @@ bool WithinBounds(const pb::Report& in) {
          in.reasons_size() <= kMostReasons &&
          std::all_of(in.reasons().begin(), in.reasons().end(), Fits) &&
          in.ring_order_size() <= kMostInRing &&
+         in.marks_size() <= static_cast<int>(kMostMarks) &&
          std::all_of(in.ring_order().begin(), in.ring_order().end(), Fits) &&
          (n == 0 || n == static_cast<int>(mixing::kSketchBuckets)) &&
          std::all_of(in.sketch().begin(), in.sketch().end(),
@@ -92,6 +119,14 @@ std::string EncodeReport(const NodeReport& report) {
   for (const auto& name : report.ring_order)
     if (out.ring_order_size() < kMostInRing) out.add_ring_order(name);
   out.set_accountant(report.accountant);
+  if (report.noised_loss) out.set_noised_loss(*report.noised_loss);
+  if (report.ledger) EncodeMark(*report.ledger, *out.mutable_ledger());
+  for (const auto& remembered : report.marks) {
+    if (out.marks_size() == static_cast<int>(kMostMarks)) break;
+    auto& to = *out.add_marks();
+    to.set_node(remembered.node);
+    EncodeMark(remembered.mark, *to.mutable_mark());
+  }
   return out.SerializeAsString();
 }
 
@@ -125,6 +160,8 @@ std::optional<NodeReport> DecodeReport(const std::string& bytes) {
   report.ring_order = {in.ring_order().begin(), in.ring_order().end()};
   // Nodes of before there was a choice say nothing.
   if (!in.accountant().empty()) report.accountant = in.accountant();
+  if (in.has_noised_loss()) report.noised_loss = in.noised_loss();
+  if (!DecodeMarks(in, report)) return std::nullopt;
   return report;
 }
 

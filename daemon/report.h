@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/ledger_mark.h"
 #include "daemon/mixing/sketch.h"
 
 namespace hearsay::daemon {
@@ -24,6 +25,15 @@ struct LinkReport {
   double round_trip_seconds = 0;
   double bytes_per_second = 0;
 };
+
+// What one remembers of another's ledger.
+struct MemberMark {
+  std::string node;
+  LedgerMark mark;
+};
+
+// That fit into a report.
+inline constexpr std::size_t kMostMarks = 64;
 
 struct NodeReport {
   std::uint64_t step = 0;
@@ -45,6 +55,9 @@ struct NodeReport {
   // By who decides of it, where it is not by name.
   std::vector<std::string> ring_order;
   std::string accountant = "rdp";
+  std::optional<LedgerMark> ledger;  // none with a probe
+  std::vector<MemberMark> marks;
+  std::optional<double> noised_loss;  // privacy.loss_bound
 };
 
 std::string EncodeReport(const NodeReport& report);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/exact_sum.h"
 #include "daemon/model_config.h"
 #include "daemon/noise_check.h"
 #include "daemon/probe.h"
@@ -162,8 +163,19 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
                                     const model::ModelSpec& spec,
                                     const model::Shard& shard, Events& events) {
   using Device = Config::Node::Device;
-  std::string why = "node.device is cpu";
-  if (config.node.device != Device::kCpu) {
+  if (config.privacy.exact_noise) {
+    events.Add(Level::kInfo, "device",
+               "training on the CPU: privacy.noise is exact");
+    return MakeExactSum(model::MakeCpuNetwork(spec, 1), shard,
+                        model::ParameterCount(spec));
+  }
+  // What only the CPU's network does.
+  const bool plain = config.privacy.clipping == model::Clipping::Kind::kFlat &&
+                     config.privacy.loss_bound == 0;
+  std::string why = plain
+                        ? "node.device is cpu"
+                        : "privacy.clipping or privacy.loss_bound asks for it";
+  if (config.node.device != Device::kCpu && plain) {
     const auto probe = model::ProbeCuda(config.node.cuda);
     why = probe.reason;
     if (probe.usable) {
@@ -188,6 +200,21 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
                      shard, config.train.physical_batch);
 }
 
+std::unique_ptr<PrivateGradient> MakeSource(const Config& config,
+                                            const PrivateStepTerms& terms,
+                                            std::unique_ptr<PrivateSum> sum,
+                                            Run& run) {
+  try {
+    return std::make_unique<PrivateGradient>(terms, std::move(sum),
+                                             run.train->rows(), *run.budget);
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(fmt::format(
+        "{}: privacy.clipping: {}; raise train.sample_rate, or use another "
+        "clipping",
+        config.node.name, error.what()));
+  }
+}
+
 void PreparePrivate(const Config& config, const model::ModelSpec& spec,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     Events& events, Run& run) {
@@ -199,12 +226,14 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
   run.budget = std::make_unique<Budget>(
       std::move(ledger),
       BudgetTerms{rate, sigma, config.privacy.delta,
-                  config.privacy.target_epsilon, config.privacy.accountant});
+                  config.privacy.target_epsilon, config.privacy.accountant,
+                  config.privacy.exact_noise ? dp::LedgerNoise::kExact
+                                             : dp::LedgerNoise::kGaussian});
   if (run.budget->status().accountant != config.privacy.accountant)
     events.Add(Level::kWarning, "privacy",
-               "the ledger holds steps of another rate or noise: epsilon is "
-               "counted by rdp, which allows for parameters changed on the "
-               "way, and not by pld, which does not");
+               "the ledger holds steps of another rate or noise, or of exact "
+               "noise: epsilon is counted by rdp, which allows for that, and "
+               "not by pld, which does not");
   events.Add(
       Level::kInfo, "privacy",
       fmt::format("noise multiplier {:.4f}, sample rate {}, delta {}{}", sigma,
@@ -214,11 +243,20 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
   if (sigma > 0)
     CheckNoise(*sum, model::ParameterCount(spec),
                {.clip_norm = config.privacy.clip_norm,
-                .noise_stddev = sigma * config.privacy.clip_norm});
-  auto source = std::make_unique<PrivateGradient>(
-      PrivateStepTerms{rate, sigma, config.privacy.clip_norm,
-                       config.train.public_size},
-      std::move(sum), run.train->rows(), *run.budget);
+                .noise_stddev = sigma * config.privacy.clip_norm,
+                .noise_multiplier = sigma});
+  auto source =
+      MakeSource(config,
+                 {rate, sigma, config.privacy.clip_norm,
+                  config.train.public_size, config.privacy.clipping,
+                  config.privacy.clip_quantile, config.privacy.loss_bound},
+                 std::move(sum), run);
+  if (checkpoint) {
+    std::vector<GradientSource::State> kept;
+    for (const auto& state : checkpoint->snapshot.optimizer)
+      kept.push_back({state.name, state.values});
+    source->Restore(kept);
+  }
   run.private_gradient = source.get();
   run.source = std::move(source);
 }

@@ -23,6 +23,7 @@ Spending::Spending(const BudgetTerms& terms, const dp::Ledger& ledger)
       accountant_(terms.accountant),
       evaluated_at_(Clock::now()),
       charged_then_(ledger.charged_steps()) {
+  if (ledger.exact()) accountant_ = dp::Accountant::kRdp;
   if (HoldsOnly(ledger, terms)) return;
   accountant_ = dp::Accountant::kRdp;
   if (!terms.target_epsilon) return;

@@ -24,6 +24,7 @@ struct BudgetTerms {
   double delta = 0;
   std::optional<double> target_epsilon;
   dp::Accountant accountant = dp::Accountant::kRdp;
+  dp::LedgerNoise noise = dp::LedgerNoise::kGaussian;
 };
 
 // Threads: one at a time. Throws: std::invalid_argument (a delta that the
@@ -32,7 +33,8 @@ class Spending {
  public:
   // A ledger that holds steps of other terms was continued with parameters
   // that somebody chose after seeing what it paid for. Then divergences count,
-  // whatever the accountant, and an RdpFilter has to let steps pass, too.
+  // whatever the accountant, and an RdpFilter has to let steps pass, too. They
+  // count as well where it holds steps of exact noise.
   Spending(const BudgetTerms& terms, const dp::Ledger& ledger);
 
   // The one that counts.

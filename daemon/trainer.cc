@@ -215,6 +215,9 @@ TrainerSnapshot Trainer::Boundary() {
   for (const auto& state : optimizer_.State())
     snapshot.optimizer.push_back(
         {state.name, {state.values.begin(), state.values.end()}});
+  for (auto& state : source_.Kept())
+    snapshot.optimizer.push_back(
+        {std::move(state.name), std::move(state.values)});
   return snapshot;
 }
 

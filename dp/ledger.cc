@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -71,6 +72,7 @@ struct Ledger::State {
                         contents.data_set + ", not of " + data_set +
                         "; give each data set a folder of its own");
     if (contents.torn) RecordTornTail(bytes, parsed);
+    id = contents.id;
     position = contents.position;
     hashes.push_back(parsed.header_hash);
     for (const LedgerRecord& record : contents.records)
@@ -80,6 +82,7 @@ struct Ledger::State {
       charged[{releases.sample_rate, releases.noise_multiplier}] =
           releases.steps;
     charged_steps = contents.charged_steps;
+    exact = contents.exact;
     Recount();
   }
 
@@ -95,9 +98,11 @@ struct Ledger::State {
   }
 
   void Append(LedgerRecord::Kind kind, const Releases& releases) {
-    LedgerRecord record{position.sequence + 1, kind, releases, run, ""};
+    LedgerRecord record{
+        position.sequence + 1, kind, releases, run, "", open_noise};
     file.Append(FormatRecord(position.hash, record));
     position = {record.sequence, record.hash};
+    const std::lock_guard lock(hashes_mutex);
     hashes.push_back(record.hash);
   }
 
@@ -110,13 +115,17 @@ struct Ledger::State {
   LedgerFile file;
   const std::string run;
   const pid_t owner;
+  std::string id;
   LedgerPosition position;
+  mutable std::mutex hashes_mutex;  // Others may ask what the chain holds.
   std::vector<std::string> hashes;  // By sequence; the header's first.
   std::map<std::pair<double, double>, std::uint64_t> charged;
   std::uint64_t charged_steps = 0;
   RdpAccountant accountant;
   std::optional<Releases> first;
-  std::optional<Releases> open;  // The reservation that may be settled.
+  std::optional<Releases> open;  // The reservation that may be settled,
+  LedgerNoise open_noise = LedgerNoise::kGaussian;  // and its noise.
+  bool exact = false;
 };
 
 LedgerContents ReadLedger(const std::filesystem::path& file) {
@@ -135,10 +144,12 @@ Ledger::~Ledger() = default;
 Ledger::Ledger(Ledger&&) noexcept = default;
 Ledger& Ledger::operator=(Ledger&&) noexcept = default;
 
-void Ledger::Reserve(const Releases& releases) {
+void Ledger::Reserve(const Releases& releases, LedgerNoise noise) {
   CheckReservation(releases);
   State& state = *state_;
   state.open.reset();
+  state.open_noise = noise;
+  state.exact = state.exact || noise == LedgerNoise::kExact;
   state.Append(LedgerRecord::Kind::kReserve, releases);
   state.charged[{releases.sample_rate, releases.noise_multiplier}] +=
       releases.steps;
@@ -167,6 +178,8 @@ void Ledger::Settle(std::uint64_t unused_steps) {
   state.Recount();
 }
 
+const std::string& Ledger::id() const { return state_->id; }
+
 const LedgerPosition& Ledger::position() const { return state_->position; }
 
 std::uint64_t Ledger::charged_steps() const { return state_->charged_steps; }
@@ -178,6 +191,8 @@ std::vector<Releases> Ledger::charged() const {
       charged.push_back({mechanism.first, mechanism.second, steps});
   return charged;
 }
+
+bool Ledger::exact() const { return state_->exact; }
 
 std::optional<Releases> Ledger::first() const { return state_->first; }
 
@@ -199,8 +214,13 @@ std::uint64_t Ledger::StepsThatFit(const Releases& wanted, double delta,
 }
 
 bool Ledger::Contains(const LedgerPosition& position) const {
-  return position.sequence < state_->hashes.size() &&
-         state_->hashes[position.sequence] == position.hash;
+  return HashAt(position.sequence) == position.hash;
+}
+
+std::optional<std::string> Ledger::HashAt(std::uint64_t sequence) const {
+  const std::lock_guard lock(state_->hashes_mutex);
+  if (sequence >= state_->hashes.size()) return std::nullopt;
+  return state_->hashes[sequence];
 }
 
 }  // namespace hearsay::dp

@@ -9,14 +9,15 @@
 //   ledger = header record*
 //   header = "hearsay-ledger 1 id=" HEX32 " data_set=" TEXT hash
 //   record = SEQUENCE " " kind " q=" FLOAT " sigma=" FLOAT " steps=" COUNT
-//            " run=" TEXT " prev=" HEX64 hash
+//            [" noise=exact"] " run=" TEXT " prev=" HEX64 hash
 //   kind   = "reserve" | "settle" | "torn"
 //   hash   = " hash=" HEX64 "\n"
 //
 // FLOAT is hexadecimal (0x1.47ae147ae147bp-7), so it says exactly what was
 // charged; TEXT is percent-escaped; `hash` is the SHA-256 of the line before
-// it, and `prev` that of the line above: a chain, begun by a random id. It
-// finds accidents and rollbacks; it is no signature. An example, hashes
+// it, and `prev` that of the line above; `noise` is said of discrete Gaussian
+// noise (dp/grid_sum.h), of which less is proven. A chain, begun by a random
+// id. It finds accidents and rollbacks; it is no signature. An example, hashes
 // shortened:
 //
 //   hearsay-ledger 1 id=9f..2c data_set=sha256:77..01 hash=5d..90
@@ -60,6 +61,8 @@ class LedgerError : public std::runtime_error {
 // The most steps of one reservation, and so the least that a damaged one costs.
 inline constexpr std::uint64_t kMaxBlock = 1024;
 
+enum class LedgerNoise { kGaussian, kExact };
+
 // Where a ledger stands. A checkpoint stores it: a ledger that is behind a
 // checkpoint's position, or has another hash there, was rolled back.
 struct LedgerPosition {
@@ -74,15 +77,18 @@ struct LedgerRecord {
   Releases releases;  // kReserve, kTorn: charged; kSettle: steps given back
   std::string run;    // Who wrote it: node name and start time.
   std::string hash;   // Empty in the kTorn record of a tail not yet recorded.
+  LedgerNoise noise = LedgerNoise::kGaussian;
 };
 
 struct LedgerContents {
+  std::string id;        // Random: two ledgers of one data set differ.
   std::string data_set;  // Hash of the shard, as given at creation.
   std::vector<LedgerRecord> records;
   LedgerPosition position;  // Of the last record that verifies.
   // Settled, merged by (q, sigma): what the accountant is given.
   std::vector<Releases> charged;
   std::uint64_t charged_steps = 0;
+  bool exact = false;  // Some of it is of exact noise: for rdp alone.
   // The tail is torn: the last of `records` says what it costs. The next one
   // to open the ledger for writing records it.
   bool torn = false;
@@ -115,7 +121,8 @@ class Ledger {
   // Requires: 1 <= steps <= kMaxBlock, 0 <= q <= 1, 0 <= sigma < infinity.
   // Throws: LedgerError; then nothing may be released and the ledger is closed
   // for writing. std::invalid_argument; then nothing has changed.
-  void Reserve(const Releases& releases);
+  void Reserve(const Releases& releases,
+               LedgerNoise noise = LedgerNoise::kGaussian);
 
   // Gives back the unused rest of the last reservation of this process, when
   // training has ended in order: noise of those steps was never drawn.
@@ -124,10 +131,15 @@ class Ledger {
   // process or without a reservation: nobody gives back what is not theirs).
   void Settle(std::uint64_t unused_steps);
 
+  // Of the header. Whoever knows it can tell from a hash of the chain whether a
+  // guess of `data_set` is right: it stays where the ledger is.
+  const std::string& id() const;
   const LedgerPosition& position() const;
   std::uint64_t charged_steps() const;
   // Merged by (q, sigma), what was given back taken off.
   std::vector<Releases> charged() const;
+  // Some of it is of exact noise: divergences count, whatever the accountant.
+  bool exact() const;
   // The first reservation ever, as it was written; nothing before it.
   std::optional<Releases> first() const;
   // Over all runs on this data set, by Renyi divergences.
@@ -140,6 +152,8 @@ class Ledger {
                              double target_epsilon) const;
   // True if `position` (from a checkpoint) is a record of this very ledger.
   bool Contains(const LedgerPosition& position) const;
+  // Of record `sequence` (0: the header), if there is one. Threads: any.
+  std::optional<std::string> HashAt(std::uint64_t sequence) const;
 
  private:
   struct State;

@@ -22,6 +22,8 @@ constexpr std::string_view kLostPage("\0\0\0\0\0\0\0\0", 8);
 // No record of more steps is written; a sum of them cannot overflow.
 constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 40;
 
+constexpr std::string_view kExactNoise = "noise=exact";
+
 constexpr std::pair<LedgerRecord::Kind, std::string_view> kKinds[] = {
     {LedgerRecord::Kind::kReserve, "reserve"},
     {LedgerRecord::Kind::kSettle, "settle"},
@@ -53,21 +55,26 @@ std::optional<Chained> ParseRecord(const Verified& line) {
   const auto q = TakeField(rest, "q");
   const auto sigma = TakeField(rest, "sigma");
   const auto steps = TakeField(rest, "steps");
+  const auto noise = rest.starts_with(kExactNoise) ? LedgerNoise::kExact
+                                                   : LedgerNoise::kGaussian;
+  if (noise == LedgerNoise::kExact && TakeWord(rest) != kExactNoise)
+    return std::nullopt;
   const auto run = TakeField(rest, "run");
   const auto previous = TakeField(rest, "prev");
   if (!sequence || named == std::end(kKinds) || !q || !sigma || !steps ||
       !run || !previous || !rest.empty())
     return std::nullopt;
   const auto rate = Rate(ParseFloat(*q));
-  const auto noise = NoiseMultiplier(ParseFloat(*sigma));
+  const auto multiplier = NoiseMultiplier(ParseFloat(*sigma));
   const auto count = Steps(ParseCount(*steps));
   auto text = Unescape(*run);
-  if (!rate || !noise || !count || !text) return std::nullopt;
+  if (!rate || !multiplier || !count || !text) return std::nullopt;
   return Chained{{*sequence,
                   named->first,
-                  {*rate, *noise, *count},
+                  {*rate, *multiplier, *count},
                   std::move(*text),
-                  std::string(line.hash)},
+                  std::string(line.hash),
+                  noise},
                  *previous};
 }
 
@@ -114,6 +121,8 @@ class Parser {
     contents.charged = ChargedReleases(contents.records);
     for (const Releases& releases : contents.charged)
       contents.charged_steps += releases.steps;
+    for (const LedgerRecord& record : contents.records)
+      contents.exact = contents.exact || record.noise == LedgerNoise::kExact;
     return std::move(parsed_);
   }
 
@@ -143,6 +152,7 @@ class Parser {
     if (!id || !data_set || !rest.empty()) Refuse("the header is malformed");
     auto text = Unescape(*data_set);
     if (!text) Refuse("the header is malformed");
+    parsed_.contents.id = *id;
     parsed_.contents.data_set = std::move(*text);
     parsed_.header_hash = line->hash;
     parsed_.contents.position = {0, parsed_.header_hash};
@@ -185,6 +195,7 @@ class Parser {
     const Releases& reserved = contents.records.back().releases;
     if (record.releases.sample_rate != reserved.sample_rate ||
         record.releases.noise_multiplier != reserved.noise_multiplier ||
+        record.noise != contents.records.back().noise ||
         record.releases.steps > reserved.steps)
       Refuse("gives back more than was reserved");
   }
@@ -207,6 +218,8 @@ class Parser {
     LedgerRecord torn;
     torn.sequence = parsed_.contents.position.sequence + 1;
     torn.kind = LedgerRecord::Kind::kTorn;
+    if (tail.find(kExactNoise) != std::string_view::npos)
+      torn.noise = LedgerNoise::kExact;
     if (!ended && chained &&
         chained->record.kind != LedgerRecord::Kind::kSettle)
       torn.releases = chained->record.releases;
@@ -285,8 +298,12 @@ std::string FormatRecord(const std::string& previous, LedgerRecord& record) {
   body += kind->second;
   body += " q=" + FormatFloat(record.releases.sample_rate) +
           " sigma=" + FormatFloat(record.releases.noise_multiplier) +
-          " steps=" + std::to_string(record.releases.steps) +
-          " run=" + Escape(record.run) + " prev=" + previous;
+          " steps=" + std::to_string(record.releases.steps);
+  if (record.noise == LedgerNoise::kExact) {
+    body += ' ';
+    body += kExactNoise;
+  }
+  body += " run=" + Escape(record.run) + " prev=" + previous;
   std::string line = Sealed(std::move(body));
   record.hash = line.substr(line.size() - 1 - kHashDigits, kHashDigits);
   return line;

@@ -15,6 +15,7 @@
 #include <memory>
 #include <span>
 
+#include "model/clipping.h"
 #include "model/spec.h"
 
 namespace hearsay::model {
@@ -30,7 +31,8 @@ struct Batch {
 // What a private step saw. Egress class of every field: private.
 struct ClippedSumStatistics {
   double loss_sum = 0;
-  int clipped = 0;  // Examples whose gradient norm exceeded the clip norm.
+  double bounded_loss_sum = 0;  // No example adds more than the loss bound.
+  int clipped = 0;  // Examples whose gradient norm exceeded what it may be.
   // Examples left out: their loss or gradient is not finite, or a layer's input
   // or gradient is longer than 2^48, where float32 could break the bound.
   int rejected = 0;
@@ -46,17 +48,23 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // Adds to `sum` (P) the sum over the batch of
-  //   grad_b * min(1, clip_norm / |grad_b|),
-  // where grad_b is the gradient of example b's own loss. No example adds a
-  // vector longer than clip_norm, rounding included (that of adding it to a sum
-  // excepted: it can move the sum's own last bits).
-  // Requires: clip_norm > 0, sizes as above, batch.count <= max_batch, labels
-  // in range.
+  // Adds to `sum` (P) the sum over the batch of clipped gradients, each of one
+  // example's own loss; flat:
+  //   grad_b * min(1, clipping.norm / |grad_b|)
+  // No example adds a vector longer than that norm, rounding included (that of
+  // adding it to a sum excepted: it can move the sum's own last bits).
+  // Requires: clipping.norm > 0, sizes as above, batch.count <= max_batch,
+  // labels in range; on a GPU, flat clipping.
   virtual ClippedSumStatistics AddClippedSum(std::span<const float> weights,
                                              const Batch& batch,
-                                             double clip_norm,
+                                             const Clipping& clipping,
                                              std::span<float> sum) = 0;
+  // Flat.
+  ClippedSumStatistics AddClippedSum(std::span<const float> weights,
+                                     const Batch& batch, double clip_norm,
+                                     std::span<float> sum) {
+    return AddClippedSum(weights, batch, Clipping{clip_norm}, sum);
+  }
 
   // The same without clipping or rejection, returning the sum of losses: plain
   // SGD, for comparison and pooled baselines.

@@ -13,6 +13,7 @@ namespace {
 constexpr double kLongestSquared = 0x1p96;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMargin = 1 - 0x1p-16;
+constexpr double kAutomatic = 0.01;
 
 }  // namespace
 
@@ -53,6 +54,24 @@ ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
     }
     count.clipped += norm > clip_norm ? 1 : 0;
     factors[b] = norm > limit ? static_cast<float>(limit / norm) : 1.0f;
+  }
+  return count;
+}
+
+ClipCount AutomaticFactors(double clip_norm,
+                           std::span<const double> squared_norms,
+                           std::span<float> factors) {
+  const double limit = clip_norm * kMargin;
+  ClipCount count;
+  for (std::size_t b = 0; b < squared_norms.size(); ++b) {
+    const double norm = std::sqrt(squared_norms[b]);
+    if (!std::isfinite(norm)) {
+      ++count.rejected;
+      factors[b] = 0;
+      continue;
+    }
+    count.clipped += norm > clip_norm ? 1 : 0;
+    factors[b] = static_cast<float>(limit / (norm + kAutomatic));
   }
   return count;
 }

@@ -30,6 +30,12 @@ struct ClipCount {
 ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
                       std::span<float> factors);
 
+// factors = clip_norm (1 - 2^-16) / (norm + 0.01), of automatic clipping.
+// Clipped are those whose norm exceeds clip_norm.
+ClipCount AutomaticFactors(double clip_norm,
+                           std::span<const double> squared_norms,
+                           std::span<float> factors);
+
 // Row b of g *= factors[b], then sums (O) += every row of g.
 void ScaleRowsAndAddTo(int B, int O, const float* factors, float* g,
                        float* sums);

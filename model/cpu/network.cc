@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -33,7 +34,8 @@ class CpuNetwork final : public Network {
   CpuNetwork(const ModelSpec& spec, int max_batch);
 
   ClippedSumStatistics AddClippedSum(std::span<const float> weights,
-                                     const Batch& batch, double clip_norm,
+                                     const Batch& batch,
+                                     const Clipping& clipping,
                                      std::span<float> sum) override;
   double AddSum(std::span<const float> weights, const Batch& batch,
                 std::span<float> sum) override;
@@ -56,11 +58,15 @@ class CpuNetwork final : public Network {
   void Forward(const float* weights, int B, const float* features);
   void Losses(const Batch& batch);
   void Backward(const float* weights, int B, const float* features);
+  void RejectUnusable(int B, const float* features);
   void SquaredNorms(int B, const float* features);
   // Returns the features to use in their stead.
   const float* ZeroRejectedRows(int B, const float* features);
   void AddGradients(int B, const float* features, const float* factors,
                     std::span<float> sum);
+  // Clips and adds each layer's part by itself; needs Backward alone.
+  cpu::ClipCount AddByLayer(int B, const float* features, double clip_norm,
+                            std::span<float> sum);
 
   // Constant after construction.
   const Loss loss_;
@@ -79,6 +85,11 @@ class CpuNetwork final : public Network {
   float* factors_ = nullptr;   // (B); before clipping, scratch of the loss
   float* features_ = nullptr;  // (B, I), used only when rows must be zeroed
   std::vector<double> squared_norms_;  // (B)
+  // Of clipping by layer: which of layers_ have parameters, and for each of
+  // those its own norms. (L, B)
+  std::vector<std::size_t> with_parameters_;
+  std::vector<double> layer_squares_;
+  std::vector<std::uint8_t> clipped_;  // (B)
 };
 
 CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
@@ -95,11 +106,15 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
     if (auto layer = cpu::MakeLayer(spec.layers[l], shapes[l], next)) {
       if (layers_.empty())
         checks_features_ = ParametersOf(spec.layers[l], shapes[l]).empty();
+      if (!ParametersOf(spec.layers[l], shapes[l]).empty())
+        with_parameters_.push_back(layers_.size());
       layers_.push_back(std::move(layer));
     }
     for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l]))
       next += parameter.size();
   }
+  clipped_.resize(squared_norms_.size());
+  layer_squares_.resize(with_parameters_.size() * squared_norms_.size());
   scratch_ = Arena(CutScratch(nullptr));
   CutScratch(scratch_.span().data());
   cpu::UseOneThread();
@@ -145,7 +160,7 @@ void CpuNetwork::Backward(const float* weights, int B, const float* features) {
                          l > 0 ? layers_[l - 1]->grad() : nullptr);
 }
 
-void CpuNetwork::SquaredNorms(int B, const float* features) {
+void CpuNetwork::RejectUnusable(int B, const float* features) {
   // A loss that is not finite rejects its example, whatever its gradient.
   for (int b = 0; b < B; ++b)
     squared_norms_[static_cast<std::size_t>(b)] =
@@ -159,8 +174,48 @@ void CpuNetwork::SquaredNorms(int B, const float* features) {
       squared_norms_[static_cast<std::size_t>(b)] =
           std::numeric_limits<double>::infinity();
   }
+}
+
+void CpuNetwork::SquaredNorms(int B, const float* features) {
+  RejectUnusable(B, features);
   for (std::size_t l = 0; l < layers_.size(); ++l)
     layers_[l]->AddSquaredNorms(B, InputOf(l, features), squared_norms_.data());
+}
+
+cpu::ClipCount CpuNetwork::AddByLayer(int B, const float* features,
+                                      double clip_norm, std::span<float> sum) {
+  const auto rows = static_cast<std::size_t>(B);
+  const auto squares_of = [&](std::size_t i) {
+    return std::span(layer_squares_).subspan(i * squared_norms_.size(), rows);
+  };
+  RejectUnusable(B, features);
+  for (std::size_t i = 0; i < with_parameters_.size(); ++i) {
+    const std::size_t l = with_parameters_[i];
+    const auto squares = squares_of(i);
+    std::fill(squares.begin(), squares.end(), 0.0);
+    layers_[l]->AddSquaredNorms(B, InputOf(l, features), squares.data());
+    for (std::size_t b = 0; b < rows; ++b) squared_norms_[b] += squares[b];
+  }
+  cpu::ClipCount clip;
+  const double share =
+      clip_norm / std::sqrt(static_cast<double>(with_parameters_.size()));
+  std::fill_n(clipped_.begin(), rows, 0);
+  for (std::size_t i = 0; i < with_parameters_.size(); ++i) {
+    const std::size_t l = with_parameters_[i];
+    const auto squares = squares_of(i);
+    // Who is rejected by one layer adds nothing to any.
+    for (std::size_t b = 0; b < rows; ++b) {
+      if (!std::isfinite(squared_norms_[b])) squares[b] = squared_norms_[b];
+      if (std::isfinite(squares[b]) && squares[b] > share * share)
+        clipped_[b] = 1;
+    }
+    clip.rejected = cpu::ClipFactors(share, squares, {factors_, rows}).rejected;
+    if (i == 0 && clip.rejected > 0) features = ZeroRejectedRows(B, features);
+    layers_[l]->AddClippedGradient(B, InputOf(l, features), factors_,
+                                   sum.data());
+  }
+  clip.clipped = std::accumulate(clipped_.begin(), clipped_.begin() + B, 0);
+  return clip;
 }
 
 const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
@@ -182,28 +237,39 @@ void CpuNetwork::AddGradients(int B, const float* features,
 
 ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
                                                const Batch& batch,
-                                               double clip_norm,
+                                               const Clipping& clipping,
                                                std::span<float> sum) {
   Require(weights, batch);
-  assert(clip_norm > 0 && sum.size() == parameters_);
+  assert(clipping.norm > 0 && sum.size() == parameters_);
   const int count = batch.count;
   const auto rows = static_cast<std::size_t>(count);
   const float* features = batch.features.data();
   Forward(weights.data(), count, features);
   Losses(batch);
   Backward(weights.data(), count, batch.features.data());
-  SquaredNorms(count, features);
 
-  const cpu::ClipCount clip = cpu::ClipFactors(
-      clip_norm, {squared_norms_.data(), rows}, {factors_, rows});
-  if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
-  AddGradients(count, features, factors_, sum);
+  cpu::ClipCount clip;
+  if (clipping.kind == Clipping::Kind::kPerLayer) {
+    clip = AddByLayer(count, features, clipping.norm, sum);
+  } else {
+    SquaredNorms(count, features);
+    const auto factors_of = clipping.kind == Clipping::Kind::kAutomatic
+                                ? cpu::AutomaticFactors
+                                : cpu::ClipFactors;
+    clip = factors_of(clipping.norm, {squared_norms_.data(), rows},
+                      {factors_, rows});
+    if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
+    AddGradients(count, features, factors_, sum);
+  }
 
   ClippedSumStatistics statistics{.clipped = clip.clipped,
                                   .rejected = clip.rejected};
   for (std::size_t b = 0; b < rows; ++b)
-    if (squared_norms_[b] < std::numeric_limits<double>::infinity())
+    if (squared_norms_[b] < std::numeric_limits<double>::infinity()) {
       statistics.loss_sum += losses_[b];
+      statistics.bounded_loss_sum +=
+          std::clamp(double{losses_[b]}, 0.0, clipping.loss_bound);
+    }
   return statistics;
 }
 

@@ -22,9 +22,11 @@ class CudaNetwork final : public Network {
         staging_(plan.parameters) {}
 
   ClippedSumStatistics AddClippedSum(std::span<const float> weights,
-                                     const Batch& batch, double clip_norm,
+                                     const Batch& batch,
+                                     const Clipping& clipping,
                                      std::span<float> sum) override {
-    const auto totals = Sum(weights, batch, clip_norm, true, sum);
+    assert(clipping.kind == Clipping::Kind::kFlat);
+    const auto totals = Sum(weights, batch, clipping.norm, true, sum);
     return {.loss_sum = totals.loss_sum,
             .clipped = static_cast<int>(totals.clipped),
             .rejected = static_cast<int>(totals.rejected)};

@@ -27,9 +27,9 @@ class CanaryNetwork final : public model::Network {
 
   model::ClippedSumStatistics AddClippedSum(std::span<const float> weights,
                                             const model::Batch& batch,
-                                            double clip_norm,
+                                            const model::Clipping& clipping,
                                             std::span<float> sum) override {
-    return network_->AddClippedSum(weights, Expand(batch), clip_norm, sum);
+    return network_->AddClippedSum(weights, Expand(batch), clipping, sum);
   }
   double AddSum(std::span<const float> weights, const model::Batch& batch,
                 std::span<float> sum) override {

@@ -63,13 +63,16 @@ min_step_time = "20ms"       # no step is faster: small models need time to mix
 
 [privacy]
 clip_norm = 1.0              # bound on each record's gradient
+clipping = "flat"            # flat | automatic | per_layer | adaptive: follows a quantile, from clip_norm on
+clip_quantile = ?
+loss_bound = 0.0             # above 0: peers see the training loss with noise, each record's up to this
 noise_multiplier = ?
 target_epsilon = 1.0         # the budget; without noise_multiplier, noise is calibrated to it
 delta = 1e-5
 accountant = "rdp"           # rdp | pld: a tenth less epsilon or so for the same noise, delta from 1e-9
 ledger = ?                   # what this data set has spent; outlives the run
 on_exhausted = "gossip"      # gossip | stop
-noise = ?
+noise = "gaussian"           # gaussian | exact: integers, no rounding to attack; slower, by rdp, on the CPU
 
 [mixing]
 rule = "pairwise"            # pairwise | one_way | push_sum | none; to compare: all_reduce | local_sgd | parameter_server | symmetric_blocking | naive_newest

@@ -150,6 +150,7 @@ ordered_json DescribeLedger(const std::filesystem::path& path) {
     ordered_json entry = {{"sequence", record.sequence},
                           {"kind", RecordName(record.kind)}};
     entry.update(DescribeReleases(record.releases));
+    if (record.noise == dp::LedgerNoise::kExact) entry["noise"] = "exact";
     entry["run"] = record.run;
     out["records"].push_back(entry);
   }

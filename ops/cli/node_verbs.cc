@@ -10,6 +10,7 @@
 
 #include "daemon/config.h"
 #include "ops/cli/client.h"
+#include "ops/cli/ledger_report.h"
 #include "ops/cli/status.h"
 #include "ops/cli/table.h"
 #include "ops/cli/verbs.h"
@@ -105,6 +106,15 @@ void Privacy(const Where& where) {
     throw Exit(code, "");
 }
 
+// Of a ledger, whether its node runs or not.
+void PrivacyOfLedger(const std::string& path, double delta, bool json) {
+  const auto report = LedgerReport(path, delta);
+  if (json)
+    Print(report);
+  else
+    std::fputs(LedgerReportText(report).c_str(), stdout);
+}
+
 void PrintEvents(const Json& json) {
   for (const auto& event : At(json, "events"))
     fmt::print("{} {:<7} {:<10} {}\n", Cell(At(event, "time")),
@@ -172,6 +182,38 @@ void AddSimple(CLI::App& app, const std::string& name, const std::string& help,
   verb->callback([where, run] { run(*where); });
 }
 
+struct PrivacyRequest {
+  Where where;
+  std::string ledger;
+  double delta = 1e-5;
+};
+
+void AddPrivacy(CLI::App& app) {
+  auto* verb =
+      app.add_subcommand("privacy", "What has been spent, and what is claimed");
+  const auto request = std::make_shared<PrivacyRequest>();
+  AddWhere(*verb, request->where);
+  auto* ledger = verb->add_option(
+      "--ledger", request->ledger,
+      "Verify and add up this ledger (a file, or its folder); no node is "
+      "asked");
+  verb->add_option("--delta", request->delta, "At which to say epsilon")
+      ->needs(ledger)
+      ->capture_default_str();
+  verb->footer(
+      "Of running nodes, or offline:\n"
+      "  hearsay privacy --dir run\n"
+      "  hearsay privacy --ledger run/a/ledger --delta 1e-5\n"
+      "Exit status: 0 valid; 1 the ledger does not verify; 4 a claim is not "
+      "valid; 8 a budget is exhausted.");
+  verb->callback([request] {
+    if (request->ledger.empty())
+      Privacy(request->where);
+    else
+      PrivacyOfLedger(request->ledger, request->delta, request->where.json());
+  });
+}
+
 void AddStatus(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "status", "Health, step, rate, evaluation, consensus, epsilon, links");
@@ -218,8 +260,7 @@ void AddWait(CLI::App& app) {
 void AddNodeVerbs(CLI::App& app) {
   AddStatus(app);
   AddWait(app);
-  AddSimple(app, "privacy", "What has been spent, and what is claimed",
-            Privacy);
+  AddPrivacy(app);
   auto* events = app.add_subcommand("events", "What happened on one node");
   const auto at = std::make_shared<Where>();
   const auto follow = std::make_shared<bool>(false);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -16,7 +17,10 @@
 #include "daemon/model_config.h"
 #include "daemon/run.h"
 #include "dp/accountant.h"
+#include "dp/ledger.h"
+#include "dp/sampler.h"
 #include "ops/cli/verbs.h"
+#include "ops/plan/ledger_plan.h"
 #include "ops/plan/mixing_plan.h"
 
 namespace hearsay::ops {
@@ -25,7 +29,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFooter =
-    "Reads a node's hearsayd.toml and runs nothing. Example:\n"
+    "Reads a node's hearsayd.toml, and its ledger if there is one, and runs "
+    "nothing.\nExample:\n"
     "  hearsay plan --config run/a/hearsayd.toml --nodes 16 --rates "
     "1,1,1,0.1\n\n"
     "Mixing is that of synchronous rounds, the variance a node's distance "
@@ -85,6 +90,26 @@ std::size_t Weights(const daemon::Config& config, int inputs) {
   return model::ParameterCount(spec);
 }
 
+// What runs before this one have spent of the data set's budget, if its ledger
+// is here.
+Json AfterLedger(const daemon::Config& config, const dp::Releases& releases) {
+  const auto file = config.privacy.ledger / "ledger";
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return nullptr;
+  const auto& privacy = config.privacy;
+  // The rate that the sampler really has, as it is in the ledger.
+  dp::Releases planned = releases;
+  planned.sample_rate = dp::PoissonSampler(releases.sample_rate).sample_rate();
+  const auto plan = PlanAfter(dp::ReadLedger(file), planned, privacy.accountant,
+                              privacy.delta, privacy.target_epsilon);
+  return {{"file", file.string()},
+          {"steps_charged", plan.steps_charged},
+          {"epsilon_spent", plan.epsilon_spent},
+          {"steps_that_fit", plan.steps_that_fit},
+          {"epsilon_after", plan.epsilon_after},
+          {"accountant", dp::Word(plan.accountant)}};
+}
+
 Json Privacy(const daemon::Config& config) {
   if (!config.test.probe.empty()) return nullptr;
   const auto& privacy = config.privacy;
@@ -105,7 +130,8 @@ Json Privacy(const daemon::Config& config) {
                {"delta", privacy.delta},
                {"accountant", dp::Word(privacy.accountant)},
                {"target_epsilon", nullptr},
-               {"within_target", nullptr}};
+               {"within_target", nullptr},
+               {"after_ledger", AfterLedger(config, releases)}};
   if (privacy.target_epsilon) {
     json["target_epsilon"] = *privacy.target_epsilon;
     json["within_target"] = epsilon <= *privacy.target_epsilon;
@@ -194,6 +220,16 @@ void Print(const Json& plan) {
           "           that is more than the target of {}: training will "
           "stop before its last step\n",
           privacy["target_epsilon"].get<double>());
+    if (const auto& after = privacy["after_ledger"]; !after.is_null())
+      fmt::print(
+          "ledger     {} steps are charged already, epsilon {:.4f}; {} of the "
+          "{} planned fit,\n           then it is {:.4f} (by {})\n",
+          after["steps_charged"].get<std::uint64_t>(),
+          std::ceil(after["epsilon_spent"].get<double>() * 1e4) / 1e4,
+          after["steps_that_fit"].get<std::uint64_t>(),
+          privacy["steps"].get<std::uint64_t>(),
+          std::ceil(after["epsilon_after"].get<double>() * 1e4) / 1e4,
+          after["accountant"].get<std::string>());
   }
   const auto weights = plan["effective_weights"].get<std::vector<double>>();
   std::vector<std::string> shown;
@@ -235,6 +271,8 @@ void Run(const Request& request) {
     plan = PlanOf(request);
   } catch (const daemon::ConfigError& error) {
     throw Exit(kUsage, error.what());
+  } catch (const dp::LedgerError& error) {
+    throw Exit(kError, error.what());
   } catch (const std::invalid_argument& error) {
     throw Exit(kUsage, error.what());
   }

@@ -255,9 +255,82 @@ TEST_F(ConfigTest, WithCertificatesAnyAddressIsAllowed) {
   EXPECT_THAT(Error(text), HasSubstr("chmod 600"));
 }
 
-TEST_F(ConfigTest, ValuesOfLaterReleasesAreRefusedNotIgnored) {
-  EXPECT_THAT(Error(kGood, {{"privacy.noise", "exact"}}),
-              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"gaussian\"")));
+TEST_F(ConfigTest, ExactNoiseIsForTheCpuAndTheRenyiAccountant) {
+  EXPECT_FALSE(Load(kGood).privacy.exact_noise);
+  const Overrides exact = {{"privacy.noise", "exact"}};
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = exact;
+    flags[key] = value;
+    return Error(kGood, flags);
+  };
+  const auto config = Load(kGood, exact);
+  EXPECT_TRUE(config.privacy.exact_noise);
+  EXPECT_THAT(PrintConfig(config), HasSubstr("noise = \"exact\""));
+  EXPECT_THAT(with("privacy.accountant", "pld"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("rdp")));
+  EXPECT_THAT(with("privacy.noise_multiplier", "0"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("1e-06")));
+  EXPECT_THAT(with("node.device", "cuda:0"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"cpu\"")));
+  EXPECT_THAT(Error(kGood, {{"privacy.noise", "laplace"}}),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("\"exact\"")));
+}
+
+TEST_F(ConfigTest, ClippingIsOneOfFourKinds) {
+  using Kind = model::Clipping::Kind;
+  EXPECT_EQ(Load(kGood).privacy.clipping, Kind::kFlat);
+  EXPECT_EQ(Load(kGood, {{"privacy.clipping", "automatic"}}).privacy.clipping,
+            Kind::kAutomatic);
+  EXPECT_EQ(Load(kGood, {{"privacy.clipping", "per_layer"}}).privacy.clipping,
+            Kind::kPerLayer);
+  const Overrides adaptive = {{"privacy.clipping", "adaptive"}};
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = adaptive;
+    flags[key] = value;
+    return flags;
+  };
+  EXPECT_EQ(Load(kGood, adaptive).privacy.clip_quantile, 0.5);
+  EXPECT_EQ(Load(kGood, adaptive).privacy.clipping, Kind::kFlat);
+  EXPECT_EQ(
+      Load(kGood, with("privacy.clip_quantile", "0.8")).privacy.clip_quantile,
+      0.8);
+  EXPECT_THAT(PrintConfig(Load(kGood, adaptive)),
+              HasSubstr("clipping = \"adaptive\"\nclip_quantile = 0.5"));
+  EXPECT_THAT(Error(kGood, {{"privacy.clip_quantile", "0.8"}}),
+              AllOf(HasSubstr("privacy.clip_quantile"), HasSubstr("adaptive")));
+  EXPECT_THAT(Error(kGood, with("privacy.clip_quantile", "1")),
+              HasSubstr("privacy.clip_quantile"));
+  EXPECT_THAT(Error(kGood, with("privacy.noise_multiplier", "0")),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("noise")));
+  EXPECT_THAT(Error(kGood, with("privacy.noise", "exact")),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("flat")));
+  EXPECT_THAT(Error(kGood, {{"privacy.clipping", "per_layer"},
+                            {"node.device", "cuda:0"}}),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("cpu")));
+  Overrides balanced = with("balance.policy", "fixed_global");
+  balanced["mixing.rule"] = "all_reduce";
+  EXPECT_THAT(Error(kGood, balanced),
+              AllOf(HasSubstr("balance.policy"), HasSubstr("adaptive")));
+  EXPECT_THAT(Error(kGood, {{"privacy.clipping", "ghost"}}),
+              AllOf(HasSubstr("privacy.clipping"), HasSubstr("per_layer")));
+}
+
+TEST_F(ConfigTest, ALossIsReportedOnlyIfItIsBoundedAndNoised) {
+  EXPECT_EQ(Load(kGood).privacy.loss_bound, 0);
+  const Overrides bounded = {{"privacy.loss_bound", "4"}};
+  EXPECT_EQ(Load(kGood, bounded).privacy.loss_bound, 4);
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Overrides flags = bounded;
+    flags[key] = value;
+    return Error(kGood, flags);
+  };
+  EXPECT_THAT(with("privacy.loss_bound", "-1"),
+              HasSubstr("privacy.loss_bound"));
+  EXPECT_THAT(with("privacy.noise_multiplier", "0"),
+              AllOf(HasSubstr("privacy.loss_bound"), HasSubstr("noise")));
+  EXPECT_THAT(with("node.device", "cuda:0"), HasSubstr("privacy.loss_bound"));
+  EXPECT_THAT(with("privacy.noise", "exact"),
+              AllOf(HasSubstr("privacy.noise"), HasSubstr("loss_bound")));
 }
 
 TEST_F(ConfigTest, MomentumIsForPairwiseOnARing) {

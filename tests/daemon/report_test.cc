@@ -33,6 +33,12 @@ NodeReport Full() {
   report.ring_order = {"c", "a", "b"};
   report.accountant = "pld";
   report.reasons = {"x"};
+  const LedgerMark mark{
+      std::string(kMarkBytes, 'l'), std::string(kMarkBytes, '\0'), 17,
+      std::string(kMarkBytes, 'h'), std::string(kMarkBytes, '\xff')};
+  report.ledger = mark;
+  report.marks = {{"b", mark}};
+  report.noised_loss = 0.61;
   return report;
 }
 
@@ -42,6 +48,11 @@ TEST(ReportTest, ComesBackAsItWasSent) {
   EXPECT_EQ(EncodeReport(*back), EncodeReport(Full()));
   EXPECT_EQ(back->step, 1234U);
   EXPECT_EQ(back->links.size(), 1U);
+  EXPECT_EQ(back->ledger, Full().ledger);
+  ASSERT_EQ(back->marks.size(), 1U);
+  EXPECT_EQ(back->marks[0].node, "b");
+  EXPECT_EQ(back->noised_loss, 0.61);
+  EXPECT_EQ(back->marks[0].mark, *Full().ledger);
 }
 
 TEST(ReportTest, OfANodeThatNamesNoAccountantIsByRdp) {
@@ -56,6 +67,7 @@ TEST(ReportTest, FitsInAHeartbeat) {
   NodeReport report = Full();
   report.links.assign(1000, report.links[0]);
   report.reasons.assign(100, std::string(5000, 'x'));
+  report.marks.assign(1000, {std::string(64, 'n'), *report.ledger});
   EXPECT_LE(EncodeReport(report).size(), 32U * 1024);
 }
 
@@ -92,11 +104,15 @@ TEST(ReportTest, NumbersThatAreNoneAreRefused) {
   EXPECT_TRUE(refused([&](auto& r) { r.epsilon = nan; }));
   EXPECT_TRUE(refused([&](auto& r) { r.epsilon = -1; }));
   EXPECT_TRUE(refused([&](auto& r) { r.eval_loss = inf; }));
+  EXPECT_TRUE(refused([&](auto& r) { r.noised_loss = inf; }));
   EXPECT_TRUE(refused([&](auto& r) { r.steps_per_second = nan; }));
   EXPECT_TRUE(refused([&](auto& r) { r.proposed_interval = -5; }));
   EXPECT_TRUE(refused([&](auto& r) { (*r.sketch)[7] = std::nanf(""); }));
   EXPECT_TRUE(refused([&](auto& r) { r.links[0].round_trip_seconds = inf; }));
   EXPECT_TRUE(refused([&](auto& r) { r.state = std::string(2000, 'x'); }));
+  EXPECT_TRUE(refused([&](auto& r) { r.ledger->hash += 'x'; }));
+  EXPECT_TRUE(refused([&](auto& r) { r.marks[0].mark.ledger = ""; }));
+  EXPECT_TRUE(refused([&](auto& r) { r.marks[0].mark.seal = "short"; }));
 }
 
 TEST(ReportTest, ASketchOfAnotherSizeIsRefused) {

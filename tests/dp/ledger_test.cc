@@ -137,6 +137,31 @@ TEST(LedgerTest, ReadsTheFormatAsDocumented) {
                                       "run=c prev="));
 }
 
+// Of which less is proven: whoever reads the ledger later has to know.
+TEST(LedgerTest, SaysWhatWasOfExactNoise) {
+  const tests::TemporaryFolder folder;
+  {
+    Ledger ledger(folder.path(), "d", "a@1");
+    ledger.Reserve({0.5, 1, 3});
+    EXPECT_FALSE(ledger.exact());
+  }
+  EXPECT_FALSE(ReadLedger(folder / "ledger").exact);
+  {
+    Ledger ledger(folder.path(), "d", "a@2");
+    ledger.Reserve({0.5, 1, 5}, LedgerNoise::kExact);
+    ledger.Settle(2);
+    EXPECT_TRUE(ledger.exact());
+  }
+  const Ledger ledger(folder.path(), "d", "a@3");
+  EXPECT_TRUE(ledger.exact());
+  EXPECT_EQ(ledger.charged_steps(), 6U);
+  const auto contents = ReadLedger(folder / "ledger");
+  ASSERT_EQ(contents.records.size(), 3U);
+  EXPECT_EQ(contents.records[0].noise, LedgerNoise::kGaussian);
+  EXPECT_EQ(contents.records[1].noise, LedgerNoise::kExact);
+  EXPECT_EQ(contents.records[2].noise, LedgerNoise::kExact);
+}
+
 TEST(LedgerTest, KeepsParametersToTheLastBit) {
   TemporaryFolder folder;
   const double rates[] = {0,  5e-324, 0x1p-64, 1 / 3.0, std::nextafter(1, 0),

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "dp/ledger.h"
+#include "dp/sampler.h"
 #include "ops/plan/mixing_plan.h"
 #include "tests/ops/program.h"
 #include "tests/support/temporary_folder.h"
@@ -156,6 +158,32 @@ TEST_F(PlanVerbTest, SaysWhatItWillCost) {
   EXPECT_EQ(plan["mixing"]["rounds_to_1e3"], 357);
   EXPECT_THAT(Hearsay({"plan", "--config", Config(), "--inputs", "9"}).out,
               HasSubstr("4 nodes, rule pairwise, topology ring"));
+}
+
+TEST_F(PlanVerbTest, ALedgerThatIsThereIsCounted) {
+  const std::vector<std::string> plan = {
+      "plan", "--config", Config(), "--inputs", "9", "-o", "json"};
+  const auto fresh = nlohmann::json::parse(Hearsay(plan).out)["privacy"];
+  EXPECT_TRUE(fresh["after_ledger"].is_null());
+  const double noise = fresh["noise_multiplier"];
+  {
+    // As the sampler has it, and a daemon would write it.
+    const double rate = dp::PoissonSampler(0.02).sample_rate();
+    dp::Ledger ledger(folder_ / "ledger", "data", "a@1");
+    for (int i = 0; i < 2; ++i) ledger.Reserve({rate, noise, 100});
+  }
+  const auto after =
+      nlohmann::json::parse(Hearsay(plan).out)["privacy"]["after_ledger"];
+  EXPECT_EQ(after["steps_charged"], 200);
+  // Calibrated for 600 steps in all.
+  EXPECT_GE(after["steps_that_fit"], 400);
+  EXPECT_LE(after["steps_that_fit"], 402);
+  EXPECT_LE(after["epsilon_after"], 1.0);
+  EXPECT_EQ(after["accountant"], "rdp");
+  std::ofstream(folder_ / "ledger" / "ledger") << "nonsense";
+  const auto broken = Hearsay(plan);
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_THAT(broken.err, HasSubstr("ledger"));
 }
 
 TEST_F(PlanVerbTest, WhatIsWrongIsSaid) {

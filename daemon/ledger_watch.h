@@ -1,0 +1,64 @@
+// What members remember of each other's ledgers, and what they say of this
+// node's (daemon/ledger_mark.h).
+//
+// Each keeps the highest mark that every other has shown of each of its
+// ledgers, in a file of its state folder, and tells it in every report. A node
+// that comes back hears what is remembered of it before it takes a step, and
+// does not train on a ledger that is behind: steps were released which it no
+// longer counts. Only marks that the node itself once sealed are believed, so
+// a liar stops nobody.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/ledger_mark.h"
+#include "daemon/report.h"
+
+namespace hearsay::daemon {
+
+// Threads: one at a time.
+class LedgerWatch {
+ public:
+  // `own` is empty where nothing is spent (a probe). `warn` gets one line.
+  // A file that cannot be read, or holds no marks, is warned of and replaced.
+  LedgerWatch(std::filesystem::path file, std::optional<MarkMaker> own,
+              std::function<void(const std::string&)> warn);
+
+  // Of this node's ledger, for its report.
+  std::optional<LedgerMark> Own(const dp::LedgerPosition& position) const;
+  // Of the others, for its report: as many as it may hold, and first those
+  // that have not been confirmed since this process began.
+  std::vector<MemberMark> Remembered() const;
+
+  // A report of `member`. Why this node must not train, if so.
+  std::optional<std::string> Hear(const std::string& member,
+                                  const NodeReport& report);
+
+  // The content of the file, if it has changed since the last call.
+  std::optional<std::string> TakeChanges();
+  const std::filesystem::path& file() const { return file_; }
+
+ private:
+  // More ledgers of one node than anybody has; the oldest is forgotten.
+  static constexpr std::size_t kMostLedgers = 8;
+
+  void Load();
+  void Note(const std::string& member, const LedgerMark& mark);
+  std::optional<std::string> Judge(const std::string& member,
+                                   const MemberMark& remembered);
+
+  const std::filesystem::path file_;
+  const std::optional<MarkMaker> own_;
+  const std::function<void(const std::string&)> warn_;
+  std::map<std::string, std::vector<LedgerMark>> marks_;  // by node
+  std::map<std::string, LedgerMark> said_;  // by node, since this process began
+  std::map<std::string, bool> warned_;      // of marks that are not believed
+  bool changed_ = false;
+};
+
+}  // namespace hearsay::daemon
