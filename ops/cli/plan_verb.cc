@@ -82,7 +82,7 @@ std::size_t Weights(const daemon::Config& config, int inputs) {
     }
   }
   model::Validate(spec);
-  return model::ParameterCount(spec);
+  return model::TrainedCount(spec, config.model.frozen);
 }
 
 Json Privacy(const daemon::Config& config) {
