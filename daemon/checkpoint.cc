@@ -7,32 +7,46 @@
 #include <utility>
 
 #include "model/safetensors.h"
+#include "model/weights_file.h"
 
 namespace hearsay::daemon {
 
 namespace {
 
 constexpr const char* kProbeTensor = "probe";
-constexpr const char* kOptimizerPrefix = "optimizer.";
 constexpr const char* kTwinTensor = "mixing.twin";
+constexpr const char* kEmaSteps = "hearsay.ema_steps";
+using model::kEmaPrefix;
+using model::kOptimizerPrefix;
 
 std::span<const std::byte> BytesOf(std::span<const float> values) {
   return std::as_bytes(values);
 }
 
+// Of what is trained.
 std::vector<model::ParameterSlice> Slices(const CheckpointIdentity& identity,
                                           std::size_t parameters) {
-  if (identity.model) return model::ParameterSlices(*identity.model);
+  if (identity.model)
+    return model::TrainedSlices(*identity.model, identity.frozen.layers);
   return {{kProbeTensor, 0, {static_cast<std::int64_t>(parameters)}}};
+}
+
+void AddTensors(const std::vector<model::ParameterSlice>& slices,
+                const std::string& prefix, std::span<const float> values,
+                std::vector<model::Tensor>& tensors) {
+  for (const auto& slice : slices)
+    tensors.push_back({prefix + slice.name, model::DType::kF32, slice.shape,
+                       BytesOf(values.subspan(slice.offset, slice.size()))});
 }
 
 std::vector<model::Tensor> Tensors(const TrainerSnapshot& snapshot,
                                    const CheckpointIdentity& identity) {
   std::vector<model::Tensor> tensors;
   const std::span<const float> weights = snapshot.weights;
-  for (const auto& slice : Slices(identity, weights.size()))
-    tensors.push_back({slice.name, model::DType::kF32, slice.shape,
-                       BytesOf(weights.subspan(slice.offset, slice.size()))});
+  AddTensors(Slices(identity, weights.size()), "", weights, tensors);
+  if (identity.model)
+    AddTensors(model::FrozenSlices(*identity.model, identity.frozen.layers), "",
+               identity.frozen.values, tensors);
   return tensors;
 }
 
@@ -50,12 +64,18 @@ model::Metadata MetadataOf(const TrainerSnapshot& snapshot,
       {"hearsay.ledger_hash", ledger.hash}};
   if (identity.model)
     metadata["hearsay.model"] = model::Canonical(*identity.model);
+  if (kind == model::kCheckpointKind && !snapshot.ema.empty())
+    metadata[kEmaSteps] = std::to_string(snapshot.ema_steps);
   return metadata;
 }
 
 // What is this node's own business.
 void AddState(const TrainerSnapshot& snapshot,
+              const CheckpointIdentity& identity,
               std::vector<model::Tensor>& tensors) {
+  if (!snapshot.ema.empty())
+    AddTensors(Slices(identity, snapshot.ema.size()), kEmaPrefix, snapshot.ema,
+               tensors);
   if (!snapshot.twin.empty())
     tensors.push_back({kTwinTensor,
                        model::DType::kF32,
@@ -118,6 +138,17 @@ std::vector<float> Floats(const model::SafetensorsFile& file,
   return {values.begin(), values.end()};
 }
 
+std::vector<float> FloatsOf(const model::SafetensorsFile& file,
+                            const std::vector<model::ParameterSlice>& slices,
+                            const std::string& prefix) {
+  std::vector<float> all;
+  for (const auto& slice : slices) {
+    const auto values = Floats(file, prefix + slice.name, slice.size());
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
 LoadedCheckpoint Load(const std::filesystem::path& path,
                       const CheckpointIdentity& identity,
                       std::size_t parameters) {
@@ -129,12 +160,11 @@ LoadedCheckpoint Load(const std::filesystem::path& path,
   loaded.snapshot.step = Number(file, "hearsay.step");
   loaded.ledger = {Number(file, "hearsay.ledger_sequence"),
                    Value(file, "hearsay.ledger_hash")};
-  loaded.snapshot.weights.resize(parameters);
-  for (const auto& slice : Slices(identity, parameters)) {
-    const auto values = Floats(file, slice.name, slice.size());
-    std::copy(values.begin(), values.end(),
-              loaded.snapshot.weights.begin() +
-                  static_cast<std::ptrdiff_t>(slice.offset));
+  const auto slices = Slices(identity, parameters);
+  loaded.snapshot.weights = FloatsOf(file, slices, "");
+  if (file.metadata().contains(kEmaSteps)) {
+    loaded.snapshot.ema_steps = Number(file, kEmaSteps);
+    loaded.snapshot.ema = FloatsOf(file, slices, kEmaPrefix);
   }
   for (const auto& tensor : file.tensors()) {
     if (tensor.name == kTwinTensor)
@@ -190,7 +220,7 @@ std::string EncodeSnapshot(const TrainerSnapshot& snapshot,
                            const dp::LedgerPosition& ledger,
                            const std::string& kind) {
   auto tensors = Tensors(snapshot, identity);
-  if (kind == "checkpoint") AddState(snapshot, tensors);
+  if (kind == "checkpoint") AddState(snapshot, identity, tensors);
   return model::EncodeSafetensors(tensors,
                                   MetadataOf(snapshot, identity, ledger, kind));
 }
@@ -243,7 +273,7 @@ void CheckpointWriter::Write(const Job& job) {
       folder_ / fmt::format("step-{:012}.safetensors", job.snapshot.step);
   try {
     auto tensors = Tensors(job.snapshot, identity_);
-    AddState(job.snapshot, tensors);
+    AddState(job.snapshot, identity_, tensors);
     model::WriteSafetensors(
         path, tensors,
         MetadataOf(job.snapshot, identity_, job.ledger, "checkpoint"));

@@ -1,8 +1,8 @@
 // Checkpoints: safetensors files
 // STATE/checkpoints/step-NNNNNNNNNNNN.safetensors with the weights (named as
 // PyTorch names them), the optimiser's state, momentum's twin if there is one
-// (what it is ahead of the weights is steps that were paid for), the step and
-// the ledger position.
+// (what it is ahead of the weights is steps that were paid for), the moving
+// average of the weights if there is one, the step and the ledger position.
 // No randomness is saved: a resumed node draws new noise and pays for it again.
 //
 // Written aside, synced and renamed; the newest whole one is used; `keep` are
@@ -22,6 +22,7 @@
 
 #include "daemon/trainer.h"
 #include "dp/ledger.h"
+#include "model/frozen.h"
 #include "model/spec.h"
 
 namespace hearsay::daemon {
@@ -39,6 +40,8 @@ struct CheckpointIdentity {
   std::string fingerprint;
   // Absent for probes, whose weights have no layers.
   std::optional<model::ModelSpec> model;
+  // Written with the weights, so that a file is a whole model; never read back.
+  model::Frozen frozen = {};
 };
 
 struct LoadedCheckpoint {

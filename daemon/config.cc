@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include "daemon/config_reader.h"
 #include "daemon/mixing/wire.h"
 #include "daemon/model_config.h"
+#include "daemon/train_config.h"
 #include "dp/pld.h"
 
 namespace hearsay::daemon {
@@ -136,33 +136,6 @@ void ReadCluster(ConfigReader& reader, Config& config) {
   Take(cluster.wire, reader.Word("cluster.wire", {"auto", "ucx", "socket"}));
   Take(cluster.expect, reader.Integer("cluster.expect", 1, 100000));
   Take(cluster.expect_timeout, reader.Time("cluster.expect_timeout"));
-}
-
-void ReadTrain(ConfigReader& reader, Config& config) {
-  auto& train = config.train;
-  const bool probe = !config.test.probe.empty();
-  train.steps = static_cast<std::uint64_t>(Required(
-      reader, "train.steps", reader.Integer("train.steps", 0, kMaxSteps)));
-  const auto rate = reader.Number("train.sample_rate", 0, 1);
-  const auto size = reader.Integer("train.public_size", 1, kMaxSteps);
-  if (!probe) {
-    train.sample_rate = Required(reader, "train.sample_rate", rate);
-    if (train.sample_rate == 0)
-      reader.Fail("train.sample_rate", "must be above 0");
-    train.public_size = Required(reader, "train.public_size", size);
-  }
-  Take(train.physical_batch,
-       reader.Integer("train.physical_batch", 1, 1 << 20));
-  train.tf32 = reader.Word("train.precision", {"float32", "tf32"}) == "tf32";
-  const auto kind = reader.Word("train.optimizer", {"sgd", "adam"});
-  if (kind == "adam") train.optimizer.kind = model::OptimizerSpec::Kind::kAdam;
-  Take(train.optimizer.learning_rate,
-       reader.Number("train.learning_rate", 0, kHuge));
-  Take(train.optimizer.momentum, reader.Number("train.momentum", 0, 0.999999));
-  Take(train.seed, reader.Integer("train.seed", 0,
-                                  std::numeric_limits<std::int64_t>::max()));
-  Take(train.throttle, reader.Number("train.throttle", 1, 1e6));
-  Take(train.min_step_time, reader.Time("train.min_step_time"));
 }
 
 void ReadClipping(ConfigReader& reader, Config& config) {
@@ -495,7 +468,7 @@ Config LoadConfig(const std::filesystem::path& file, const Overrides& flags) {
     config.data.train = Required(reader, "data.train", train);
   ReadModel(reader, config.model,
             config.test.probe.empty() ? Layers::kRequired : Layers::kOptional);
-  ReadTrain(reader, config);
+  ReadTrain(reader, config.train, !config.test.probe.empty());
   ReadPrivacy(reader, config);
   ReadMixing(reader, config);
   ReadResync(reader, config);
@@ -573,20 +546,7 @@ std::string PrintConfig(const Config& c) {
   section("model");
   text += ModelKeys(c.model);
   section("train");
-  const auto& optimizer = c.train.optimizer;
-  key("steps", c.train.steps);
-  key("sample_rate", c.train.sample_rate);
-  key("public_size", c.train.public_size);
-  key("physical_batch", c.train.physical_batch);
-  key("precision", Quote(c.train.tf32 ? "tf32" : "float32"));
-  key("optimizer",
-      Quote(optimizer.kind == model::OptimizerSpec::Kind::kAdam ? "adam"
-                                                                : "sgd"));
-  key("learning_rate", optimizer.learning_rate);
-  key("momentum", optimizer.momentum);
-  key("seed", c.train.seed);
-  key("throttle", c.train.throttle);
-  key("min_step_time", Quote(FormatDuration(c.train.min_step_time)));
+  text += TrainKeys(c.train);
   section("privacy");
   key("clip_norm", c.privacy.clip_norm);
   using Kind = model::Clipping::Kind;

@@ -80,6 +80,10 @@ struct Config {
     model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
     std::vector<model::Layer> layers;
     model::Shape input;  // (C, H, W) of an image; empty: flat
+    // What a fresh run begins with, by the names of PyTorch's nn.Sequential;
+    // empty: at random. Declared public, as is what is frozen of it.
+    std::filesystem::path weights;
+    std::vector<bool> frozen;  // by layer; empty: none is
   } model;
 
   struct Train {
@@ -89,6 +93,9 @@ struct Config {
     int physical_batch = 1024;
     bool tf32 = false;  // products on a GPU's tensor cores
     model::OptimizerSpec optimizer;
+    // Of the weights over the steps, for evaluation and export: what is kept
+    // of it at each step (daemon/ema.h); 0 = off.
+    double ema = 0;
     std::uint64_t seed = 1;
     double throttle = 1.0;
     // No step is faster than this: budget is dear and time is not, so a tiny

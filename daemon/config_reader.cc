@@ -207,6 +207,19 @@ std::optional<double> ConfigReader::Number(const std::string& key, double low,
   return InRange(key, value, low, high);
 }
 
+std::optional<bool> ConfigReader::Truth(const std::string& key) {
+  Know(key);
+  if (const auto text = Override(key)) {
+    if (*text != "true" && *text != "false")
+      Fail(key, fmt::format("must be true or false, not \"{}\"", *text));
+    return *text == "true";
+  }
+  const auto node = document_->root.at_path(key);
+  if (!node) return std::nullopt;
+  if (!node.is_boolean()) Fail(key, "must be true or false, without quotes");
+  return node.value<bool>();
+}
+
 std::optional<Duration> ConfigReader::Time(const std::string& key) {
   const auto text = String(key);
   if (!text) return std::nullopt;

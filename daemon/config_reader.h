@@ -29,6 +29,7 @@ class ConfigReader {
   std::optional<std::int64_t> Integer(const std::string& key, std::int64_t low,
                                       std::int64_t high);
   std::optional<double> Number(const std::string& key, double low, double high);
+  std::optional<bool> Truth(const std::string& key);
   std::optional<Duration> Time(const std::string& key);
   std::optional<std::vector<std::string>> Strings(const std::string& key);
   std::optional<std::vector<double>> Numbers(const std::string& key, double low,

@@ -46,11 +46,13 @@ EvalResult EvaluateShard(model::Network& network, std::size_t max_batch,
 }
 
 Evaluator::Evaluator(std::unique_ptr<model::Network> network, int max_batch,
-                     const model::Shard& shard, const LiveWeights& weights)
+                     const model::Shard& shard, const LiveWeights& weights,
+                     const Ema* ema)
     : network_(std::move(network)),
       max_batch_(static_cast<std::size_t>(max_batch)),
       shard_(shard),
       weights_(weights),
+      ema_(ema),
       thread_([this] { Run(); }) {}
 
 Evaluator::~Evaluator() {
@@ -69,7 +71,10 @@ std::optional<EvalResult> Evaluator::latest() const {
 
 EvalResult Evaluator::Evaluate() {
   model::Arena copy(weights_.size());
-  weights_.Snapshot(copy.span());
+  if (ema_ && ema_->steps() > 0)
+    ema_->Snapshot(copy.span());
+  else
+    weights_.Snapshot(copy.span());
   return EvaluateShard(*network_, max_batch_, shard_, copy.span());
 }
 

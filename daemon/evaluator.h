@@ -1,5 +1,6 @@
-// Evaluates the live weights on the public evaluation set, on a thread of its
-// own, taking at most about a twentieth of a core.
+// Evaluates the live weights, or their moving average if one is kept, on the
+// public evaluation set, on a thread of its own, taking at most about a
+// twentieth of a core.
 //
 // Egress class of the result: released (noised weights, public data).
 #pragma once
@@ -10,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "daemon/ema.h"
 #include "daemon/live_weights.h"
 #include "model/network.h"
 #include "model/shard.h"
@@ -23,9 +25,10 @@ struct EvalResult {
 
 class Evaluator {
  public:
-  // References must outlive this.
+  // References must outlive this, and `ema`, if any.
   Evaluator(std::unique_ptr<model::Network> network, int max_batch,
-            const model::Shard& shard, const LiveWeights& weights);
+            const model::Shard& shard, const LiveWeights& weights,
+            const Ema* ema = nullptr);
   ~Evaluator();
 
   // The latest; nothing before the first. Threads: any.
@@ -39,6 +42,7 @@ class Evaluator {
   const std::size_t max_batch_;
   const model::Shard& shard_;
   const LiveWeights& weights_;
+  const Ema* const ema_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <stdexcept>
 
+#include "model/frozen.h"
 #include "model/presets.h"
 
 namespace hearsay::daemon {
@@ -50,6 +52,11 @@ void SetDefaults(T& layer) {
   if constexpr (
       requires { layer.stride; } && !requires { layer.dilation; })
     if (layer.stride == model::Extent{0, 0}) layer.stride = layer.kernel;
+}
+
+void ReadFreeze(ConfigReader& reader, const std::string& prefix,
+                std::vector<bool>& frozen) {
+  frozen.push_back(reader.Truth(prefix + ".freeze").value_or(false));
 }
 
 model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix) {
@@ -108,7 +115,9 @@ void Check(const ConfigReader& reader, const Config::Model& model) {
                                            "most {} are supported",
                                            values, kMost));
   try {
-    model::Validate(SpecOf(model, static_cast<int>(values)));
+    const auto spec = SpecOf(model, static_cast<int>(values));
+    model::Validate(spec);
+    model::ValidateFrozen(spec, model.frozen);
   } catch (const std::invalid_argument& error) {
     reader.Fail("model.layer", error.what());
   }
@@ -138,7 +147,14 @@ void ReadModel(ConfigReader& reader, Config::Model& model, Layers layers) {
   }
   reader.Tables("model.layer", [&](const std::string& prefix) {
     model.layers.push_back(ReadLayer(reader, prefix));
+    ReadFreeze(reader, prefix, model.frozen);
   });
+  if (const auto path = reader.Path("model.weights")) model.weights = *path;
+  if (std::ranges::count(model.frozen, true) == 0) model.frozen.clear();
+  if (!model.frozen.empty() && model.weights.empty())
+    reader.Fail("model.weights",
+                "this key is required by freeze = true: a layer that begins "
+                "at random and is never trained learns nothing");
   ReadPreset(reader, model);
   if (model.layers.empty() && layers == Layers::kRequired)
     reader.Fail("model.layer",
@@ -150,9 +166,13 @@ std::string ModelKeys(const Config::Model& model) {
   std::string text = fmt::format("loss = \"{}\"\n", model::Word(model.loss));
   if (!model.input.empty())
     text += fmt::format("input = [{}]\n", fmt::join(model.input, ", "));
-  for (const model::Layer& layer : model.layers) {
+  if (!model.weights.empty())
+    text += fmt::format("weights = \"{}\"\n", model.weights.string());
+  for (std::size_t l = 0; l < model.layers.size(); ++l) {
+    const model::Layer& layer = model.layers[l];
     text +=
         fmt::format("[[model.layer]]\ntype = \"{}\"\n", model::TypeName(layer));
+    if (!model.frozen.empty() && model.frozen[l]) text += "freeze = true\n";
     std::visit(
         [&](const auto& kind) {
           model::VisitFields(

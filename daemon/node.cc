@@ -163,7 +163,8 @@ Node::Node(boost::asio::io_context& io, const Config& config)
       [this](TrainingState state) {
         boost::asio::post(io_, [this, state] { OnTrainingState(state); });
       },
-      balancer_ ? static_cast<Company*>(balancer_.get()) : meetings_.get());
+      balancer_ ? static_cast<Company*>(balancer_.get()) : meetings_.get(),
+      run_.ema.get());
   BindAdmin();
 }
 

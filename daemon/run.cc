@@ -14,13 +14,13 @@
 #include <vector>
 
 #include "daemon/exact_sum.h"
+#include "daemon/initial_weights.h"
 #include "daemon/model_config.h"
 #include "daemon/noise_check.h"
 #include "daemon/probe.h"
 #include "dp/accountant.h"
 #include "dp/sampler.h"
 #include "model/cuda_backend.h"
-#include "model/initialise.h"
 #include "model/network.h"
 
 namespace hearsay::daemon {
@@ -160,15 +160,17 @@ std::unique_ptr<PrivateSum> MakeCudaSum(const Config& config,
 
 // On the GPU where node.device allows it and there is one.
 std::unique_ptr<PrivateSum> MakeSum(const Config& config,
-                                    const model::ModelSpec& spec,
+                                    const CheckpointIdentity& identity,
                                     const model::Shard& shard, Events& events) {
   using Device = Config::Node::Device;
+  const auto& spec = *identity.model;
   if (config.privacy.exact_noise) {
     events.Add(Level::kInfo, "device",
                "training on the CPU: privacy.noise is exact");
-    return MakeExactSum(model::MakeCpuNetwork(spec, 1), shard,
-                        model::ParameterCount(spec));
+    return MakeExactSum(model::MakeCpuNetwork(spec, 1, identity.frozen), shard,
+                        model::TrainedCount(spec, identity.frozen.layers));
   }
+  const bool frozen = !identity.frozen.layers.empty();
   // What only the CPU's network does.
   const bool plain = config.privacy.clipping == model::Clipping::Kind::kFlat &&
                      config.privacy.loss_bound == 0;
@@ -177,8 +179,8 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
                         : "privacy.clipping or privacy.loss_bound asks for it";
   if (config.node.device != Device::kCpu && plain) {
     const auto probe = model::ProbeCuda(config.node.cuda);
-    why = probe.reason;
-    if (probe.usable) {
+    why = frozen ? "frozen layers are for the CPU so far" : probe.reason;
+    if (probe.usable && !frozen) {
       try {
         auto sum = MakeCudaSum(config, spec, shard);
         events.Add(Level::kInfo, "device",
@@ -196,8 +198,9 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
           config.node.cuda, why));
   }
   events.Add(Level::kInfo, "device", "training on the CPU: " + why);
-  return MakeHostSum(model::MakeCpuNetwork(spec, config.train.physical_batch),
-                     shard, config.train.physical_batch);
+  return MakeHostSum(
+      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen),
+      shard, config.train.physical_batch);
 }
 
 std::unique_ptr<PrivateGradient> MakeSource(const Config& config,
@@ -215,7 +218,7 @@ std::unique_ptr<PrivateGradient> MakeSource(const Config& config,
   }
 }
 
-void PreparePrivate(const Config& config, const model::ModelSpec& spec,
+void PreparePrivate(const Config& config, std::size_t parameters,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     Events& events, Run& run) {
   const auto rate = dp::PoissonSampler(config.train.sample_rate).sample_rate();
@@ -239,9 +242,9 @@ void PreparePrivate(const Config& config, const model::ModelSpec& spec,
       fmt::format("noise multiplier {:.4f}, sample rate {}, delta {}{}", sigma,
                   config.train.sample_rate, config.privacy.delta,
                   config.privacy.noise_multiplier ? "" : " (calibrated)"));
-  auto sum = MakeSum(config, spec, *run.train, events);
+  auto sum = MakeSum(config, run.identity, *run.train, events);
   if (sigma > 0)
-    CheckNoise(*sum, model::ParameterCount(spec),
+    CheckNoise(*sum, parameters,
                {.clip_norm = config.privacy.clip_norm,
                 .noise_stddev = sigma * config.privacy.clip_norm,
                 .noise_multiplier = sigma});
@@ -296,8 +299,10 @@ void PrepareIdentity(const Config& config, Run& run) {
   run.train = model::Shard::Open(config.data.train);
   run.eval = OpenEval(config, *run.train);
   run.identity.model = SpecFor(config, *run.train);
+  run.identity.frozen = ReadFrozen(config, *run.identity.model);
   run.identity.fingerprint = ModelFingerprint(
-      model::Canonical(*run.identity.model), run.train->schema_fingerprint());
+      model::Canonical(*run.identity.model) + FrozenText(run.identity.frozen),
+      run.train->schema_fingerprint());
 }
 
 void PrepareWeights(const Config& config,
@@ -316,19 +321,23 @@ void PrepareWeights(const Config& config,
       run.weights->Assign(snapshot.weights);
     return;
   }
-  model::Arena initial(parameters);
   if (run.identity.model) {
-    // The same on every node of the cluster, from public words only.
-    model::Initialise(
-        *run.identity.model,
-        Sha256(fmt::format("hearsay-initial-weights-1\n{}\n{}\n{}",
-                           config.cluster.name, run.identity.fingerprint,
-                           config.train.seed)),
-        initial.span());
-  } else {
-    InitialiseProbe(initial.span());
+    run.weights->Assign(InitialWeights(config, run.identity));
+    return;
   }
+  model::Arena initial(parameters);
+  InitialiseProbe(initial.span());
   run.weights->Assign(initial.span());
+}
+
+void PrepareEma(const Config& config,
+                const std::optional<LoadedCheckpoint>& checkpoint,
+                std::size_t parameters, Run& run) {
+  if (config.train.ema == 0) return;
+  run.ema = std::make_unique<Ema>(config.train.ema, parameters);
+  // Where a checkpoint has none it begins with the next step.
+  if (checkpoint && checkpoint->snapshot.ema_steps > 0)
+    run.ema->Restore(checkpoint->snapshot.ema, checkpoint->snapshot.ema_steps);
 }
 
 }  // namespace
@@ -347,8 +356,9 @@ Run PrepareRun(const Config& config, Events& events) {
   Run run;
   PrepareIdentity(config, run);
   const std::size_t parameters =
-      run.identity.model ? model::ParameterCount(*run.identity.model)
-                         : static_cast<std::size_t>(config.test.dimension);
+      run.identity.model
+          ? model::TrainedCount(*run.identity.model, run.identity.frozen.layers)
+          : static_cast<std::size_t>(config.test.dimension);
   const auto checkpoint = LoadNewestCheckpoint(
       config.node.state_dir / "checkpoints", run.identity, parameters);
   if (checkpoint) {
@@ -360,7 +370,7 @@ Run PrepareRun(const Config& config, Events& events) {
                            checkpoint->path.string()));
   }
   if (run.identity.model) {
-    PreparePrivate(config, *run.identity.model, checkpoint, events, run);
+    PreparePrivate(config, parameters, checkpoint, events, run);
   } else if (config.test.probe == "shake") {
     run.source = MakeShakeProbe(config.test.index);
   } else {
@@ -369,10 +379,12 @@ Run PrepareRun(const Config& config, Events& events) {
   run.optimizer = model::MakeOptimizer(config.train.optimizer, parameters);
   if (checkpoint) RestoreOptimizer(*checkpoint, *run.optimizer);
   PrepareWeights(config, checkpoint, parameters, run);
+  PrepareEma(config, checkpoint, parameters, run);
   if (run.eval)
     run.evaluator = std::make_unique<Evaluator>(
-        model::MakeCpuNetwork(*run.identity.model, kEvalBatch), kEvalBatch,
-        *run.eval, *run.weights);
+        model::MakeCpuNetwork(*run.identity.model, kEvalBatch,
+                              run.identity.frozen),
+        kEvalBatch, *run.eval, *run.weights, run.ema.get());
   return run;
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/budget.h"
 #include "daemon/checkpoint.h"
 #include "daemon/config.h"
+#include "daemon/ema.h"
 #include "daemon/evaluator.h"
 #include "daemon/events.h"
 #include "daemon/gradient_source.h"
@@ -32,6 +33,7 @@ struct Run {
   std::unique_ptr<GradientSource> source;
   std::unique_ptr<model::Optimizer> optimizer;
   std::unique_ptr<LiveWeights> weights;
+  std::unique_ptr<Ema> ema;              // Absent without train.ema.
   std::unique_ptr<Evaluator> evaluator;  // Absent without data.eval.
 
   // Why nothing is claimed, if so: no noise, a probe. Egress: public.

@@ -31,7 +31,8 @@ const char* Word(TrainingState state) {
 Trainer::Trainer(const TrainerOptions& options, GradientSource& source,
                  model::Optimizer& optimizer, LiveWeights& weights,
                  std::function<void(TrainerSnapshot)> on_boundary,
-                 std::function<void(TrainingState)> on_state, Company* company)
+                 std::function<void(TrainingState)> on_state, Company* company,
+                 Ema* ema)
     : options_(options),
       on_boundary_(std::move(on_boundary)),
       on_state_(std::move(on_state)),
@@ -39,6 +40,7 @@ Trainer::Trainer(const TrainerOptions& options, GradientSource& source,
       source_(source),
       optimizer_(optimizer),
       company_(company),
+      ema_(ema),
       copy_(weights.size()),
       gradient_(weights.size()),
       update_(weights.size()),
@@ -176,6 +178,7 @@ SteadyClock::duration Trainer::Paced(SteadyClock::duration took) const {
 bool Trainer::TakeStep() {
   const auto began = SteadyClock::now();
   weights_.Snapshot(copy_.span());
+  if (ema_) ema_->Follow(copy_.span());
   const auto outcome =
       source_.Compute(copy_.span(), options_.steps - step_, gradient_.span());
   if (outcome == GradientSource::Outcome::kExhausted) {
@@ -188,7 +191,7 @@ bool Trainer::TakeStep() {
     WaitUntil(began + Paced(SteadyClock::now() - began));
     if (!company_->OnGradient(gradient_.span())) return false;
   }
-  optimizer_.Update(gradient_.span(), update_.span());
+  optimizer_.Update(copy_.span(), gradient_.span(), update_.span());
   if (const auto scale = static_cast<float>(step_scale_.load()); scale != 1)
     for (float& value : update_.span()) value *= scale;
   weights_.Add(update_.span());
@@ -211,6 +214,11 @@ TrainerSnapshot Trainer::Boundary() {
     weights_.SnapshotBoth(snapshot.weights, snapshot.twin);
   } else {
     weights_.Snapshot(snapshot.weights);
+  }
+  if (ema_ && ema_->steps() > 0) {
+    snapshot.ema.resize(weights_.size());
+    snapshot.ema_steps = ema_->steps();
+    ema_->Snapshot(snapshot.ema);
   }
   for (const auto& state : optimizer_.State())
     snapshot.optimizer.push_back(

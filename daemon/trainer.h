@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "daemon/company.h"
+#include "daemon/ema.h"
 #include "daemon/gradient_source.h"
 #include "daemon/live_weights.h"
 #include "model/arena.h"
@@ -48,25 +49,27 @@ const char* Word(TrainingState state);
 struct TrainerSnapshot {
   std::uint64_t step = 0;
   std::vector<float> weights;
-  std::vector<float> twin;  // momentum's (live_weights.h); empty: none
+  std::vector<float> twin = {};  // momentum's (live_weights.h); empty: none
   struct State {
     std::string name;
     std::vector<float> values;
   };
-  std::vector<State> optimizer;
+  std::vector<State> optimizer = {};
+  std::vector<float> ema = {};  // empty: none
+  std::uint64_t ema_steps = 0;
 };
 
 class Trainer {
  public:
   // References must outlive this, and `company`, if any: with it the trainer
-  // does not train alone. `on_boundary` is called on the trainer's
-  // thread every `checkpoint_every` steps and when training ends; `on_state`
-  // whenever the state changes. Neither may block.
+  // does not train alone; and `ema`, if any. `on_boundary` is called on the
+  // trainer's thread every `checkpoint_every` steps and when training ends;
+  // `on_state` whenever the state changes. Neither may block.
   Trainer(const TrainerOptions& options, GradientSource& source,
           model::Optimizer& optimizer, LiveWeights& weights,
           std::function<void(TrainerSnapshot)> on_boundary,
           std::function<void(TrainingState)> on_state,
-          Company* company = nullptr);
+          Company* company = nullptr, Ema* ema = nullptr);
   ~Trainer();
 
   void Begin();  // Starts the thread. Once.
@@ -112,6 +115,7 @@ class Trainer {
   GradientSource& source_;
   model::Optimizer& optimizer_;
   Company* const company_;
+  Ema* const ema_;
   model::Arena copy_;
   model::Arena gradient_;
   model::Arena update_;

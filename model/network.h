@@ -16,6 +16,7 @@
 #include <span>
 
 #include "model/clipping.h"
+#include "model/frozen.h"
 #include "model/spec.h"
 
 namespace hearsay::model {
@@ -86,8 +87,10 @@ class Network {
 };
 
 // Allocates everything for batches of up to `max_batch`; no call allocates.
-// Throws: std::invalid_argument, std::bad_alloc; std::runtime_error for a BLAS
-// that is not safe to use.
-std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch);
+// With frozen layers P counts the others' parameters only, and norms are
+// theirs. Throws: std::invalid_argument, std::bad_alloc; std::runtime_error for
+// a BLAS that is not safe to use.
+std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
+                                        const Frozen& frozen = {});
 
 }  // namespace hearsay::model

@@ -13,31 +13,59 @@ namespace hearsay::model {
 
 namespace {
 
-class Sgd final : public Optimizer {
+// What all kinds have in common: the count of steps, and the rate of each.
+class Counted : public Optimizer {
+ public:
+  Counted(const OptimizerSpec& spec, std::size_t parameters)
+      : spec_(spec), parameters_(parameters) {}
+
+  std::uint64_t steps() const final { return steps_; }
+  void set_steps(std::uint64_t steps) final { steps_ = steps; }
+
+ protected:
+  // Of the step that now begins.
+  double Rate() const {
+    return spec_.learning_rate * RateFactor(spec_.schedule, steps_);
+  }
+  void Require(std::span<const float> weights, std::span<const float> gradient,
+               std::span<float> update) const {
+    assert(weights.size() == parameters_ && gradient.size() == parameters_ &&
+           update.size() == parameters_);
+  }
+
+  const OptimizerSpec spec_;
+  const std::size_t parameters_;
+  std::uint64_t steps_ = 0;
+};
+
+class Sgd final : public Counted {
  public:
   // Without momentum there is no velocity, so nothing to save or to stream.
   Sgd(const OptimizerSpec& spec, std::size_t parameters)
-      : rate_(static_cast<float>(spec.learning_rate)),
-        momentum_(static_cast<float>(spec.momentum)),
-        parameters_(parameters),
+      : Counted(spec, parameters),
         velocity_(spec.momentum > 0 ? parameters : 0) {}
 
-  void Update(std::span<const float> gradient,
+  void Update(std::span<const float> weights, std::span<const float> gradient,
               std::span<float> update) override {
-    assert(gradient.size() == parameters_ && update.size() == parameters_);
+    Require(weights, gradient, update);
+    const auto rate = static_cast<float>(Rate());
     ++steps_;
     const float* const g = gradient.data();
     float* const out = update.data();
     if (velocity_.size() == 0) {
 #pragma omp simd
-      for (std::size_t i = 0; i < parameters_; ++i) out[i] = -rate_ * g[i];
+      for (std::size_t i = 0; i < parameters_; ++i) out[i] = -rate * g[i];
       return;
     }
+    const auto momentum = static_cast<float>(spec_.momentum);
+    // Nesterov looks one step of momentum ahead of the velocity.
+    const float fresh = spec_.nesterov ? 1 : 0;
+    const float carried = spec_.nesterov ? momentum : 1;
     float* const v = velocity_.span().data();
 #pragma omp simd
     for (std::size_t i = 0; i < parameters_; ++i) {
-      v[i] = momentum_ * v[i] + g[i];
-      out[i] = -rate_ * v[i];
+      v[i] = momentum * v[i] + g[i];
+      out[i] = -rate * (fresh * g[i] + carried * v[i]);
     }
   }
 
@@ -45,32 +73,27 @@ class Sgd final : public Optimizer {
     if (velocity_.size() == 0) return {};
     return {{"optimizer.velocity", velocity_.span()}};
   }
-  std::uint64_t steps() const override { return steps_; }
-  void set_steps(std::uint64_t steps) override { steps_ = steps; }
 
  private:
-  const float rate_;
-  const float momentum_;
-  const std::size_t parameters_;
   Arena velocity_;
-  std::uint64_t steps_ = 0;
 };
 
-class Adam final : public Optimizer {
+class Adam final : public Counted {
  public:
   Adam(const OptimizerSpec& spec, std::size_t parameters)
-      : spec_(spec), first_(parameters), second_(parameters) {}
+      : Counted(spec, parameters), first_(parameters), second_(parameters) {}
 
-  void Update(std::span<const float> gradient,
+  void Update(std::span<const float> weights, std::span<const float> gradient,
               std::span<float> update) override {
-    assert(gradient.size() == first_.size() && update.size() == first_.size());
+    Require(weights, gradient, update);
+    const double now = Rate();
     ++steps_;
     // From the step count, not from running products: a restored optimiser
     // then continues with the same bits.
     const auto t = static_cast<double>(steps_);
     const double first_left = 1 - std::pow(spec_.beta1, t);
     const double second_left = 1 - std::pow(spec_.beta2, t);
-    const auto rate = static_cast<float>(spec_.learning_rate / first_left);
+    const auto rate = static_cast<float>(now / first_left);
     const auto second_scale = static_cast<float>(1 / second_left);
     const auto epsilon = static_cast<float>(spec_.epsilon);
     const auto beta1 = static_cast<float>(spec_.beta1);
@@ -82,25 +105,26 @@ class Adam final : public Optimizer {
     float* const v = second_.span().data();
     float* const out = update.data();
 #pragma omp simd
-    for (std::size_t i = 0; i < first_.size(); ++i) {
+    for (std::size_t i = 0; i < parameters_; ++i) {
       m[i] = beta1 * m[i] + rest1 * g[i];
       v[i] = beta2 * v[i] + rest2 * g[i] * g[i];
       out[i] = -rate * m[i] / (std::sqrt(v[i] * second_scale) + epsilon);
     }
+    if (spec_.kind != OptimizerSpec::Kind::kAdamW) return;
+    const auto decay = static_cast<float>(now * spec_.weight_decay);
+    const float* const w = weights.data();
+#pragma omp simd
+    for (std::size_t i = 0; i < parameters_; ++i) out[i] -= decay * w[i];
   }
 
   std::vector<OptimizerState> State() override {
     return {{"optimizer.first_moment", first_.span()},
             {"optimizer.second_moment", second_.span()}};
   }
-  std::uint64_t steps() const override { return steps_; }
-  void set_steps(std::uint64_t steps) override { steps_ = steps; }
 
  private:
-  const OptimizerSpec spec_;
   Arena first_;
   Arena second_;
-  std::uint64_t steps_ = 0;
 };
 
 // Written so that NaN fails; as float32, because that is what is used.
@@ -122,10 +146,17 @@ void RequirePositive(const char* name, double value) {
 std::unique_ptr<Optimizer> MakeOptimizer(const OptimizerSpec& spec,
                                          std::size_t parameters) {
   RequirePositive("learning_rate", spec.learning_rate);
+  Validate(spec.schedule);
   switch (spec.kind) {
     case OptimizerSpec::Kind::kSgd:
       RequireFraction("momentum", spec.momentum);
+      if (spec.nesterov && spec.momentum == 0)
+        throw std::invalid_argument("nesterov needs a momentum above 0");
       return std::make_unique<Sgd>(spec, parameters);
+    case OptimizerSpec::Kind::kAdamW:
+      // 1 or more a step of rate 1 would turn weights round, not shrink them.
+      RequireFraction("weight_decay", spec.weight_decay);
+      [[fallthrough]];
     case OptimizerSpec::Kind::kAdam:
       RequireFraction("beta1", spec.beta1);
       RequireFraction("beta2", spec.beta2);

@@ -1,9 +1,15 @@
 // Turns a (noised, averaged) gradient into an update to add to the weights.
 //
-// The weights themselves are not seen: other threads add to them meanwhile, so
-// an optimiser here only ever produces a difference. Its state stays local to a
-// node. Sources: SGD with momentum as PyTorch defines it (v = m v + g;
-// update = -lr v); Adam: Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1.
+// Other threads add to the weights meanwhile, so an optimiser only ever
+// produces a difference; it sees the weights that the gradient was taken at and
+// no others. Its state stays local to a node: neighbours mix weights, never
+// moments (ops/decisions/0032). All of it is post-processing of noised
+// gradients, so that none of it costs privacy.
+//
+// Sources: SGD with momentum, Nesterov's too, as PyTorch defines it (v = m v +
+// g; update = -lr v, or -lr (g + m v)); Adam: Kingma and Ba 2015,
+// arXiv:1412.6980, Algorithm 1; AdamW: Loshchilov and Hutter 2019,
+// arXiv:1711.05101, decay times the learning rate as PyTorch has it.
 #pragma once
 
 #include <cstddef>
@@ -13,20 +19,26 @@
 #include <string>
 #include <vector>
 
+#include "model/schedule.h"
+
 namespace hearsay::model {
 
 struct OptimizerSpec {
-  enum class Kind { kSgd, kAdam };
+  enum class Kind { kSgd, kAdam, kAdamW };
   Kind kind = Kind::kSgd;
   double learning_rate = 0.1;
   double momentum = 0.0;  // SGD only, [0, 1)
-  double beta1 = 0.9;     // Adam only
+  bool nesterov = false;  // SGD with momentum only
+  double beta1 = 0.9;     // Adam and AdamW
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  // AdamW only: of the weights themselves, a step of rate 1.
+  double weight_decay = 0.01;
+  Schedule schedule = {};
 };
 
 // A named float array that a checkpoint must save and restore. Names begin with
-// "optimizer." and differ between kinds.
+// "optimizer."; Adam and AdamW have the same, and may go on from each other's.
 struct OptimizerState {
   std::string name;
   std::span<float> values;
@@ -36,8 +48,10 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   // Overwrites `update` (P) with what is to be added to the weights.
-  // Requires: both of size P.
-  virtual void Update(std::span<const float> gradient,
+  // `weights`: those that the gradient was taken at.
+  // Requires: all of size P.
+  virtual void Update(std::span<const float> weights,
+                      std::span<const float> gradient,
                       std::span<float> update) = 0;
   // Views of everything that a resumed run needs, beside the step count.
   virtual std::vector<OptimizerState> State() = 0;

@@ -184,8 +184,9 @@ int LabelWidth(const ModelSpec& spec) {
 std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec) {
   std::vector<ParameterSlice> slices;
   std::size_t offset = 0;
-  const auto add = [&](std::string name, std::vector<std::int64_t> shape) {
-    slices.push_back({std::move(name), offset, std::move(shape)});
+  const auto add = [&](std::size_t layer, std::string name,
+                       std::vector<std::int64_t> shape) {
+    slices.push_back({std::move(name), offset, std::move(shape), layer});
     offset += slices.back().size();
   };
   // nn.Sequential numbers an activation as a module of its own.
@@ -194,7 +195,7 @@ std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec) {
   for (std::size_t l = 0; l < spec.layers.size(); ++l) {
     const Layer& layer = spec.layers[l];
     for (Parameter& parameter : ParametersOf(layer, shapes[l]))
-      add(fmt::format("{}.{}", module, parameter.name),
+      add(l, fmt::format("{}.{}", module, parameter.name),
           std::move(parameter.shape));
     const auto* dense = std::get_if<Dense>(&layer.kind);
     const bool two = dense != nullptr && dense->activation != Activation::kNone;

@@ -35,6 +35,7 @@ struct ParameterSlice {
   std::string name;
   std::size_t offset;
   std::vector<std::int64_t> shape;
+  std::size_t layer = 0;  // of ModelSpec::layers
   std::size_t size() const;
 };
 

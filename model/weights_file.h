@@ -5,7 +5,8 @@
 // Canonical text; checkpoints also "hearsay.step", "hearsay.node",
 // "hearsay.cluster" and what else the daemon wants to find again. Tensors: one
 // F32 tensor for each of ParameterSlices, under its name; a checkpoint also has
-// the optimiser's, named "optimizer.*".
+// the optimiser's ("optimizer.*"), that of mixing ("mixing.*"), and, if one is
+// kept, a moving average of each that is trained ("ema." and its name).
 #pragma once
 
 #include <filesystem>
@@ -26,6 +27,10 @@ inline constexpr const char* kClusterKey = "hearsay.cluster";
 inline constexpr const char* kCheckpointKind = "checkpoint";
 inline constexpr const char* kWeightsKind = "weights";
 inline constexpr const char* kOptimizerPrefix = "optimizer.";
+inline constexpr const char* kMixingPrefix = "mixing.";
+inline constexpr const char* kEmaPrefix = "ema.";
+
+enum class Which { kLive, kEma };
 
 struct WeightsFile {
   ModelSpec spec;
@@ -36,9 +41,17 @@ struct WeightsFile {
 
 // Checks that the file is whole, describes a model, and has that model's
 // tensors: all of them, of the right shapes, every value finite, and no others
-// but the optimiser's.
-// Throws: FileError.
-WeightsFile ReadWeights(const std::filesystem::path& path);
+// but a checkpoint's. `which`: the weights themselves, or their average.
+// Throws: FileError (also for an average that the file does not have).
+WeightsFile ReadWeights(const std::filesystem::path& path,
+                        Which which = Which::kLive);
+
+// All parameters of `spec` out of a file that may come from anywhere, PyTorch
+// for one: its names and shapes must be the model's. A checkpoint or weights of
+// Hearsay will do; metadata is not looked at.
+// Throws: FileError that names the layer. Requires: a valid spec.
+Arena ReadInitialWeights(const std::filesystem::path& path,
+                         const ModelSpec& spec);
 
 // Views of `weights`, to be written under the metadata above.
 // Requires: a valid spec, weights.size() == ParameterCount(spec), which outlive

@@ -31,7 +31,7 @@ namespace {
 
 class CpuNetwork final : public Network {
  public:
-  CpuNetwork(const ModelSpec& spec, int max_batch);
+  CpuNetwork(const ModelSpec& spec, int max_batch, const Frozen& frozen);
 
   ClippedSumStatistics AddClippedSum(std::span<const float> weights,
                                      const Batch& batch,
@@ -52,6 +52,10 @@ class CpuNetwork final : public Network {
   void Require(std::span<const float> weights, const Batch& batch) const;
   const float* InputOf(std::size_t layer, const float* features) const {
     return layer == 0 ? features : layers_[layer - 1]->out();
+  }
+
+  const float* WeightsOf(std::size_t layer, const float* weights) const {
+    return frozen_[layer] ? constants_.data() : weights;
   }
 
   // The passes, each of which needs the ones before it.
@@ -76,6 +80,10 @@ class CpuNetwork final : public Network {
   const int max_batch_;
   const std::size_t parameters_;
   std::vector<std::unique_ptr<cpu::Layer>> layers_;
+  const std::vector<float> constants_;  // of the frozen layers
+  std::vector<bool> frozen_;            // by entry of layers_
+  std::size_t lowest_ = 0;  // of layers_ that is trained: none below has a use
+                            // for gradients
   // A first layer with parameters looks at its inputs itself; another one, such
   // as a relu, could turn an infinite one into an ordinary value.
   bool checks_features_ = false;
@@ -92,26 +100,33 @@ class CpuNetwork final : public Network {
   std::vector<std::uint8_t> clipped_;  // (B)
 };
 
-CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
+CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch,
+                       const Frozen& frozen)
     : loss_(spec.loss),
       inputs_(spec.inputs),
       outputs_(Outputs(spec)),
       label_width_(LabelWidth(spec)),
       max_batch_(max_batch),
-      parameters_(ParameterCount(spec)),
+      parameters_(TrainedCount(spec, frozen.layers)),
+      constants_(frozen.values),
       squared_norms_(static_cast<std::size_t>(max_batch)) {
   const std::vector<Shape> shapes = Shapes(spec);
-  std::size_t next = 0;
+  std::size_t trained = 0, constant = 0;
+  bool found = false;
   for (std::size_t l = 0; l < spec.layers.size(); ++l) {
+    const bool is_frozen = frozen.Has(l);
+    std::size_t& next = is_frozen ? constant : trained;
+    const auto parameters = ParametersOf(spec.layers[l], shapes[l]);
     if (auto layer = cpu::MakeLayer(spec.layers[l], shapes[l], next)) {
-      if (layers_.empty())
-        checks_features_ = ParametersOf(spec.layers[l], shapes[l]).empty();
-      if (!ParametersOf(spec.layers[l], shapes[l]).empty())
+      if (layers_.empty()) checks_features_ = is_frozen || parameters.empty();
+      if (!found) lowest_ = layers_.size();
+      found = found || (!is_frozen && !parameters.empty());
+      if (!is_frozen && !parameters.empty())
         with_parameters_.push_back(layers_.size());
       layers_.push_back(std::move(layer));
+      frozen_.push_back(is_frozen);
     }
-    for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l]))
-      next += parameter.size();
+    for (const Parameter& parameter : parameters) next += parameter.size();
   }
   clipped_.resize(squared_norms_.size());
   layer_squares_.resize(with_parameters_.size() * squared_norms_.size());
@@ -144,7 +159,7 @@ void CpuNetwork::Require(std::span<const float> weights,
 
 void CpuNetwork::Forward(const float* weights, int B, const float* features) {
   for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->Forward(weights, B, InputOf(l, features));
+    layers_[l]->Forward(WeightsOf(l, weights), B, InputOf(l, features));
 }
 
 void CpuNetwork::Losses(const Batch& batch) {
@@ -155,9 +170,9 @@ void CpuNetwork::Losses(const Batch& batch) {
 }
 
 void CpuNetwork::Backward(const float* weights, int B, const float* features) {
-  for (std::size_t l = layers_.size(); l-- > 0;)
-    layers_[l]->Backward(weights, B, InputOf(l, features),
-                         l > 0 ? layers_[l - 1]->grad() : nullptr);
+  for (std::size_t l = layers_.size(); l-- > lowest_;)
+    layers_[l]->Backward(WeightsOf(l, weights), B, InputOf(l, features),
+                         l > lowest_ ? layers_[l - 1]->grad() : nullptr);
 }
 
 void CpuNetwork::RejectUnusable(int B, const float* features) {
@@ -178,8 +193,10 @@ void CpuNetwork::RejectUnusable(int B, const float* features) {
 
 void CpuNetwork::SquaredNorms(int B, const float* features) {
   RejectUnusable(B, features);
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->AddSquaredNorms(B, InputOf(l, features), squared_norms_.data());
+  for (std::size_t l = lowest_; l < layers_.size(); ++l)
+    if (!frozen_[l])
+      layers_[l]->AddSquaredNorms(B, InputOf(l, features),
+                                  squared_norms_.data());
 }
 
 cpu::ClipCount CpuNetwork::AddByLayer(int B, const float* features,
@@ -230,9 +247,10 @@ const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
 
 void CpuNetwork::AddGradients(int B, const float* features,
                               const float* factors, std::span<float> sum) {
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->AddClippedGradient(B, InputOf(l, features), factors,
-                                   sum.data());
+  for (std::size_t l = lowest_; l < layers_.size(); ++l)
+    if (!frozen_[l])
+      layers_[l]->AddClippedGradient(B, InputOf(l, features), factors,
+                                     sum.data());
 }
 
 ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
@@ -326,12 +344,16 @@ Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
 
 }  // namespace
 
-std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch) {
+std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
+                                        const Frozen& frozen) {
   Validate(spec);
+  ValidateFrozen(spec, frozen.layers);
+  assert(frozen.values.size() ==
+         ParameterCount(spec) - TrainedCount(spec, frozen.layers));
   if (max_batch < 1)
     throw std::invalid_argument(fmt::format(
         "a network needs room for 1 or more examples, not {}", max_batch));
-  return std::make_unique<CpuNetwork>(spec, max_batch);
+  return std::make_unique<CpuNetwork>(spec, max_batch, frozen);
 }
 
 }  // namespace hearsay::model

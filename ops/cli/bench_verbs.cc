@@ -1,4 +1,5 @@
-// bench: how fast this machine moves and averages arrays.
+// bench: how fast this machine moves and averages arrays; its steps are
+// bench_step_verb's.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -274,6 +275,7 @@ void AddBenchVerbs(CLI::App& app) {
   auto* bench = app.add_subcommand("bench", "Measure what this machine can do");
   bench->require_subcommand(1);
   AddTransport(*bench);
+  AddStepBench(*bench);
   AddWorker(*bench);
 }
 

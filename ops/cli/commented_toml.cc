@@ -46,6 +46,7 @@ eval = ?                     # declared public
 
 [model]
 loss = "softmax_cross_entropy"  # | binary_cross_entropy | mse
+weights = ?                  # safetensors to begin with; public: epsilon does not cover what is in it
 @layers
 
 [train]
@@ -54,9 +55,20 @@ sample_rate = 0.02           # each record is in a step with this probability
 public_size = ?              # public, rounded; sample_rate * this is the mean's denominator
 physical_batch = 1024        # memory bound only; no effect on the result
 precision = ?                # float32 | tf32: on a GPU, faster products, wider clip margin
-optimizer = "sgd"            # sgd | adam
+optimizer = "sgd"            # sgd | adam | adamw: on the noised sum; its state stays here
 learning_rate = 1.0
-momentum = 0.0
+momentum = 0.0               # sgd's
+nesterov = ?
+beta1 = ?
+beta2 = ?
+adam_epsilon = ?
+weight_decay = ?             # adamw's: shrinks weights by this times the rate, a step
+schedule = ?                 # constant | cosine | step: of the learning rate
+warmup_steps = ?             # the rate rises from 0 over so many steps first
+rate_floor = ?               # cosine's end, a share of learning_rate
+decay_every = ?              # step: times decay_factor every so many steps
+decay_factor = ?
+ema = ?                      # 0.99: evaluate a moving average of the weights; free of epsilon
 seed = 1                     # initial weights only; never noise
 throttle = 1.0               # experiments: 8.0 makes this node eight times slower
 min_step_time = "20ms"       # no step is faster: small models need time to mix

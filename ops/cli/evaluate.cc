@@ -10,8 +10,6 @@
 #include <utility>
 
 #include "model/network.h"
-#include "model/shard.h"
-#include "model/weights_file.h"
 #include "ops/cli/verbs.h"
 
 namespace hearsay::ops {
@@ -86,6 +84,8 @@ bool LabelsFit(const model::ModelSpec& spec, const model::Shard& shard) {
   return false;
 }
 
+}  // namespace
+
 void RequireFit(const std::string& file, const model::ModelSpec& spec,
                 const std::string& data, const model::Shard& shard) {
   if (spec.inputs != shard.features())
@@ -100,6 +100,8 @@ void RequireFit(const std::string& file, const model::ModelSpec& spec,
                            file, model::Outputs(spec), model::Word(spec.loss),
                            data, LabelsOf(shard)));
 }
+
+namespace {
 
 std::optional<std::int64_t> StepOf(const model::Metadata& metadata) {
   const auto found = metadata.find(model::kStepKey);
@@ -136,8 +138,20 @@ class MeanWeights {
 
 }  // namespace
 
+void AddWhich(CLI::App* verb, std::string& word) {
+  verb->add_option("--weights", word,
+                   "live | ema: the weights themselves, or their moving "
+                   "average, which checkpoints of a run with train.ema have")
+      ->check(CLI::IsMember({"live", "ema"}))
+      ->capture_default_str();
+}
+
+model::Which WhichOf(const std::string& word) {
+  return word == "ema" ? model::Which::kEma : model::Which::kLive;
+}
+
 EvaluationReport Evaluate(const std::vector<std::string>& models,
-                          const std::string& data) {
+                          const std::string& data, model::Which which) {
   const model::Shard shard = model::Shard::Open(data);
   EvaluationReport report{.model = {},
                           .data = data,
@@ -148,7 +162,7 @@ EvaluationReport Evaluate(const std::vector<std::string>& models,
   std::unique_ptr<Evaluator> evaluator;
   MeanWeights mean;
   for (const std::string& file : models) {
-    const model::WeightsFile weights = model::ReadWeights(file);
+    const model::WeightsFile weights = model::ReadWeights(file, which);
     const std::string canonical = model::Canonical(weights.spec);
     if (evaluator == nullptr) {
       RequireFit(file, weights.spec, data, shard);

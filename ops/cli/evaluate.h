@@ -1,11 +1,15 @@
 // How good model files are on a shard: each by itself, and their average.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "model/shard.h"
+#include "model/weights_file.h"
 
 namespace hearsay::ops {
 
@@ -32,10 +36,20 @@ struct EvaluationReport {
   std::optional<Score> average;
 };
 
+// Throws: Exit(kError), naming both files, if the model does not fit the rows
+// or their labels.
+void RequireFit(const std::string& file, const model::ModelSpec& spec,
+                const std::string& data, const model::Shard& shard);
+
+// --weights live | ema: which of a checkpoint's.
+void AddWhich(CLI::App* verb, std::string& word);
+model::Which WhichOf(const std::string& word);
+
 // Requires: at least one model.
 // Throws: model::FileError; Exit(kError) for models that differ from each other
 // or do not fit the data, naming both.
 EvaluationReport Evaluate(const std::vector<std::string>& models,
-                          const std::string& data);
+                          const std::string& data,
+                          model::Which which = model::Which::kLive);
 
 }  // namespace hearsay::ops

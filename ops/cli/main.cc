@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   hearsay::ops::AddDataVerbs(app);
   hearsay::ops::AddPrivacyVerbs(app);
   hearsay::ops::AddModelVerbs(app);
+  hearsay::ops::AddExportVerbs(app);
   hearsay::ops::AddBenchVerbs(app);
   hearsay::ops::AddCompareVerb(app);
   hearsay::ops::AddAuditVerb(app);

@@ -24,6 +24,7 @@ using nlohmann::ordered_json;
 
 struct EvalFlags {
   std::vector<std::string> models;
+  std::string weights = "live";
   std::string data;
   std::string output = "table";
 };
@@ -96,11 +97,13 @@ void AddEval(CLI::App& app) {
                    "Checkpoints or weights of one model; with several, their "
                    "average is evaluated too")
       ->required();
+  AddWhich(verb, flags->weights);
   verb->add_option("--data", flags->data, "A shard, such as eval.safetensors")
       ->required();
   AddOutput(verb, flags->output);
   verb->callback([flags] {
-    const EvaluationReport report = Evaluate(flags->models, flags->data);
+    const EvaluationReport report =
+        Evaluate(flags->models, flags->data, WhichOf(flags->weights));
     flags->output == "json" ? PrintJson(report) : PrintTable(report);
   });
 }

@@ -62,8 +62,9 @@ void FillDefaults(toml::table& values) {
   // Privacy is one decision: noise given without a budget means no budget.
   const bool noise_given = Has(values, "privacy.noise_multiplier");
   // And Adam's steps are not SGD's.
-  const bool adam =
-      values.at_path("train.optimizer").value_or(std::string()) == "adam";
+  const bool adam = values.at_path("train.optimizer")
+                        .value_or(std::string())
+                        .starts_with("adam");
   for (auto& [section, keys] : DefaultValues())
     for (auto& [name, value] : *keys.as_table()) {
       const std::string key = fmt::format("{}.{}", section.str(), name.str());
@@ -78,7 +79,7 @@ void FillModel(toml::table& values, int classes) {
   constexpr std::int64_t kHidden = 16;
   const bool regression = classes == 0;
   if (regression) SetIfAbsent(values, "model.loss", "mse");
-  if (Has(values, "model.layer")) return;
+  if (Has(values, "model.layer") || Has(values, "model.preset")) return;
   const bool one_output =
       regression || values.at_path("model.loss").value_or(std::string()) ==
                         "binary_cross_entropy";
@@ -109,6 +110,11 @@ ConfigTemplate::ConfigTemplate(std::filesystem::path file,
                              error.source().begin.line, error.description()));
     }
   }
+  // A node's file lies elsewhere.
+  if (const auto weights =
+          user_->file.at_path("model.weights").value<std::string>())
+    Set(user_->file, "model.weights",
+        (std::filesystem::absolute(file_).parent_path() / *weights).string());
   user_->table = user_->file;
   for (const char* key : kFilledIn)
     if (Has(user_->file, key)) replaced_.emplace_back(key);
@@ -126,6 +132,9 @@ ConfigTemplate::ConfigTemplate(std::filesystem::path file,
                                setting, key));
     auto value = ParseValue(setting.substr(equals + 1));
     value.get("value")->visit([&](auto& v) { Set(user_->table, key, v); });
+    if (key == "model.weights")
+      Set(user_->table, key,
+          std::filesystem::absolute(setting.substr(equals + 1)).string());
     settings_[key] = setting;
   }
 }

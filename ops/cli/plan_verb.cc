@@ -87,7 +87,7 @@ std::size_t Weights(const daemon::Config& config, int inputs) {
     }
   }
   model::Validate(spec);
-  return model::ParameterCount(spec);
+  return model::TrainedCount(spec, config.model.frozen);
 }
 
 // What runs before this one have spent of the data set's budget, if its ledger

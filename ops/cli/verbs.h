@@ -36,7 +36,9 @@ void AddNetworkVerbs(CLI::App& app);  // members, links, join, force-leave
 void AddDataVerbs(CLI::App& app);     // prep, synth
 void AddPrivacyVerbs(CLI::App& app);  // epsilon, calibrate
 void AddModelVerbs(CLI::App& app);    // eval, inspect
+void AddExportVerbs(CLI::App& app);   // export, predict
 void AddBenchVerbs(CLI::App& app);    // bench
+void AddStepBench(CLI::App& bench);   // bench step
 void AddCompareVerb(CLI::App& app);   // compare
 void AddAuditVerb(CLI::App& app);     // audit
 void AddPlanVerb(CLI::App& app);      // plan

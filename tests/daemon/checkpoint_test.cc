@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "model/safetensors.h"
+#include "model/weights_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hearsay::daemon {
@@ -129,6 +130,58 @@ TEST_F(CheckpointTest, ATwinThatIsNotFitIsDamage) {
     ASSERT_EQ(loaded->skipped.size(), 1U);
     EXPECT_THAT(loaded->skipped[0], HasSubstr("mixing.twin"));
   }
+}
+
+TEST_F(CheckpointTest, TheAverageComesBackAndIsInNoOtherFile) {
+  auto snapshot = At(40);
+  Write(snapshot);
+  EXPECT_TRUE(Load()->snapshot.ema.empty());
+  snapshot.step = 50;
+  snapshot.ema = At(3).weights;
+  snapshot.ema_steps = 44;
+  Write(snapshot);
+  EXPECT_EQ(Load()->snapshot.ema, snapshot.ema);
+  EXPECT_EQ(Load()->snapshot.ema_steps, 44U);
+  // Under names that say whose it is.
+  const auto file = model::SafetensorsFile::Open(File(50));
+  EXPECT_EQ(file.At("ema.0.weight").shape, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_THAT(EncodeSnapshot(snapshot, Identity(), {7, "abc"}, "weights"),
+              testing::Not(HasSubstr("ema")));
+}
+
+TEST_F(CheckpointTest, AnAverageThatIsNotFitIsDamage) {
+  Write(At(10));
+  auto snapshot = At(20);
+  snapshot.ema.assign(kParameters, std::numeric_limits<float>::infinity());
+  snapshot.ema_steps = 3;
+  Write(snapshot);
+  const auto loaded = Load();
+  EXPECT_EQ(loaded->snapshot.step, 10U);
+  ASSERT_EQ(loaded->skipped.size(), 1U);
+  EXPECT_THAT(loaded->skipped[0], HasSubstr("ema.0.weight"));
+}
+
+TEST_F(CheckpointTest, WhatIsFrozenIsInTheFileAndNotInWhatIsLoaded) {
+  auto identity = Identity();
+  identity.model->layers = {{2, model::Activation::kTanh}, {2}};
+  identity.frozen = {{true, false}, {1, 2, 3, 4, 5, 6, 7, 8}};
+  auto snapshot = At(10);
+  snapshot.weights = {10, 11, 12, 13, 14, 15};
+  snapshot.ema = {20, 21, 22, 23, 24, 25};
+  snapshot.ema_steps = 2;
+  Write(snapshot, 3, identity);
+  const auto loaded = LoadNewestCheckpoint(folder(), identity, 6);
+  EXPECT_EQ(loaded->snapshot.weights, snapshot.weights);
+  EXPECT_EQ(loaded->snapshot.ema, snapshot.ema);
+  // The file is a whole model to whoever reads it.
+  const auto live = model::ReadWeights(File(10));
+  EXPECT_EQ(
+      std::vector<float>(live.weights.span().begin(),
+                         live.weights.span().end()),
+      (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15}));
+  const auto average = model::ReadWeights(File(10), model::Which::kEma);
+  EXPECT_EQ(average.weights.span()[0], 1);
+  EXPECT_EQ(average.weights.span()[8], 20);
 }
 
 TEST_F(CheckpointTest, TheNewestIsUsedAndOnlySoManyAreKept) {

@@ -142,5 +142,31 @@ TEST_F(ModelConfigTest, RefusalsNameTheKeyAndTheLayer) {
               HasSubstr("model.preset: has layers"));
 }
 
+TEST_F(ModelConfigTest, LayersMayBeFrozenIfThereAreWeightsToKeep) {
+  const std::string layers =
+      "[[model.layer]]\nunits = 8\nfreeze = true\n[[model.layer]]\nunits = 2\n";
+  const auto model =
+      Load("[model]\nweights = \"start.safetensors\"\n" + layers);
+  EXPECT_EQ(model.frozen, (std::vector<bool>{true, false}));
+  EXPECT_EQ(model.weights, folder_ / "start.safetensors")
+      << "from the file's own folder";
+  const auto again = Load("[model]\n" + ModelKeys(model));
+  EXPECT_EQ(again.frozen, model.frozen);
+  EXPECT_EQ(again.weights, model.weights);
+  EXPECT_THAT(Error("[model]\n" + layers),
+              AllOf(HasSubstr("model.weights"), HasSubstr("freeze")));
+  EXPECT_THAT(Error("[model]\n[[model.layer]]\nunits = 2\nfreeze = 1\n"),
+              HasSubstr("freeze: must be true or false"));
+  EXPECT_TRUE(Load("[model]\n[[model.layer]]\nunits = 2\nfreeze = false\n")
+                  .frozen.empty());
+}
+
+TEST_F(ModelConfigTest, WhatHasNothingToFreezeIsNamed) {
+  EXPECT_THAT(Error("[model]\nweights = \"w\"\ninput = [1, 2, 2]\n"
+                    "[[model.layer]]\ntype = \"flatten\"\nfreeze = true\n"
+                    "[[model.layer]]\nunits = 2\n"),
+              HasSubstr("layer 0 (flatten): has no parameters to freeze"));
+}
+
 }  // namespace
 }  // namespace hearsay::daemon

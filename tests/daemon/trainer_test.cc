@@ -238,5 +238,27 @@ TEST_F(TrainerTest, FollowsGradientDescentOnAQuadratic) {
   EXPECT_NEAR(seen[2], left, 1e-6);
 }
 
+// The steps of a gradient of ones begin at 0, -r, -2r...: their plain mean is
+// that of decay 1, which 0.999999 is for so few.
+TEST_F(TrainerTest, TheAverageFollowsWhatStepsBeganFromAndIsInTheBoundary) {
+  Counted source(1000);
+  Ema ema(0.999999, live_.size());
+  trainer_ = std::make_unique<Trainer>(
+      TrainerOptions{.steps = 10}, source, *optimizer_, live_,
+      [this](TrainerSnapshot snapshot) {
+        const std::lock_guard lock(mutex_);
+        boundaries_.push_back(std::move(snapshot));
+      },
+      [](TrainingState) {}, nullptr, &ema);
+  trainer_->RequestBoundary();
+  trainer_->Begin();
+  WaitForEnd();
+  ASSERT_EQ(boundaries_.size(), 2U);
+  EXPECT_TRUE(boundaries_[0].ema.empty()) << "there is none before a step";
+  EXPECT_EQ(boundaries_[1].ema_steps, 10U);
+  EXPECT_NEAR(boundaries_[1].ema[0], -4.5 * kRate, 1e-5);
+  EXPECT_NEAR(First(), -10 * kRate, 1e-5) << "training knows nothing of it";
+}
+
 }  // namespace
 }  // namespace hearsay::daemon

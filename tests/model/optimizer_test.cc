@@ -5,18 +5,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <random>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 
 namespace hearsay::model {
 namespace {
 
 using Kind = OptimizerSpec::Kind;
 
+// At weights of 0, where nothing decays.
 std::vector<float> Step(Optimizer& optimizer, std::vector<float> gradient) {
+  const std::vector<float> weights(gradient.size());
   std::vector<float> update(gradient.size(), 99.0f);
-  optimizer.Update(gradient, update);
+  optimizer.Update(weights, gradient, update);
   return update;
 }
 
@@ -79,9 +86,14 @@ TEST(OptimizerTest, RestoredStateContinuesWithTheSameBits) {
     for (float& g : gradient) g = normal(engine);
     return gradient;
   };
-  for (const OptimizerSpec& spec :
-       {OptimizerSpec{.momentum = 0.9}, OptimizerSpec{.momentum = 0},
-        OptimizerSpec{.kind = Kind::kAdam, .learning_rate = 0.01}}) {
+  for (const OptimizerSpec& spec : {
+           OptimizerSpec{.momentum = 0.9}, OptimizerSpec{.momentum = 0},
+           OptimizerSpec{.momentum = 0.9, .nesterov = true},
+           OptimizerSpec{
+               .momentum = 0.9,
+ .schedule = {.kind = Schedule::Kind::kCosine, .warmup_steps = 3, .steps = 20}},
+           OptimizerSpec{.kind = Kind::kAdamW, .learning_rate = 0.01},
+           OptimizerSpec{.kind = Kind::kAdam, .learning_rate = 0.01}}) {
     const auto first = MakeOptimizer(spec, 37);
     for (int t = 0; t < 10; ++t) Step(*first, random());
 
@@ -123,10 +135,98 @@ TEST(OptimizerTest, RatesOutOfRangeAreRefusedByName) {
   }
   for (const double bad : {0.0, -1e-8, nan})
     refused({.kind = Kind::kAdam, .epsilon = bad}, "epsilon");
+  for (const double bad : {-0.1, 1.0, nan})
+    refused({.kind = Kind::kAdamW, .weight_decay = bad}, "weight_decay");
+  refused({.momentum = 0, .nesterov = true}, "nesterov needs a momentum");
+  refused({.schedule = {.kind = Schedule::Kind::kStep}}, "decay_every");
+}
+
+// Without a gradient AdamW leaves (1 - rate * decay)^t of the weights.
+TEST(OptimizerTest, AdamWShrinksTheWeightsWhateverTheGradientsScale) {
+  const auto adamw = MakeOptimizer(
+      {.kind = Kind::kAdamW, .learning_rate = 0.1, .weight_decay = 0.5}, 2);
+  std::vector<float> weights = {4, -2}, update(2);
+  const std::vector<float> gradient = {0, 0};
+  for (int t = 0; t < 10; ++t) {
+    adamw->Update(weights, gradient, update);
+    for (std::size_t i = 0; i < 2; ++i) weights[i] += update[i];
+  }
+  const double left = std::pow(1 - 0.1 * 0.5, 10);
+  EXPECT_NEAR(weights[0], 4 * left, 1e-6);
+  EXPECT_NEAR(weights[1], -2 * left, 1e-6);
+}
+
+// What tests/oracles/make_optimizers.py had PyTorch do: lines of "name", then
+// a line of weights before the first step and after each, gradients first.
+TEST(OptimizerTest, FollowsPyTorchStepByStep) {
+  using Curve = Schedule::Kind;
+  const std::map<std::string, OptimizerSpec> specs = {
+      {"sgd", {.learning_rate = 0.05}},
+      {"momentum", {.learning_rate = 0.05, .momentum = 0.9}},
+      {"nesterov", {.learning_rate = 0.05, .momentum = 0.8, .nesterov = true}},
+      {"adam",
+       {.kind = Kind::kAdam,
+        .learning_rate = 0.02,
+        .beta1 = 0.85,
+        .beta2 = 0.97,
+        .epsilon = 1e-6}},
+      {"adamw",
+       {.kind = Kind::kAdamW, .learning_rate = 0.02, .weight_decay = 0.1}},
+      {"momentum_warmup_cosine",
+       {.learning_rate = 0.05,
+        .momentum = 0.9,
+        .schedule = {.kind = Curve::kCosine,
+                     .warmup_steps = 5,
+                     .steps = 24,
+                     .floor = 0.1}}},
+      {"adamw_warmup_step",
+       {.kind = Kind::kAdamW,
+        .learning_rate = 0.02,
+        .weight_decay = 0.1,
+        .schedule = {.kind = Curve::kStep,
+                     .warmup_steps = 4,
+                     .steps = 24,
+                     .every = 6,
+                     .factor = 0.3}}}};
+  std::ifstream file(HEARSAY_SOURCE_DIR "/tests/oracles/optimizers.tsv");
+  const auto line = [&file] {
+    std::string text;
+    std::getline(file, text);
+    std::istringstream words(text);
+    return std::vector<float>{std::istream_iterator<float>(words), {}};
+  };
+  std::string name;
+  std::vector<std::vector<float>> gradients;
+  std::size_t seen = 0;
+  while (std::getline(file, name)) {
+    if (name.starts_with('#')) continue;
+    SCOPED_TRACE(name);
+    if (name == "gradients") {
+      for (int t = 0; t < 24; ++t) gradients.push_back(line());
+      continue;
+    }
+    ASSERT_TRUE(specs.contains(name));
+    ++seen;
+    std::vector<float> weights = line();
+    ASSERT_EQ(weights.size(), 3u);
+    const auto optimizer = MakeOptimizer(specs.at(name), weights.size());
+    for (const auto& gradient : gradients) {
+      std::vector<float> update(weights.size());
+      optimizer->Update(weights, gradient, update);
+      const std::vector<float> expected = line();
+      ASSERT_EQ(expected.size(), weights.size());
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        weights[i] += update[i];
+        ASSERT_NEAR(weights[i], expected[i], 1e-6) << optimizer->steps();
+      }
+    }
+  }
+  EXPECT_EQ(gradients.size(), 24u);
+  EXPECT_EQ(seen, specs.size());
 }
 
 TEST(OptimizerTest, AnEmptyModelIsAnEmptyUpdate) {
-  for (const Kind kind : {Kind::kSgd, Kind::kAdam})
+  for (const Kind kind : {Kind::kSgd, Kind::kAdam, Kind::kAdamW})
     EXPECT_TRUE(Step(*MakeOptimizer({.kind = kind}, 0), {}).empty());
 }
 

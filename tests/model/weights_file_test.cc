@@ -112,5 +112,62 @@ TEST_F(WeightsFileTest, RefusesValuesThatAreNotFinite) {
   }
 }
 
+// Whatever a checkpoint holds beside the weights is no stranger.
+TEST_F(WeightsFileTest, ReadsACheckpointOfAnyRun) {
+  const std::vector<float> twin(weights_.size(), 3), average(2, 0.25f);
+  auto tensors = Tensors();
+  tensors.push_back({.name = "mixing.twin",
+                     .shape = {static_cast<std::int64_t>(twin.size())},
+                     .bytes = std::as_bytes(std::span(twin))});
+  const auto path = Write(tensors);
+  EXPECT_TRUE(std::ranges::equal(ReadWeights(path).weights.span(), weights_));
+  EXPECT_THAT([&] { ReadWeights(path, Which::kEma); },
+              ThrowsMessage<FileError>(HasSubstr("train.ema")));
+
+  // An average of the last layer's bias only, as if all else were frozen.
+  tensors.push_back({.name = "ema.2.bias",
+                     .shape = {2},
+                     .bytes = std::as_bytes(std::span(average))});
+  Write(tensors);
+  EXPECT_TRUE(std::ranges::equal(ReadWeights(path).weights.span(), weights_));
+  auto expected = weights_;
+  std::ranges::copy(average, expected.end() - 2);
+  EXPECT_TRUE(std::ranges::equal(ReadWeights(path, Which::kEma).weights.span(),
+                                 expected));
+}
+
+TEST_F(WeightsFileTest, InitialWeightsNeedNoMetadata) {
+  metadata_ = {{"format", "pt"}};
+  const auto path = Write(Tensors());
+  EXPECT_TRUE(
+      std::ranges::equal(ReadInitialWeights(path, kSpec).span(), weights_));
+  EXPECT_THROW(ReadWeights(path), FileError);
+}
+
+TEST_F(WeightsFileTest, InitialWeightsThatDoNotFitAreRefusedByLayer) {
+  const auto refused = [&](const std::vector<Tensor>& tensors,
+                           const ModelSpec& spec, const std::string& why) {
+    const auto path = Write(tensors);
+    EXPECT_THAT([&] { ReadInitialWeights(path, spec); },
+                ThrowsMessage<FileError>(::testing::AllOf(
+                    HasSubstr(path.string()), HasSubstr(why))));
+  };
+  refused(Tensors(), {4, {{3, Activation::kTanh}, {5}}, kSpec.loss},
+          "tensor \"2.weight\" has shape [2, 3], layer 1 (dense) of its model "
+          "needs [5, 3]");
+  refused(Tensors(), {4, {{3}, {2}}, kSpec.loss},
+          "has no tensor \"1.weight\" of shape [2, 3] for layer 1 (dense) of "
+          "the model; it has: 0.weight, 0.bias, 2.weight, 2.bias");
+  auto tensors = Tensors();
+  tensors.push_back(tensors[3]);
+  tensors.back().name = "4.bias";
+  refused(tensors, kSpec, "\"4.bias\" is no part");
+  tensors = Tensors();
+  tensors[0].name = "fc1.weight";
+  refused(tensors, kSpec, "has no tensor \"0.weight\"");
+  weights_[1] = std::numeric_limits<float>::quiet_NaN();
+  refused(Tensors(), kSpec, "\"0.weight\" has a value that is not finite");
+}
+
 }  // namespace
 }  // namespace hearsay::model

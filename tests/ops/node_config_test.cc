@@ -143,6 +143,30 @@ TEST_F(NodeConfigTest, TheTemplateGoesBeforeDefaultsAndSettingsBeforeIt) {
             model::Activation::kRelu);
 }
 
+TEST_F(NodeConfigTest, APresetGetsNoLayersOfOurs) {
+  const auto config = Load(Write(ConfigTemplate(
+      Template("[model]\npreset = \"mnist-cnn\"\noutputs = 3\n"), {})));
+  EXPECT_EQ(config.model.layers.size(), 9u);
+  EXPECT_EQ(config.model.layers.back().dense().units, 3);
+}
+
+// The node's own file lies in another folder than the template.
+TEST_F(NodeConfigTest, WeightsAreTakenFromTheTemplatesFolder) {
+  const auto config = Load(Write(ConfigTemplate(
+      Template("[model]\nweights = \"start.safetensors\"\n"), {})));
+  EXPECT_EQ(config.model.weights, folder_ / "start.safetensors");
+  const auto set =
+      Load(Write(ConfigTemplate("", {"model.weights=start.safetensors"})));
+  EXPECT_EQ(set.model.weights, std::filesystem::absolute("start.safetensors"));
+}
+
+TEST_F(NodeConfigTest, AdamHasItsOwnRateAndNoMomentum) {
+  const auto config = Load(Write(ConfigTemplate(
+      "", {"train.optimizer=adamw", "train.weight_decay=0.02"})));
+  EXPECT_EQ(config.train.optimizer.learning_rate, 0.001);
+  EXPECT_EQ(config.train.optimizer.weight_decay, 0.02);
+}
+
 TEST_F(NodeConfigTest, NoiseWithoutABudgetMeansNoBudget) {
   const auto config =
       Load(Write(ConfigTemplate("", {"privacy.noise_multiplier=1.1"})));
