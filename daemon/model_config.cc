@@ -24,6 +24,11 @@ class FieldReader {
     if (value) field = static_cast<int>(*value);
     return value.has_value();
   }
+  bool Read(double& field) const {
+    const auto value = reader_.Number(key_, 0, 1);
+    if (value) field = *value;
+    return value.has_value();
+  }
   bool Read(model::Extent& field) const {
     const auto values = reader_.Integers(key_, 0, kMost);
     if (!values) return false;
@@ -52,7 +57,12 @@ void SetDefaults(T& layer) {
     if (layer.stride == model::Extent{0, 0}) layer.stride = layer.kernel;
 }
 
-model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix) {
+void ReadLayers(ConfigReader& reader, const std::string& key, int deep,
+                std::vector<model::Layer>& layers);
+
+// At most `deep` bodies deep.
+model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix,
+                       int deep) {
   const auto key = prefix + ".type";
   model::Layer layer = [&] {
     try {
@@ -73,7 +83,20 @@ model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix) {
         SetDefaults(kind);
       },
       layer.kind);
+  if (auto* body = model::BodyOf(layer)) {
+    if (deep == 0)
+      reader.Fail(key, fmt::format("layers inside layers are at most {} deep",
+                                   model::kDeepestBody));
+    ReadLayers(reader, prefix + ".layer", deep - 1, *body);
+  }
   return layer;
+}
+
+void ReadLayers(ConfigReader& reader, const std::string& key, int deep,
+                std::vector<model::Layer>& layers) {
+  reader.Tables(key, [&](const std::string& prefix) {
+    layers.push_back(ReadLayer(reader, prefix, deep));
+  });
 }
 
 // Also where there are no layers, so that a misspelling finds its neighbour.
@@ -115,11 +138,31 @@ void Check(const ConfigReader& reader, const Config::Model& model) {
 }
 
 std::string Write(int value) { return fmt::format("{}", value); }
+std::string Write(double value) { return fmt::format("{}", value); }
 std::string Write(model::Extent value) {
   return fmt::format("[{}, {}]", value.height, value.width);
 }
 std::string Write(model::Activation value) {
   return fmt::format("\"{}\"", model::Word(value));
+}
+
+std::string WriteLayers(const std::string& key,
+                        const std::vector<model::Layer>& layers) {
+  std::string text;
+  for (const model::Layer& layer : layers) {
+    text += fmt::format("[[{}]]\ntype = \"{}\"\n", key, model::TypeName(layer));
+    std::visit(
+        [&](const auto& kind) {
+          model::VisitFields(
+              kind, [&](const char* name, const auto& value, model::Field) {
+                text += fmt::format("{} = {}\n", name, Write(value));
+              });
+        },
+        layer.kind);
+    if (const auto* body = model::BodyOf(layer))
+      text += WriteLayers(key + ".layer", *body);
+  }
+  return text;
 }
 
 }  // namespace
@@ -136,9 +179,7 @@ void ReadModel(ConfigReader& reader, Config::Model& model, Layers layers) {
                   "key: the shard says how wide it is");
     model.input = *shape;
   }
-  reader.Tables("model.layer", [&](const std::string& prefix) {
-    model.layers.push_back(ReadLayer(reader, prefix));
-  });
+  ReadLayers(reader, "model.layer", model::kDeepestBody, model.layers);
   ReadPreset(reader, model);
   if (model.layers.empty() && layers == Layers::kRequired)
     reader.Fail("model.layer",
@@ -150,19 +191,7 @@ std::string ModelKeys(const Config::Model& model) {
   std::string text = fmt::format("loss = \"{}\"\n", model::Word(model.loss));
   if (!model.input.empty())
     text += fmt::format("input = [{}]\n", fmt::join(model.input, ", "));
-  for (const model::Layer& layer : model.layers) {
-    text +=
-        fmt::format("[[model.layer]]\ntype = \"{}\"\n", model::TypeName(layer));
-    std::visit(
-        [&](const auto& kind) {
-          model::VisitFields(
-              kind, [&](const char* name, const auto& value, model::Field) {
-                text += fmt::format("{} = {}\n", name, Write(value));
-              });
-        },
-        layer.kind);
-  }
-  return text;
+  return text + WriteLayers("model.layer", model.layers);
 }
 
 model::ModelSpec SpecOf(const Config::Model& model, int features) {

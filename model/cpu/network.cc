@@ -1,4 +1,4 @@
-// The CPU back end of model/network.h: the passes over the layers
+// The CPU back end of model/network.h: the passes over a chain of layers
 // (model/cpu/layers), on one thread.
 //
 // Everything a call needs lies in one arena, cut up at construction.
@@ -19,7 +19,7 @@
 #include "model/cpu/clipping.h"
 #include "model/cpu/cutter.h"
 #include "model/cpu/gemm.h"
-#include "model/cpu/layers/layer.h"
+#include "model/cpu/layers/chain.h"
 #include "model/cpu/losses.h"
 #include "model/cpu/weight_gradient.h"
 #include "model/layer_rules.h"
@@ -35,6 +35,7 @@ class CpuNetwork final : public Network {
   ClippedSumStatistics AddClippedSum(std::span<const float> weights,
                                      const Batch& batch, double clip_norm,
                                      std::span<float> sum) override;
+  void BeginStep(const StepKey& key) override { masks_.Begin(key); }
   double AddSum(std::span<const float> weights, const Batch& batch,
                 std::span<float> sum) override;
   void GradientNorms(std::span<const float> weights, const Batch& batch,
@@ -48,19 +49,14 @@ class CpuNetwork final : public Network {
  private:
   std::size_t CutScratch(float* base);
   void Require(std::span<const float> weights, const Batch& batch) const;
-  const float* InputOf(std::size_t layer, const float* features) const {
-    return layer == 0 ? features : layers_[layer - 1]->out();
-  }
+  void Train(int B);
 
   // The passes, each of which needs the ones before it.
-  void Forward(const float* weights, int B, const float* features);
   void Losses(const Batch& batch);
-  void Backward(const float* weights, int B, const float* features);
+  void Backward(std::span<const float> weights, const Batch& batch);
   void SquaredNorms(int B, const float* features);
   // Returns the features to use in their stead.
   const float* ZeroRejectedRows(int B, const float* features);
-  void AddGradients(int B, const float* features, const float* factors,
-                    std::span<float> sum);
 
   // Constant after construction.
   const Loss loss_;
@@ -69,10 +65,11 @@ class CpuNetwork final : public Network {
   const int label_width_;
   const int max_batch_;
   const std::size_t parameters_;
-  std::vector<std::unique_ptr<cpu::Layer>> layers_;
-  // A first layer with parameters looks at its inputs itself; another one, such
-  // as a relu, could turn an infinite one into an ordinary value.
-  bool checks_features_ = false;
+  // A dense layer looks at all its inputs itself; another one, such as a relu,
+  // could turn an infinite one into an ordinary value.
+  const bool checks_features_;
+  cpu::Masks masks_;
+  cpu::Chain chain_;
 
   Arena scratch_;
   float* losses_ = nullptr;    // (B)
@@ -88,18 +85,9 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch)
       label_width_(LabelWidth(spec)),
       max_batch_(max_batch),
       parameters_(ParameterCount(spec)),
+      checks_features_(!std::holds_alternative<Dense>(spec.layers[0].kind)),
+      chain_(spec.layers, Shapes(spec)[0], {0, masks_}),
       squared_norms_(static_cast<std::size_t>(max_batch)) {
-  const std::vector<Shape> shapes = Shapes(spec);
-  std::size_t next = 0;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    if (auto layer = cpu::MakeLayer(spec.layers[l], shapes[l], next)) {
-      if (layers_.empty())
-        checks_features_ = ParametersOf(spec.layers[l], shapes[l]).empty();
-      layers_.push_back(std::move(layer));
-    }
-    for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l]))
-      next += parameter.size();
-  }
   scratch_ = Arena(CutScratch(nullptr));
   CutScratch(scratch_.span().data());
   cpu::UseOneThread();
@@ -111,7 +99,7 @@ std::size_t CpuNetwork::CutScratch(float* base) {
   losses_ = cutter.Take(rows);
   factors_ = cutter.Take(rows);
   features_ = cutter.Take(rows * static_cast<std::size_t>(inputs_));
-  for (auto& layer : layers_) layer->Cut(cutter, max_batch_);
+  chain_.Cut(cutter, max_batch_);
   return cutter.used();
 }
 
@@ -127,22 +115,25 @@ void CpuNetwork::Require(std::span<const float> weights,
       "a label that is no class of this model");
 }
 
-void CpuNetwork::Forward(const float* weights, int B, const float* features) {
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->Forward(weights, B, InputOf(l, features));
+void CpuNetwork::Train(int B) {
+  assert((!masks_.needed() || masks_.begun()) && "dropout needs BeginStep");
+  masks_.Train(B);
 }
 
 void CpuNetwork::Losses(const Batch& batch) {
-  const cpu::Layer& last = *layers_.back();
+  const cpu::Layer& last = chain_.last();
   cpu::LossGradients(
       loss_, batch.count, outputs_, last.out(), batch.labels.data(),
       {.losses = losses_, .grad = last.grad(), .scratch = factors_});
 }
 
-void CpuNetwork::Backward(const float* weights, int B, const float* features) {
-  for (std::size_t l = layers_.size(); l-- > 0;)
-    layers_[l]->Backward(weights, B, InputOf(l, features),
-                         l > 0 ? layers_[l - 1]->grad() : nullptr);
+// And all before it.
+void CpuNetwork::Backward(std::span<const float> weights, const Batch& batch) {
+  Train(batch.count);
+  const float* const features = batch.features.data();
+  chain_.Forward(weights.data(), batch.count, features);
+  Losses(batch);
+  chain_.Backward(weights.data(), batch.count, features, nullptr);
 }
 
 void CpuNetwork::SquaredNorms(int B, const float* features) {
@@ -159,25 +150,17 @@ void CpuNetwork::SquaredNorms(int B, const float* features) {
       squared_norms_[static_cast<std::size_t>(b)] =
           std::numeric_limits<double>::infinity();
   }
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->AddSquaredNorms(B, InputOf(l, features), squared_norms_.data());
+  chain_.AddSquaredNorms(B, features, squared_norms_.data());
 }
 
 const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
-  for (const auto& layer : layers_) layer->ZeroRejected(B, factors_);
+  chain_.ZeroRejected(B, factors_);
   // The caller's features are const. This copy is rare, so it costs nothing.
   std::copy_n(features,
               static_cast<std::size_t>(B) * static_cast<std::size_t>(inputs_),
               features_);
   cpu::ZeroRowsWithoutFactor(B, inputs_, factors_, features_);
   return features_;
-}
-
-void CpuNetwork::AddGradients(int B, const float* features,
-                              const float* factors, std::span<float> sum) {
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->AddClippedGradient(B, InputOf(l, features), factors,
-                                   sum.data());
 }
 
 ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
@@ -189,15 +172,13 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
   const int count = batch.count;
   const auto rows = static_cast<std::size_t>(count);
   const float* features = batch.features.data();
-  Forward(weights.data(), count, features);
-  Losses(batch);
-  Backward(weights.data(), count, batch.features.data());
+  Backward(weights, batch);
   SquaredNorms(count, features);
 
   const cpu::ClipCount clip = cpu::ClipFactors(
       clip_norm, {squared_norms_.data(), rows}, {factors_, rows});
   if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
-  AddGradients(count, features, factors_, sum);
+  chain_.AddClippedGradient(count, features, factors_, sum.data());
 
   ClippedSumStatistics statistics{.clipped = clip.clipped,
                                   .rejected = clip.rejected};
@@ -211,21 +192,17 @@ double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
                           std::span<float> sum) {
   Require(weights, batch);
   assert(sum.size() == parameters_);
-  const int count = batch.count;
-  Forward(weights.data(), count, batch.features.data());
-  Losses(batch);
-  Backward(weights.data(), count, batch.features.data());
-  AddGradients(count, batch.features.data(), nullptr, sum);
-  return std::accumulate(losses_, losses_ + count, 0.0);
+  Backward(weights, batch);
+  chain_.AddClippedGradient(batch.count, batch.features.data(), nullptr,
+                            sum.data());
+  return std::accumulate(losses_, losses_ + batch.count, 0.0);
 }
 
 void CpuNetwork::GradientNorms(std::span<const float> weights,
                                const Batch& batch, std::span<float> norms) {
   Require(weights, batch);
   assert(norms.size() == static_cast<std::size_t>(batch.count));
-  Forward(weights.data(), batch.count, batch.features.data());
-  Losses(batch);
-  Backward(weights.data(), batch.count, batch.features.data());
+  Backward(weights, batch);
   SquaredNorms(batch.count, batch.features.data());
   for (std::size_t b = 0; b < norms.size(); ++b) {
     // NaN cannot come out of SquaredNorms: each addend is finite or infinite.
@@ -241,21 +218,22 @@ void CpuNetwork::Predict(std::span<const float> weights, int count,
   const auto rows = static_cast<std::size_t>(count);
   assert(features.size() == rows * static_cast<std::size_t>(inputs_));
   assert(outputs.size() == rows * static_cast<std::size_t>(outputs_));
-  Forward(weights.data(), count, features.data());
-  std::copy_n(layers_.back()->out(), outputs.size(), outputs.data());
+  masks_.Evaluate();
+  chain_.Forward(weights.data(), count, features.data());
+  std::copy_n(chain_.last().out(), outputs.size(), outputs.data());
 }
 
 Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
                                 const Batch& batch) {
   Require(weights, batch);
   const int count = batch.count;
-  Forward(weights.data(), count, batch.features.data());
+  masks_.Evaluate();
+  chain_.Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  return {
-      .loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
-      .correct = cpu::CountCorrect(loss_, count, outputs_,
-                                   layers_.back()->out(), batch.labels.data()),
-      .count = count};
+  return {.loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
+          .correct = cpu::CountCorrect(
+              loss_, count, outputs_, chain_.last().out(), batch.labels.data()),
+          .count = count};
 }
 
 }  // namespace

@@ -81,9 +81,49 @@ TEST_F(ModelConfigTest, ReadsEveryTypeAndItsKeys) {
   EXPECT_EQ(model.layers, expected);
 }
 
+constexpr const char* kBodies = R"([model]
+input = [4, 6, 6]
+[[model.layer]]
+type = "residual"
+[[model.layer.layer]]
+type = "group_norm"
+groups = 2
+[[model.layer.layer]]
+type = "residual"
+projection = 1
+[[model.layer.layer.layer]]
+type = "conv2d"
+filters = 4
+kernel = 1
+[[model.layer.layer]]
+type = "dropout"
+rate = 0.1
+[[model.layer]]
+type = "flatten"
+[[model.layer]]
+type = "layer_norm"
+[[model.layer]]
+units = 2
+)";
+
+TEST_F(ModelConfigTest, ReadsLayersInsideLayers) {
+  const model::Conv2d conv{.filters = 4, .kernel = {1, 1}};
+  const std::vector<model::Layer> expected = {
+      model::Residual{
+          .body = {model::GroupNorm{2},
+                   model::Residual{.body = {conv}, .projection = {1, 1}},
+                   model::Dropout{0.1}}},
+      model::Flatten{},
+      model::LayerNorm{},
+      {2}};
+  EXPECT_EQ(Load(kBodies).layers, expected);
+}
+
 TEST_F(ModelConfigTest, WhatIsPrintedReadsBackAsTheSame) {
   for (const std::string& text :
-       {std::string(kImage), std::string("[model]\npreset = \"mnist-cnn\"\n"),
+       {std::string(kImage), std::string(kBodies),
+        std::string("[model]\npreset = \"mnist-cnn\"\n"),
+        std::string("[model]\npreset = \"wide-resnet-16-4\"\n"),
         std::string("[model]\npreset = \"mlp\"\noutputs = 7\n")}) {
     const auto model = Load(text);
     const auto again = Load("[model]\n" + ModelKeys(model));
@@ -132,6 +172,28 @@ TEST_F(ModelConfigTest, RefusalsNameTheKeyAndTheLayer) {
                     HasSubstr("no example has a gradient of its own")));
   EXPECT_THAT(Error(with(kImage, "\"sigmoid\"", "\"sigmoid\"\nunits = 4")),
               HasSubstr("model.layer[1].units: there is no such key"));
+  EXPECT_THAT(Error(with(kBodies, "filters = 4", "filters = 3")),
+              AllOf(HasSubstr("layer 0 (residual): layer 1 (residual)"),
+                    HasSubstr("(3, 6, 6)")));
+  EXPECT_THAT(Error(with(kBodies, "groups = 2", "groups = 3")),
+              HasSubstr("layer 0 (residual): layer 0 (group_norm)"));
+  EXPECT_THAT(
+      Error(with(kBodies, "groups = 2", "group = 2")),
+      HasSubstr("model.layer[0].layer[0].groups: this key is required"));
+  EXPECT_THAT(Error(with(kBodies, "groups = 2", "groups = 2\ngroup = 1")),
+              AllOf(HasSubstr("node.toml:8: model.layer[0].layer[0].group"),
+                    HasSubstr("did you mean model.layer.layer.groups?")));
+  EXPECT_THAT(Error(with(kBodies, "rate = 0.1", "rate = 1.5")),
+              HasSubstr("1.5 is out of range"));
+  EXPECT_THAT(Error(with(kBodies, "rate = 0.1", "rate = 1")),
+              HasSubstr("layer 2 (dropout): rate must be"));
+  std::string deep = "[model]\n";
+  for (int i = 0; i < 6; ++i) {
+    std::string key = "model.layer";
+    for (int j = 0; j < i; ++j) key += ".layer";
+    deep += "[[" + key + "]]\ntype = \"residual\"\n";
+  }
+  EXPECT_THAT(Error(deep), HasSubstr("at most 4 deep"));
   EXPECT_THAT(
       Error("[model]\nloss = \"mse\"\n"),
       AllOf(HasSubstr("[[model.layer]] is required"), HasSubstr("preset")));

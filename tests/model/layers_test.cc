@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "model/presets.h"
+#include "tests/model/models.h"
 #include "tests/model/reference.h"
 
 namespace hearsay::model {
@@ -18,115 +20,6 @@ using ::testing::ThrowsMessage;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-struct Tested {
-  const char* name;
-  ModelSpec spec;
-};
-
-ModelSpec Images(Shape shape, std::vector<Layer> layers,
-                 Loss loss = Loss::kSoftmaxCrossEntropy) {
-  int values = 1;
-  for (const int extent : shape) values *= extent;
-  return {values, std::move(layers), loss, std::move(shape)};
-}
-
-// The first layer's inputs need no gradient: what is tested stands second too.
-std::vector<Tested> ImageModels() {
-  using enum Activation;
-  return {
-      {"Conv",
-       Images({1, 5, 4},
-              {Conv2d{.filters = 3, .kernel = {3, 2}}, Flatten{}, {3}})},
-      {"ConvAsTheLastLayer",
-       Images({2, 3, 3}, {Conv2d{.filters = 4, .kernel = {3, 3}}, Flatten{}})},
-      // 2 T^2 = 32 <= d p = 3 * 9 * 4: ghost norms in the second.
-      {"ConvTwice", Images({2, 6, 6}, {Conv2d{.filters = 3, .kernel = {3, 3}},
-                                       Activate{kTanh},
-                                       Conv2d{.filters = 4, .kernel = {3, 3}},
-                                       Activate{kSigmoid},
-                                       Flatten{},
-                                       {2}})},
-      {"ConvStrided", Images({2, 7, 8}, {Conv2d{.filters = 2,
-                                                .kernel = {2, 3},
-                                                .stride = {2, 3},
-                                                .padding = {1, 2}},
-                                         Conv2d{.filters = 3,
-                                                .kernel = {3, 2},
-                                                .stride = {1, 2},
-                                                .padding = {2, 1}},
-                                         Activate{kGelu},
-                                         Flatten{},
-                                         {3}})},
-      {"ConvDilated",
-       Images({1, 7, 7},
-              {Conv2d{.filters = 2,
-                      .kernel = {3, 2},
-                      .padding = {1, 0},
-                      .dilation = {2, 3}},
-               Conv2d{.filters = 2, .kernel = {2, 2}, .dilation = {2, 1}},
-               Flatten{},
-               {3}})},
-      {"ConvGrouped",
-       Images({4, 4, 4}, {Conv2d{.filters = 6, .kernel = {2, 2}, .groups = 2},
-                          Activate{kTanh},
-                          Conv2d{.filters = 6, .kernel = {3, 3}, .groups = 3},
-                          Flatten{},
-                          {2}})},
-      {"ConvDepthwise",
-       Images(
-           {3, 4, 4},
-           {Conv2d{
-                .filters = 3, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3},
-            Conv2d{.filters = 2, .kernel = {1, 1}},
-            Flatten{},
-            {2}})},
-      {"ConvMostlyPadding",
-       Images({1, 2, 2},
-              {Conv2d{.filters = 2, .kernel = {5, 5}, .padding = {4, 4}},
-               Conv2d{.filters = 2,
-                      .kernel = {3, 3},
-                      .stride = {4, 4},
-                      .padding = {3, 3}},
-               Flatten{},
-               {2}})},
-      {"MaxPool",
-       Images({2, 6, 5},
-              {Conv2d{.filters = 2, .kernel = {2, 2}},
-               MaxPool2d{.kernel = {2, 3}, .stride = {2, 1}, .padding = {1, 1}},
-               Flatten{},
-               {3}})},
-      {"AvgPool",
-       Images({2, 6, 5},
-              {Conv2d{.filters = 2, .kernel = {2, 2}},
-               AvgPool2d{.kernel = {3, 2}, .stride = {1, 2}, .padding = {1, 1}},
-               Flatten{},
-               {3}})},
-      {"PoolsFirst",
-       Images({1, 8, 8}, {MaxPool2d{.kernel = {2, 2}, .stride = {1, 1}},
-                          AvgPool2d{.kernel = {3, 3}, .stride = {2, 2}},
-                          Activate{kRelu},
-                          Flatten{},
-                          {5, kTanh},
-                          {2}})},
-      {"FlattenFirst", Images({1, 2, 3}, {Flatten{}, {4, kSigmoid}, {2}})},
-      {"Regression",
-       Images({1, 4, 4},
-              {Conv2d{.filters = 2, .kernel = {2, 2}, .stride = {2, 2}},
-               Activate{kGelu},
-               Flatten{},
-               {2}},
-              Loss::kMse)},
-      {"Binary", Images({1, 4, 4},
-                        {Conv2d{.filters = 2, .kernel = {3, 3}},
-                         Activate{kTanh},
-                         Flatten{},
-                         {1}},
-                        Loss::kBinaryCrossEntropy)},
-  };
-}
-
-std::vector<Tested> Models() { return ImageModels(); }
 
 class LayersTest : public ::testing::TestWithParam<Tested> {};
 
@@ -360,6 +253,13 @@ TEST(PresetsTest, TheMnistCnnHasAsManyParametersAsEverywhereElse) {
   EXPECT_EQ(ParseCanonical(Canonical(spec)).layers, spec.layers);
 }
 
+// 2748890 without biases, as the original has its convolutions.
+TEST(PresetsTest, TheWideResnetHasAsManyParametersAsEverywhereElse) {
+  constexpr unsigned kBiases =
+      16 + (4 * 64 + 64) + (4 * 128 + 128) + (4 * 256 + 256);
+  EXPECT_EQ(ParameterCount(Preset("wide-resnet-16-4")), 2748890u + kBiases);
+}
+
 TEST(PresetsTest, EveryPresetIsAModelOfTheOutputsThatItIsAskedFor) {
   for (const std::string& name : PresetNames()) {
     ModelSpec spec = Preset(name, 3);
@@ -377,6 +277,21 @@ struct Refused {
   ModelSpec spec;
   std::vector<std::string> says;
 };
+
+// Residual blocks inside each other.
+Layer DeepBody(int depth) {
+  Layer layer = {4, Activation::kTanh};
+  for (int i = 0; i < depth; ++i) layer = Residual{.body = {layer}};
+  return layer;
+}
+
+TEST(LayerRefusalTest, BodiesMayBeAsDeepAsIsSaid) {
+  const ModelSpec spec = {4, {DeepBody(kDeepestBody), {2}}, Loss::kMse};
+  EXPECT_EQ(ParseCanonical(Canonical(spec)).layers, spec.layers);
+  const ModelSpec deeper = {4, {DeepBody(kDeepestBody + 1), {2}}, Loss::kMse};
+  EXPECT_THAT([&] { ParseCanonical(Canonical(deeper)); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("too deep")));
+}
 
 TEST(LayerRefusalTest, NamesTheLayerByIndexAndType) {
   const int huge = 1 << 15;
@@ -419,6 +334,38 @@ TEST(LayerRefusalTest, NamesTheLayerByIndexAndType) {
       {{4, {{3}, Activate{Activation::kRelu}, {2}}, Loss::kMse},
        {"layer 1 (relu)", "activation of the dense layer"}},
       {{4, {Flatten{}}, Loss::kMse}, {"has parameters"}},
+      {Images({3, 4, 4}, {GroupNorm{2}, Flatten{}, {2}}),
+       {"layer 0 (group_norm)", "2 groups must divide the 3 channels"}},
+      {Images({3, 4, 4}, {GroupNorm{0}, Flatten{}, {2}}),
+       {"layer 0 (group_norm)", "groups must be 1 or more, not 0"}},
+      {{4, {GroupNorm{2}, {2}}, Loss::kMse},
+       {"layer 0 (group_norm)", "needs an image"}},
+      {Images({3, 4, 4}, {LayerNorm{}, Flatten{}, {2}}),
+       {"layer 0 (layer_norm)", "group_norm with groups = 1"}},
+      {{4, {{4}, Dropout{1}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "less than 1, not 1"}},
+      {{4, {{4}, Dropout{-0.5}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "rate", "-0.5"}},
+      {{4, {{4}, Dropout{std::nan("")}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "rate", "nan"}},
+      {{4, {Residual{.body = {{3}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "(3) of (4)", "projection"}},
+      {{4, {Residual{}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "computes something"}},
+      {{4, {Residual{.body = {Flatten{}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "computes something"}},
+      {{4, {{4}, Residual{.body = {{4}, {0}}}, {2}}, Loss::kMse},
+       {"layer 1 (residual): layer 1 (dense)", "units must be 1 or more"}},
+      {{4, {Residual{.body = {{4}}, .projection = {1, 1}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "needs an image"}},
+      {Images({3, 4, 4},
+              {Residual{.body = {conv}, .projection = {1, 1}}, Flatten{}}),
+       {"layer 0 (residual)", "(2, 2, 2) of (3, 4, 4)", "(2, 4, 4)"}},
+      {Images({3, 4, 4},
+              {Residual{.body = {conv}, .projection = {2, 0}}, Flatten{}}),
+       {"layer 0 (residual)", "projection must be 1 or more"}},
+      {{4, {DeepBody(kDeepestBody + 1), {2}}, Loss::kMse},
+       {"layer 0 (residual)", "at most 4 deep"}},
       {{5, {Flatten{}, {2}}, Loss::kMse, {1, 2, 2}}, {"5 values", "(1, 2, 2)"}},
       {{4, {{2}}, Loss::kMse, {4}}, {"4 values", "(4)"}},
   };

@@ -255,6 +255,23 @@ TEST_F(ModelVerbsTest, InspectPrintsAPresetAsConfiguration) {
   EXPECT_EQ(preset["layers"][0]["output"], (std::vector<int>{16, 14, 14}));
 }
 
+TEST_F(ModelVerbsTest, InspectPrintsLayersInsideLayers) {
+  const std::string text =
+      tests::HearsayLine("inspect --model wide-resnet-16-4").out;
+  EXPECT_THAT(text, StartsWith("# 2751146 parameters\n[model]\n"));
+  EXPECT_THAT(text,
+              HasSubstr("[[model.layer]]  # to [128,16,16], 230016 parameters\n"
+                        "type = \"residual\"\nprojection = [2, 2]\n"
+                        "[[model.layer.layer]]  # to [128,16,16], 73856 "
+                        "parameters\ntype = \"conv2d\"\n"));
+  const auto file = (folder_ / "printed.toml").string();
+  std::ofstream(file) << text;
+  const auto preset = Json("inspect --model wide-resnet-16-4");
+  EXPECT_EQ(Json("inspect --model " + file)["description"],
+            preset["description"]);
+  EXPECT_EQ(preset["layers"][3]["layers"][0]["type"], "conv2d");
+}
+
 TEST_F(ModelVerbsTest, InspectOfAFlatPresetLeavesTheWidthToTheData) {
   const auto json = Json("inspect --model mlp");
   EXPECT_TRUE(json["parameters"].is_null());
