@@ -78,7 +78,7 @@ struct Config {
   struct Model {
     model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
     std::vector<model::Layer> layers;
-    model::Shape input;  // (C, H, W) of an image; empty: flat
+    model::Shape input;  // of an image or a sequence; empty: flat
   } model;
 
   struct Train {

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "model/encoding.h"
 #include "model/presets.h"
 
 namespace hearsay::daemon {
@@ -29,6 +30,11 @@ class FieldReader {
     if (value) field = *value;
     return value.has_value();
   }
+  bool Read(std::vector<int>& field) const {
+    const auto values = reader_.Integers(key_, 0, kMost);
+    if (values) field = *values;
+    return values.has_value();
+  }
   bool Read(model::Extent& field) const {
     const auto values = reader_.Integers(key_, 0, kMost);
     if (!values) return false;
@@ -41,6 +47,11 @@ class FieldReader {
     const auto word =
         reader_.Word(key_, {"none", "relu", "tanh", "gelu", "sigmoid"});
     if (word) field = model::ParseActivation(*word);
+    return word.has_value();
+  }
+  bool Read(model::Mask& field) const {
+    const auto word = reader_.Word(key_, {"none", "causal"});
+    if (word) field = model::ParseMask(*word);
     return word.has_value();
   }
 
@@ -139,8 +150,14 @@ void Check(const ConfigReader& reader, const Config::Model& model) {
 
 std::string Write(int value) { return fmt::format("{}", value); }
 std::string Write(double value) { return fmt::format("{}", value); }
+std::string Write(const std::vector<int>& values) {
+  return fmt::format("[{}]", fmt::join(values, ", "));
+}
 std::string Write(model::Extent value) {
   return fmt::format("[{}, {}]", value.height, value.width);
+}
+std::string Write(model::Mask value) {
+  return fmt::format("\"{}\"", model::Word(value));
 }
 std::string Write(model::Activation value) {
   return fmt::format("\"{}\"", model::Word(value));
@@ -173,10 +190,11 @@ void ReadModel(ConfigReader& reader, Config::Model& model, Layers layers) {
                       {"softmax_cross_entropy", "binary_cross_entropy", "mse"}))
     model.loss = model::ParseLoss(*word);
   if (const auto shape = reader.Integers("model.input", 1, kMost)) {
-    if (shape->size() != 3)
+    if (shape->size() < 2 || shape->size() > 3)
       reader.Fail("model.input",
-                  "must be [channels, height, width]; a flat input has no such "
-                  "key: the shard says how wide it is");
+                  "must be [channels, height, width], or [places, values] for "
+                  "a sequence; a flat input has no such key: the shard says "
+                  "how wide it is");
     model.input = *shape;
   }
   ReadLayers(reader, "model.layer", model::kDeepestBody, model.layers);
@@ -192,6 +210,19 @@ std::string ModelKeys(const Config::Model& model) {
   if (!model.input.empty())
     text += fmt::format("input = [{}]\n", fmt::join(model.input, ", "));
   return text + WriteLayers("model.layer", model.layers);
+}
+
+model::Shard OpenFor(const Config::Model& model,
+                     const std::filesystem::path& path) {
+  return model::Shard::Open(path, model::EncodingFor(model.layers));
+}
+
+model::ModelSpec SpecOf(const Config::Model& model, const model::Shard& shard) {
+  model::ModelSpec spec = SpecOf(model, shard.features());
+  spec.layers = model::FitToColumns(spec.layers, shard.columns());
+  model::Validate(spec);
+  model::CheckColumns(spec.layers, shard.columns());
+  return spec;
 }
 
 model::ModelSpec SpecOf(const Config::Model& model, int features) {

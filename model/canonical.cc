@@ -29,6 +29,10 @@ constexpr std::string_view kFormat = "hearsay-model/1";
 std::string Write(int value) { return fmt::format("{}", value); }
 std::string Write(double value) { return fmt::format("{}", value); }
 std::string Write(Activation value) { return Word(value); }
+std::string Write(Mask value) { return Word(value); }
+std::string Write(const std::vector<int>& values) {
+  return fmt::format("{}", fmt::join(values, "x"));
+}
 std::string Write(Extent value) {
   return fmt::format("{}x{}", value.height, value.width);
 }
@@ -84,10 +88,13 @@ class Reader {
   void Read(std::string_view word, Activation& value) const {
     value = ParseActivation(std::string(word));
   }
+  void Read(std::string_view word, Mask& value) const {
+    value = ParseMask(std::string(word));
+  }
   void Read(std::string_view word, Shape& shape) const {
     do {
       Read(Take(word, 'x'), shape.emplace_back());
-    } while (!word.empty() && shape.size() < 8);
+    } while (!word.empty());
   }
 
   // "name(fields)", and its body, at most `deep` bodies deep. That nothing is

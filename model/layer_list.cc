@@ -40,6 +40,12 @@ void CheckPlace(const std::vector<Layer>& layers, std::size_t at) {
     RefuseLayer(layers, at, "bodies inside bodies are at most {} deep",
                 kDeepestBody);
   const auto* dense = std::get_if<Dense>(&layers[at].kind);
+  if (const auto* body = BodyOf(layers[at]);
+      (body != nullptr && !body->empty() && TakesCodes(body->front())) ||
+      (at > 0 && TakesCodes(layers[at])))
+    RefuseLayer(layers, at,
+                "an embedding must be the first layer of the model: codes are "
+                "what the data has, and no layer makes any");
   if (dense == nullptr) return;
   Word(dense->activation);  // Throws for a stray value.
   if (dense->activation == Activation::kNone && at + 1 < layers.size() &&

@@ -1,5 +1,7 @@
 // The parameters of each type of layer, named and shaped as PyTorch's module of
 // that kind names and shapes them.
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "model/layer_rules.h"
@@ -59,6 +61,40 @@ Parameters ParametersOfKind(const LayerNorm&, const Shape& in) {
 
 Parameters ParametersOfKind(const GroupNorm&, const Shape& in) {
   return Affine(in[0]);
+}
+
+Parameters ParametersOfKind(const Embedding& embedding, const Shape&) {
+  const double units = embedding.units;
+  return {Weight({embedding.vocabulary, embedding.units}, {units, units})};
+}
+
+Parameters ParametersOfKind(const TableEmbedding& embedding, const Shape&) {
+  const double units = embedding.units;
+  Parameters all;
+  for (std::size_t i = 0; i < embedding.categories.size(); ++i) {
+    if (embedding.categories[i] == 0) continue;
+    all.push_back(
+        Weight({embedding.categories[i], embedding.units}, {units, units}));
+    all.back().name = fmt::format("columns.{}.weight", i);
+  }
+  return all;
+}
+
+Parameters ParametersOfKind(const PositionEmbedding&, const Shape& in) {
+  const double units = in[1];
+  return {Weight({in[0], in[1]}, {units, units})};
+}
+
+Parameters ParametersOfKind(const Attention&, const Shape& in) {
+  const int d = in[1];
+  const double fan = d;
+  Parameters all = {Weight({3 * d, d}, {fan, 3 * fan}),
+                    Constant("in_proj_bias", 3 * d, Start::kZero),
+                    Weight({d, d}, {fan, fan}),
+                    Constant("out_proj.bias", d, Start::kZero)};
+  all[0].name = "in_proj_weight";
+  all[2].name = "out_proj.weight";
+  return all;
 }
 
 Parameters ParametersOfKind(const Residual& residual, const Shape& in) {

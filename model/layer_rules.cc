@@ -41,6 +41,14 @@ void NeedImage(const Shape& in) {
         Text(in));
 }
 
+void NeedSequence(const Shape& in) {
+  if (in.size() != 2)
+    Refuse(
+        "needs a sequence (places, values), not {}: give model.input as "
+        "[places, values], or begin with an embedding",
+        Text(in));
+}
+
 // Of one side of a window that moves over `size` values.
 int Places(const char* side, int size, int kernel, int stride, int padding,
            int dilation) {
@@ -75,11 +83,15 @@ Shape Slide(const Window& window, const Shape& in, int channels) {
 }
 
 Shape Out(const Dense& dense, const Shape& in) {
-  if (in.size() != 1)
-    Refuse("needs flat values, not {}: put a flatten layer before it",
-           Text(in));
+  if (in.size() > 2)
+    Refuse(
+        "needs flat values or a sequence, not {}: put a flatten layer before "
+        "it",
+        Text(in));
   AtLeast(1, "units", dense.units);
-  return {dense.units};
+  Shape out = in;
+  out.back() = dense.units;
+  return out;
 }
 
 Shape Out(const Conv2d& conv, const Shape& in) {
@@ -140,6 +152,62 @@ Shape Out(const Dropout& dropout, const Shape& in) {
   if (!(dropout.rate >= 0 && dropout.rate < 1))
     Refuse("rate must be 0 or more and less than 1, not {}", dropout.rate);
   return in;
+}
+
+Shape Out(const Embedding& embedding, const Shape& in) {
+  if (in.size() != 1)
+    Refuse("needs codes, one a column of the data, not {}", Text(in));
+  AtLeast(1, "vocabulary", embedding.vocabulary);
+  // Codes come as float32.
+  if (embedding.vocabulary > 1 << 24)
+    Refuse("vocabulary must be {} or less, not {}", 1 << 24,
+           embedding.vocabulary);
+  AtLeast(1, "units", embedding.units);
+  return {in[0], embedding.units};
+}
+
+Shape Out(const TableEmbedding& embedding, const Shape& in) {
+  const auto& categories = embedding.categories;
+  if (in.size() != 1 || categories.size() != static_cast<std::size_t>(in[0]))
+    Refuse("has categories for {} columns, but the data are {}",
+           categories.size(), Text(in));
+  AtLeast(1, "units", embedding.units);
+  std::int64_t values = 0;
+  for (const int of_column : categories) {
+    AtLeast(0, "categories", of_column);
+    if (of_column > 1 << 24)
+      Refuse("categories must be {} or less, not {}", 1 << 24, of_column);
+    values += of_column > 0 ? embedding.units : 1;
+  }
+  if (std::all_of(categories.begin(), categories.end(),
+                  [](int of_column) { return of_column == 0; }))
+    Refuse("needs a column of codes; all are numbers");
+  if (values > 1 << 30)
+    Refuse("{} values an example would come out; at most {} are supported",
+           values, 1 << 30);
+  return {static_cast<int>(values)};
+}
+
+Shape Out(const PositionEmbedding&, const Shape& in) {
+  NeedSequence(in);
+  return in;
+}
+
+Shape Out(const Attention& attention, const Shape& in) {
+  NeedSequence(in);
+  AtLeast(1, "heads", attention.heads);
+  if (in[1] % attention.heads != 0)
+    Refuse("{} heads must divide the {} values of a place", attention.heads,
+           in[1]);
+  if (std::max(3.0 * in[1], 1.0 * in[0] * attention.heads) * in[0] > 0x1p30)
+    Refuse("{} heads over {} places are more values than are supported",
+           attention.heads, in[0]);
+  return in;
+}
+
+Shape Out(const SequenceMean&, const Shape& in) {
+  NeedSequence(in);
+  return {in[1]};
 }
 
 Shape Out(const Residual& residual, const Shape& in) {

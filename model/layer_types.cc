@@ -12,9 +12,11 @@ namespace hearsay::model {
 namespace {
 
 const std::vector<Layer>& Types() {
-  static const std::vector<Layer> types = {Dense{},     Conv2d{},  MaxPool2d{},
-                                           AvgPool2d{}, Flatten{}, LayerNorm{},
-                                           GroupNorm{}, Dropout{}, Residual{}};
+  static const std::vector<Layer> types = {
+      Dense{},     Conv2d{},      MaxPool2d{},      AvgPool2d{},
+      Flatten{},   LayerNorm{},   GroupNorm{},      Dropout{},
+      Residual{},  Embedding{},   TableEmbedding{}, PositionEmbedding{},
+      Attention{}, SequenceMean{}};
   return types;
 }
 
@@ -35,6 +37,15 @@ struct NameOf {
   std::string operator()(const GroupNorm&) const { return "group_norm"; }
   std::string operator()(const Dropout&) const { return "dropout"; }
   std::string operator()(const Residual&) const { return "residual"; }
+  std::string operator()(const Embedding&) const { return "embedding"; }
+  std::string operator()(const TableEmbedding&) const {
+    return "table_embedding";
+  }
+  std::string operator()(const PositionEmbedding&) const {
+    return "position_embedding";
+  }
+  std::string operator()(const Attention&) const { return "attention"; }
+  std::string operator()(const SequenceMean&) const { return "sequence_mean"; }
 };
 
 }  // namespace
@@ -69,6 +80,11 @@ Layer LayerOfType(const std::string& type) {
   throw std::invalid_argument(
       fmt::format("unknown layer type '{}' (allowed: {})", type,
                   fmt::join(LayerTypes(), ", ")));
+}
+
+bool TakesCodes(const Layer& layer) {
+  return std::holds_alternative<Embedding>(layer.kind) ||
+         std::holds_alternative<TableEmbedding>(layer.kind);
 }
 
 const std::vector<Layer>* BodyOf(const Layer& layer) {

@@ -14,6 +14,9 @@
 
 namespace hearsay::model {
 
+// The places that a place of a sequence sees: all, or itself and those before.
+enum class Mask { kNone, kCausal };
+
 // kGelu is the exact one, x Phi(x), not the tanh approximation.
 enum class Activation { kNone, kRelu, kTanh, kGelu, kSigmoid };
 
@@ -89,6 +92,42 @@ struct Dropout {
   bool operator==(const Dropout&) const = default;
 };
 
+// The first layer of a model: T codes, each a whole number below `vocabulary`,
+// to (T, units), each the row of a table, as nn.Embedding.
+struct Embedding {
+  int vocabulary = 0;
+  int units = 0;
+  bool operator==(const Embedding&) const = default;
+};
+
+// The first layer of a model on a table whose columns are codes and numbers:
+// for each column its number of categories, 0 for a number. (columns) to (the
+// sum, over the columns, of `units` or 1): codes by a table each, numbers as
+// they are. As a module with the member `columns`, an nn.ModuleDict.
+struct TableEmbedding {
+  std::vector<int> categories;
+  int units = 0;
+  bool operator==(const TableEmbedding&) const = default;
+};
+
+// Adds a learned vector to each place: (T, d), which it keeps.
+struct PositionEmbedding {
+  bool operator==(const PositionEmbedding&) const = default;
+};
+
+// Of a sequence to itself, as nn.MultiheadAttention(d, heads): (T, d), which it
+// keeps.
+struct Attention {
+  int heads = 0;
+  Mask mask = Mask::kNone;
+  bool operator==(const Attention&) const = default;
+};
+
+// (T, d) to (d): the mean over the places.
+struct SequenceMean {
+  bool operator==(const SequenceMean&) const = default;
+};
+
 struct Layer;
 
 // out = the layers of the body, one after the other, of in, plus in itself; or
@@ -102,8 +141,10 @@ struct Residual {
 };
 
 struct Layer {
-  using Kind = std::variant<Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten,
-                            Activate, LayerNorm, GroupNorm, Dropout, Residual>;
+  using Kind =
+      std::variant<Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten, Activate,
+                   LayerNorm, GroupNorm, Dropout, Residual, Embedding,
+                   TableEmbedding, PositionEmbedding, Attention, SequenceMean>;
   Kind kind;
 
   // The commonest layer, by its units alone: {64, Activation::kTanh}.
@@ -125,6 +166,10 @@ std::string TypeName(const Layer& layer);
 // std::invalid_argument that lists the types, or says why there is none.
 Layer LayerOfType(const std::string& type);
 std::vector<std::string> LayerTypes();
+
+// Whether what goes into it is codes: an embedding of either
+// kind.
+bool TakesCodes(const Layer& layer);
 
 // The layers inside a layer that has some, such as a residual block, which no
 // field of VisitFields is; else nullptr.
@@ -159,6 +204,15 @@ void VisitFields(T& layer, const Visit& visit) {
     visit("groups", layer.groups, Field::kRequired);
   } else if constexpr (std::is_same_v<L, Dropout>) {
     visit("rate", layer.rate, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, Embedding>) {
+    visit("vocabulary", layer.vocabulary, Field::kRequired);
+    visit("units", layer.units, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, TableEmbedding>) {
+    visit("categories", layer.categories, Field::kOptional);
+    visit("units", layer.units, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, Attention>) {
+    visit("heads", layer.heads, Field::kRequired);
+    visit("mask", layer.mask, Field::kOptional);
   } else if constexpr (std::is_same_v<L, Residual>) {
     visit("projection", layer.projection, Field::kOptional);
   }

@@ -85,15 +85,35 @@ ModelSpec WideResnet(int outputs) {
   return spec;
 }
 
+// Codes, such as letters, of a sequence of any length; each place sees itself
+// and those before it.
+ModelSpec TinyTransformer(int outputs) {
+  constexpr int kUnits = 64;
+  constexpr int kBlocks = 2;
+  ModelSpec spec{
+      0,
+      {Embedding{.vocabulary = 256, .units = kUnits}, PositionEmbedding{}},
+      Loss::kSoftmaxCrossEntropy};
+  for (int block = 0; block < kBlocks; ++block) {
+    spec.layers.push_back(Residual{
+        .body = {LayerNorm{}, Attention{.heads = 4, .mask = Mask::kCausal}}});
+    spec.layers.push_back(Residual{
+        .body = {LayerNorm{}, {4 * kUnits, Activation::kGelu}, {kUnits}}});
+  }
+  spec.layers.insert(spec.layers.end(),
+                     {LayerNorm{}, SequenceMean{}, {outputs}});
+  return spec;
+}
+
 struct Named {
   const char* name;
   ModelSpec (*make)(int outputs);
   int outputs;
 };
-constexpr std::array kPresets = {Named{"mlp", Mlp, 2},
-                                 Named{"tabular", Tabular, 2},
-                                 Named{"mnist-cnn", MnistCnn, 10},
-                                 Named{"wide-resnet-16-4", WideResnet, 10}};
+constexpr std::array kPresets = {
+    Named{"mlp", Mlp, 2}, Named{"tabular", Tabular, 2},
+    Named{"mnist-cnn", MnistCnn, 10}, Named{"wide-resnet-16-4", WideResnet, 10},
+    Named{"tiny-transformer", TinyTransformer, 2}};
 
 }  // namespace
 

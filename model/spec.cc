@@ -26,6 +26,11 @@ constexpr std::array<Words<Activation>, 5> kActivations = {{
     {Activation::kSigmoid, "sigmoid"},
 }};
 
+constexpr std::array<Words<Mask>, 2> kMasks = {{
+    {Mask::kNone, "none"},
+    {Mask::kCausal, "causal"},
+}};
+
 constexpr std::array<Words<Loss>, 3> kLosses = {{
     {Loss::kSoftmaxCrossEntropy, "softmax_cross_entropy"},
     {Loss::kBinaryCrossEntropy, "binary_cross_entropy"},
@@ -91,10 +96,10 @@ void ValidateInputs(const ModelSpec& spec) {
   double values = 1;
   for (const int extent : spec.shape) values *= std::max(extent, 0);
   // A flat input has no shape: one model, one text.
-  if (spec.shape.size() != 3 || values != spec.inputs)
+  if (spec.shape.size() < 2 || spec.shape.size() > 3 || values != spec.inputs)
     throw std::invalid_argument(
         fmt::format("an input of {} values cannot lie as {}: an image is "
-                    "(channels, height, width)",
+                    "(channels, height, width), a sequence (places, values)",
                     spec.inputs, Text(spec.shape)));
 }
 
@@ -171,11 +176,15 @@ Activation ParseActivation(const std::string& word) {
   return Parse(kActivations, "activation", word);
 }
 
+Mask ParseMask(const std::string& word) { return Parse(kMasks, "mask", word); }
+
 Loss ParseLoss(const std::string& word) { return Parse(kLosses, "loss", word); }
 
 std::string Word(Activation activation) {
   return WordOf(kActivations, activation);
 }
+
+std::string Word(Mask mask) { return WordOf(kMasks, mask); }
 
 std::string Word(Loss loss) { return WordOf(kLosses, loss); }
 

@@ -58,6 +58,15 @@ ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
 }
 
 HEARSAY_VECTORISE
+void ScaleRows(int B, int O, const float* factors, float* g) {
+  for (int b = 0; b < B; ++b, g += O) {
+    const float factor = factors[b];
+#pragma omp simd
+    for (int o = 0; o < O; ++o) g[o] *= factor;
+  }
+}
+
+HEARSAY_VECTORISE
 void ScaleRowsAndAddTo(int B, int O, const float* factors, float* g,
                        float* sums) {
   for (int b = 0; b < B; ++b, g += O) {

@@ -30,6 +30,9 @@ struct ClipCount {
 ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
                       std::span<float> factors);
 
+// Row b of g *= factors[b].
+void ScaleRows(int B, int O, const float* factors, float* g);
+
 // Row b of g *= factors[b], then sums (O) += every row of g.
 void ScaleRowsAndAddTo(int B, int O, const float* factors, float* g,
                        float* sums);

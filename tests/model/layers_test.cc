@@ -239,8 +239,9 @@ TEST(WeightGradientBoundTest, HoldsWhereTheAddendsCancel) {
       const auto network = MakeCpuNetwork(of, 1);
       for (const double clip_norm : {1e-3, 1.0}) {
         std::vector<float> sum(examples.weights.size());
-        network->AddClippedSum(examples.weights, examples.batch(), clip_norm,
-                               sum);
+        const auto seen = network->AddClippedSum(
+            examples.weights, examples.batch(), clip_norm, sum);
+        ASSERT_EQ(seen.rejected, 0) << "the root of a negative square?";
         ASSERT_LE(Norm({sum.begin(), sum.end()}), clip_norm) << seed;
       }
     }
@@ -254,6 +255,56 @@ TEST(PresetsTest, TheMnistCnnHasAsManyParametersAsEverywhereElse) {
 }
 
 // 2748890 without biases, as the original has its convolutions.
+struct BadCode {
+  float value;
+  bool good;
+};
+
+TEST(EmbeddingTest, WhatIsNoCodeOfTheVocabularyIsRejected) {
+  const ModelSpec spec = Codes(3, {Embedding{.vocabulary = 4, .units = 2},
+                                   Activate{Activation::kRelu},
+                                   Flatten{},
+                                   {2}});
+  for (const auto& [value, good] :
+       {BadCode{3, true}, BadCode{0, true}, BadCode{-0.0f, true},
+        BadCode{4, false}, BadCode{-1, false}, BadCode{0.5f, false},
+        BadCode{3.0000002f, false}, BadCode{1e38f, false},
+        BadCode{-kInfinity, false}, BadCode{kNaN, false}}) {
+    Case examples(spec, 4, 61);
+    examples.features[4] = value;
+    const auto network = MakeCpuNetwork(spec, 4);
+    std::vector<float> sum(examples.weights.size());
+    const auto seen =
+        network->AddClippedSum(examples.weights, examples.batch(), 1e-3, sum);
+    EXPECT_EQ(seen.rejected, good ? 0 : 1) << value;
+    std::vector<float> others(sum.size());
+    network->AddClippedSum(examples.weights, examples.Rows(0, 1), 1e-3, others);
+    network->AddClippedSum(examples.weights, examples.Rows(2, 2), 1e-3, others);
+    if (good) continue;
+    for (std::size_t p = 0; p < sum.size(); ++p)
+      ASSERT_NEAR(sum[p], others[p], 1e-8) << value;
+    std::vector<float> predicted(8);
+    network->Predict(examples.weights, 4, examples.features, predicted);
+    EXPECT_TRUE(std::isnan(predicted[2])) << value;
+    EXPECT_FALSE(std::isnan(predicted[0])) << value;
+  }
+}
+
+TEST(TableEmbeddingTest, WhatIsNoCodeOfItsColumnIsRejected) {
+  const ModelSpec spec = Codes(3, {TableEmbedding{{4, 0, 2}, 2}, {2}});
+  for (const auto& [value, good] :
+       {BadCode{1, true}, BadCode{2, false}, BadCode{0.5f, false},
+        BadCode{-1, false}, BadCode{kNaN, false}}) {
+    Case examples(spec, 2, 62);
+    examples.features[5] = value;  // of the last column
+    const auto network = MakeCpuNetwork(spec, 2);
+    std::vector<float> sum(examples.weights.size());
+    const auto seen =
+        network->AddClippedSum(examples.weights, examples.batch(), 1e-3, sum);
+    EXPECT_EQ(seen.rejected, good ? 0 : 1) << value;
+  }
+}
+
 TEST(PresetsTest, TheWideResnetHasAsManyParametersAsEverywhereElse) {
   constexpr unsigned kBiases =
       16 + (4 * 64 + 64) + (4 * 128 + 128) + (4 * 256 + 256);
@@ -364,6 +415,43 @@ TEST(LayerRefusalTest, NamesTheLayerByIndexAndType) {
       {Images({3, 4, 4},
               {Residual{.body = {conv}, .projection = {2, 0}}, Flatten{}}),
        {"layer 0 (residual)", "projection must be 1 or more"}},
+      {{4, {{4}, Embedding{5, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 1 (embedding)", "first layer of the model"}},
+      {{4, {Residual{.body = {Embedding{5, 1}, Flatten{}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "first layer of the model"}},
+      {Sequences(2, 3, {Embedding{5, 2}, Flatten{}, {2}}),
+       {"layer 0 (embedding)", "needs codes", "(2, 3)"}},
+      {{4, {Embedding{0, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "vocabulary must be 1 or more"}},
+      {{4, {Embedding{(1 << 24) + 1, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "vocabulary must be 16777216 or less"}},
+      {{4, {Embedding{5, 0}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "units must be 1 or more"}},
+      {{4, {TableEmbedding{{3, 0, 1}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "3 columns", "(4)"}},
+      {{2, {TableEmbedding{{0, 0}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "all are numbers"}},
+      {{2, {TableEmbedding{{3, -1}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "categories must be 0 or more"}},
+      {{2, {TableEmbedding{{3, 0}, 0}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "units must be 1 or more"}},
+      {{2, {TableEmbedding{{3, 1 << 25}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "categories must be 16777216 or less"}},
+      {Sequences(2, 6, {Attention{4}, Flatten{}, {2}}),
+       {"layer 0 (attention)", "4 heads must divide the 6 values"}},
+      {Sequences(2, 6, {Attention{0}, Flatten{}, {2}}),
+       {"layer 0 (attention)", "heads must be 1 or more"}},
+      {{4, {{4}, Attention{2}, {2}}, Loss::kMse},
+       {"layer 1 (attention)", "needs a sequence", "(4)"}},
+      {Sequences(1 << 20, 2, {Attention{2}, SequenceMean{}, {2}}),
+       {"layer 0 (attention)", "more values than are supported"}},
+      {{4, {{4}, SequenceMean{}, {2}}, Loss::kMse},
+       {"layer 1 (sequence_mean)", "needs a sequence"}},
+      {{4, {PositionEmbedding{}, {2}}, Loss::kMse},
+       {"layer 0 (position_embedding)", "needs a sequence"}},
+      {Sequences(3, 4, {{2}}), {"layer 0 (dense)", "flat", "(3, 2)"}},
+      {Images({1, 4, 4}, {LayerNorm{}, Flatten{}, {2}}),
+       {"layer 0 (layer_norm)", "(1, 4, 4)"}},
       {{4, {DeepBody(kDeepestBody + 1), {2}}, Loss::kMse},
        {"layer 0 (residual)", "at most 4 deep"}},
       {{5, {Flatten{}, {2}}, Loss::kMse, {1, 2, 2}}, {"5 values", "(1, 2, 2)"}},

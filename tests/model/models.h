@@ -186,9 +186,74 @@ inline std::vector<Tested> ResidualModels() {
   };
 }
 
+inline ModelSpec Sequences(int places, int values, std::vector<Layer> layers,
+                           Loss loss = Loss::kSoftmaxCrossEntropy) {
+  return {places * values, std::move(layers), loss, {places, values}};
+}
+
+inline ModelSpec Codes(int places, std::vector<Layer> layers) {
+  return {places, std::move(layers), Loss::kSoftmaxCrossEntropy};
+}
+
+inline std::vector<Tested> SequenceModels() {
+  using enum Activation;
+  const SequenceMean mean;
+  const PositionEmbedding positions;
+  const auto attention = [](int heads, Mask mask = Mask::kNone) {
+    return Attention{.heads = heads, .mask = mask};
+  };
+  return {
+      // 2 T^2 = 50 > d p: formed; then 50 <= 8 * 7: ghost norms.
+      {"DenseAtEveryPlace",
+       Sequences(5, 3, {{8, kTanh}, {7, kGelu}, {4}, Flatten{}, {2}})},
+      {"DenseAtTwoPlaces", Sequences(2, 6, {{5, kSigmoid}, mean, {3}})},
+      {"DenseAtOnePlace", Sequences(1, 4, {{5, kTanh}, {6}, Flatten{}})},
+      {"DenseLast", Sequences(3, 4, {{2}, Flatten{}}, Loss::kMse)},
+      {"LayerNormAtEveryPlace",
+       Sequences(3, 4, {LayerNorm{}, {5, kTanh}, LayerNorm{}, mean, {2}})},
+      {"Positions",
+       Sequences(3, 2, {positions, {4, kTanh}, positions, mean, {2}})},
+      // Seven places, four codes: one at least is there twice.
+      {"CodesRepeated", Codes(7, {Embedding{.vocabulary = 4, .units = 3},
+                                  positions,
+                                  {4, kTanh},
+                                  mean,
+                                  {3}})},
+      {"CodesOfTwo", Codes(5, {Embedding{.vocabulary = 2, .units = 3},
+                               positions,
+                               {4, kTanh},
+                               Flatten{},
+                               {2}})},
+      {"CodesRare",
+       Codes(2, {Embedding{.vocabulary = 50, .units = 3}, Flatten{}, {2}})},
+      {"Table",
+       Codes(5, {TableEmbedding{{3, 0, 1, 0, 6}, 2}, {4, kTanh}, {3}})},
+      {"AttentionOneHead", Sequences(4, 3, {attention(1), Flatten{}, {2}})},
+      {"AttentionOfHeads",
+       Sequences(5, 4, {{6, kTanh}, attention(3), mean, {3}})},
+      {"AttentionCausal",
+       Sequences(
+           4, 4,
+           {{4}, attention(2, Mask::kCausal), {3, kTanh}, Flatten{}, {2}})},
+      {"AttentionOnePlace", Sequences(1, 4, {attention(2), Flatten{}, {2}})},
+      // 2 T^2 = 8 <= 16: ghost norms in both projections.
+      {"AttentionGhost",
+       Sequences(2, 4, {{4, kTanh}, attention(4), mean, {2}})},
+      {"Transformer",
+       Codes(6, {Embedding{.vocabulary = 5, .units = 4},
+                 positions,
+                 Residual{.body = {LayerNorm{}, attention(2, Mask::kCausal)}},
+                 Residual{.body = {LayerNorm{}, {8, kGelu}, {4}}},
+                 LayerNorm{},
+                 mean,
+                 {3}})},
+  };
+}
+
 inline std::vector<Tested> Models() {
   std::vector<Tested> all;
-  for (const auto& some : {ImageModels(), NormModels(), ResidualModels()})
+  for (const auto& some :
+       {ImageModels(), NormModels(), ResidualModels(), SequenceModels()})
     all.insert(all.end(), some.begin(), some.end());
   return all;
 }

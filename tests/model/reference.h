@@ -95,6 +95,14 @@ struct Case {
     const auto rows = static_cast<std::size_t>(count);
     features.resize(rows * static_cast<std::size_t>(spec.inputs));
     for (float& feature : features) feature = normal(engine);
+    if (const auto* table = std::get_if<Embedding>(&spec.layers[0].kind))
+      for (float& feature : features)
+        feature = static_cast<float>(engine() %
+                                     static_cast<unsigned>(table->vocabulary));
+    if (const auto* table = std::get_if<TableEmbedding>(&spec.layers[0].kind))
+      for (std::size_t i = 0; i < features.size(); ++i)
+        if (const int n = table->categories[i % table->categories.size()])
+          features[i] = static_cast<float>(engine() % static_cast<unsigned>(n));
     labels.resize(rows * static_cast<std::size_t>(LabelWidth(spec)));
     const auto classes = static_cast<unsigned>(std::max(Outputs(spec), 2));
     for (float& label : labels)

@@ -65,11 +65,17 @@ struct ReferenceLayer {
   }
 
   Vector operator()(const Dense& layer) const {
-    Vector next(static_cast<std::size_t>(layer.units));
-    for (double& z : next)
-      for (const double value : values) z += *weight++ * value;
-    for (double& z : next)
-      z = ReferenceActivation(layer.activation, z + *weight++);
+    const auto units = static_cast<std::size_t>(layer.units);
+    const auto d = static_cast<std::size_t>(in.back());
+    Vector next;
+    for (std::size_t place = 0; place < values.size(); place += d)
+      for (std::size_t u = 0; u < units; ++u) {
+        double z = weight[units * d + u];
+        for (std::size_t i = 0; i < d; ++i)
+          z += weight[u * d + i] * values[place + i];
+        next.push_back(ReferenceActivation(layer.activation, z));
+      }
+    weight += units * d + units;
     return next;
   }
   Vector operator()(const Conv2d& layer) const {
@@ -177,8 +183,83 @@ struct ReferenceLayer {
     }
     return next;
   }
+  Vector operator()(const Embedding& layer) const {
+    Vector next;
+    const auto units = static_cast<std::size_t>(layer.units);
+    for (const double code : values)
+      for (std::size_t i = 0; i < units; ++i)
+        next.push_back(weight[static_cast<std::size_t>(code) * units + i]);
+    weight += static_cast<std::size_t>(layer.vocabulary) * units;
+    return next;
+  }
+  Vector operator()(const TableEmbedding& layer) const {
+    Vector next;
+    const auto units = static_cast<std::size_t>(layer.units);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto categories = static_cast<std::size_t>(layer.categories[i]);
+      if (categories == 0) next.push_back(values[i]);
+      for (std::size_t u = 0; categories > 0 && u < units; ++u)
+        next.push_back(weight[static_cast<std::size_t>(values[i]) * units + u]);
+      weight += categories * units;
+    }
+    return next;
+  }
+  Vector operator()(const PositionEmbedding&) const {
+    Vector next = values;
+    for (double& value : next) value += *weight++;
+    return next;
+  }
+  Vector operator()(const SequenceMean&) const {
+    Vector next(static_cast<std::size_t>(in[1]));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      next[i % next.size()] += values[i] / in[0];
+    return next;
+  }
+  Vector operator()(const Attention& layer) const;
   Vector operator()(const Residual& layer) const;
 };
+
+// Vaswani et al. 2017 (arXiv:1706.03762), 3.2, place by place.
+inline Vector ReferenceLayer::operator()(const Attention& layer) const {
+  const auto T = static_cast<std::size_t>(in[0]);
+  const auto d = static_cast<std::size_t>(in[1]);
+  const std::size_t of_head = d / static_cast<std::size_t>(layer.heads);
+  // Row i of a weight (rows, d) and its bias, on place t of `from`.
+  const auto project = [&](const double* matrix, const double* bias,
+                           std::size_t i, const Vector& from, std::size_t t) {
+    double sum = bias[i];
+    for (std::size_t j = 0; j < d; ++j)
+      sum += matrix[i * d + j] * from[t * d + j];
+    return sum;
+  };
+  const double* const in_bias = weight + 3 * d * d;
+  const double* const out_weight = in_bias + 3 * d;
+  const double* const out_bias = out_weight + d * d;
+  Vector mixed(T * d);
+  for (std::size_t t = 0; t < T; ++t)
+    for (std::size_t first = 0; first < d; first += of_head) {
+      Vector share(layer.mask == Mask::kCausal ? t + 1 : T);
+      double sum = 0;
+      for (std::size_t s = 0; s < share.size(); ++s) {
+        double score = 0;
+        for (std::size_t i = first; i < first + of_head; ++i)
+          score += project(weight, in_bias, i, values, t) *
+                   project(weight, in_bias, d + i, values, s);
+        share[s] = std::exp(score / std::sqrt(static_cast<double>(of_head)));
+        sum += share[s];
+      }
+      for (std::size_t s = 0; s < share.size(); ++s)
+        for (std::size_t i = first; i < first + of_head; ++i)
+          mixed[t * d + i] +=
+              share[s] / sum * project(weight, in_bias, 2 * d + i, values, s);
+    }
+  Vector next(T * d);
+  for (std::size_t t = 0; t < T; ++t)
+    for (std::size_t i = 0; i < d; ++i)
+      next[t * d + i] = project(out_weight, out_bias, i, mixed, t);
+  weight = out_bias + d;
+  return next;
+}
 
 inline Vector ReferenceList(const std::vector<Layer>& layers, const Shape& in,
                             const double*& weight, Vector values,

@@ -159,6 +159,20 @@ TEST_F(ModelVerbsTest, EvalRefusesDataThatDoesNotFitNamingBoth) {
   EXPECT_TRUE(json["models"][0]["accuracy"].is_null());
 }
 
+TEST_F(ModelVerbsTest, EvalGivesCodesToAModelThatTakesThem) {
+  const model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
+  const std::string table = WriteModel(
+      "table", 1, {2, {model::TableEmbedding{{0, 2}, 3}, {2}}, loss});
+  EXPECT_EQ(Json("eval --model " + table + " --data " + Path("shard"))["models"]
+                .size(),
+            1u);
+  const std::string other = WriteModel(
+      "other", 1, {2, {model::TableEmbedding{{0, 5}, 3}, {2}}, loss});
+  ExpectRefused("eval --model " + other + " --data " + Path("shard"), 1,
+                AllOf(HasSubstr(other), HasSubstr("\"colour\""),
+                      HasSubstr("2 categories, not 5")));
+}
+
 TEST_F(ModelVerbsTest, EvalExplainsBadFilesAndBadUsage) {
   const std::string model = WriteModel("model", 1);
   ExpectRefused("eval --model " + model + " --data " + Path("none"), 1,

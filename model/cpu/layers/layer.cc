@@ -50,6 +50,21 @@ std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
     Made operator()(const Dropout& l) {
       return MakeDropout(l, in, place.masks);
     }
+    Made operator()(const Embedding& l) {
+      return MakeEmbedding(l, in, out, place.offset);
+    }
+    Made operator()(const TableEmbedding& l) {
+      return MakeTableEmbedding(l, in, out, place.offset);
+    }
+    Made operator()(const PositionEmbedding& l) {
+      return MakePositionEmbedding(l, in, place.offset);
+    }
+    Made operator()(const Attention& l) {
+      return MakeAttention(l, in, place.offset);
+    }
+    Made operator()(const SequenceMean& l) {
+      return MakeSequenceMean(l, in, out);
+    }
     Made operator()(const Residual& l) {
       return MakeResidual(l, in, out, place);
     }

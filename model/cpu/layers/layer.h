@@ -92,6 +92,19 @@ std::unique_ptr<Layer> MakeGroupNorm(const GroupNorm& norm, const Shape& in,
                                      std::size_t offset);
 std::unique_ptr<Layer> MakeDropout(const Dropout& dropout, const Shape& in,
                                    Masks& masks);
+std::unique_ptr<Layer> MakeEmbedding(const Embedding& embedding,
+                                     const Shape& in, const Shape& out,
+                                     std::size_t offset);
+std::unique_ptr<Layer> MakeTableEmbedding(const TableEmbedding& embedding,
+                                          const Shape& in, const Shape& out,
+                                          std::size_t offset);
+std::unique_ptr<Layer> MakePositionEmbedding(const PositionEmbedding& embedding,
+                                             const Shape& in,
+                                             std::size_t offset);
+std::unique_ptr<Layer> MakeAttention(const Attention& attention,
+                                     const Shape& in, std::size_t offset);
+std::unique_ptr<Layer> MakeSequenceMean(const SequenceMean& mean,
+                                        const Shape& in, const Shape& out);
 std::unique_ptr<Layer> MakeResidual(const Residual& residual, const Shape& in,
                                     const Shape& out, const Place& place);
 
