@@ -79,7 +79,7 @@ struct Config {
   struct Model {
     model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
     std::vector<model::Layer> layers;
-    model::Shape input;  // (C, H, W) of an image; empty: flat
+    model::Shape input;  // of an image or a sequence; empty: flat
     // What a fresh run begins with, by the names of PyTorch's nn.Sequential;
     // empty: at random. Declared public, as is what is frozen of it.
     std::filesystem::path weights;

@@ -39,10 +39,11 @@ std::size_t EditDistance(const std::string& a, const std::string& b) {
 }
 
 // "model.layer[1].units" and "model.layer[0].units" are one key to a reader.
-std::string WithoutIndex(std::string key) {
-  const auto open = key.find('[');
-  if (open == std::string::npos) return key;
-  return key.erase(open, key.find(']') - open + 1);
+std::string WithoutIndices(std::string key) {
+  for (auto open = key.find('['); open != std::string::npos;
+       open = key.find('['))
+    key.erase(open, key.find(']') - open + 1);
+  return key;
 }
 
 std::string EnvironmentName(const std::string& key) {
@@ -362,10 +363,10 @@ void ConfigReader::RefuseUnknown() const {
     std::size_t best = std::string::npos;
     for (const auto& known : known_) {
       const auto distance =
-          EditDistance(WithoutIndex(key), WithoutIndex(known));
+          EditDistance(WithoutIndices(key), WithoutIndices(known));
       if (distance < best) {
         best = distance;
-        nearest = WithoutIndex(known);
+        nearest = WithoutIndices(known);
       }
     }
     Fail(key, fmt::format("there is no such key; did you mean {}?", nearest));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "model/encoding.h"
 #include "model/frozen.h"
 #include "model/presets.h"
 
@@ -26,6 +27,16 @@ class FieldReader {
     if (value) field = static_cast<int>(*value);
     return value.has_value();
   }
+  bool Read(double& field) const {
+    const auto value = reader_.Number(key_, 0, 1);
+    if (value) field = *value;
+    return value.has_value();
+  }
+  bool Read(std::vector<int>& field) const {
+    const auto values = reader_.Integers(key_, 0, kMost);
+    if (values) field = *values;
+    return values.has_value();
+  }
   bool Read(model::Extent& field) const {
     const auto values = reader_.Integers(key_, 0, kMost);
     if (!values) return false;
@@ -38,6 +49,11 @@ class FieldReader {
     const auto word =
         reader_.Word(key_, {"none", "relu", "tanh", "gelu", "sigmoid"});
     if (word) field = model::ParseActivation(*word);
+    return word.has_value();
+  }
+  bool Read(model::Mask& field) const {
+    const auto word = reader_.Word(key_, {"none", "causal"});
+    if (word) field = model::ParseMask(*word);
     return word.has_value();
   }
 
@@ -59,7 +75,12 @@ void ReadFreeze(ConfigReader& reader, const std::string& prefix,
   frozen.push_back(reader.Truth(prefix + ".freeze").value_or(false));
 }
 
-model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix) {
+void ReadLayers(ConfigReader& reader, const std::string& key, int deep,
+                std::vector<model::Layer>& layers);
+
+// At most `deep` bodies deep.
+model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix,
+                       int deep) {
   const auto key = prefix + ".type";
   model::Layer layer = [&] {
     try {
@@ -80,7 +101,20 @@ model::Layer ReadLayer(ConfigReader& reader, const std::string& prefix) {
         SetDefaults(kind);
       },
       layer.kind);
+  if (auto* body = model::BodyOf(layer)) {
+    if (deep == 0)
+      reader.Fail(key, fmt::format("layers inside layers are at most {} deep",
+                                   model::kDeepestBody));
+    ReadLayers(reader, prefix + ".layer", deep - 1, *body);
+  }
   return layer;
+}
+
+void ReadLayers(ConfigReader& reader, const std::string& key, int deep,
+                std::vector<model::Layer>& layers) {
+  reader.Tables(key, [&](const std::string& prefix) {
+    layers.push_back(ReadLayer(reader, prefix, deep));
+  });
 }
 
 // Also where there are no layers, so that a misspelling finds its neighbour.
@@ -124,11 +158,40 @@ void Check(const ConfigReader& reader, const Config::Model& model) {
 }
 
 std::string Write(int value) { return fmt::format("{}", value); }
+std::string Write(double value) { return fmt::format("{}", value); }
+std::string Write(const std::vector<int>& values) {
+  return fmt::format("[{}]", fmt::join(values, ", "));
+}
 std::string Write(model::Extent value) {
   return fmt::format("[{}, {}]", value.height, value.width);
 }
+std::string Write(model::Mask value) {
+  return fmt::format("\"{}\"", model::Word(value));
+}
 std::string Write(model::Activation value) {
   return fmt::format("\"{}\"", model::Word(value));
+}
+
+std::string WriteLayers(const std::string& key,
+                        const std::vector<model::Layer>& layers,
+                        const std::vector<bool>& frozen = {}) {
+  std::string text;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const model::Layer& layer = layers[l];
+    text += fmt::format("[[{}]]\ntype = \"{}\"\n", key, model::TypeName(layer));
+    if (!frozen.empty() && frozen[l]) text += "freeze = true\n";
+    std::visit(
+        [&](const auto& kind) {
+          model::VisitFields(
+              kind, [&](const char* name, const auto& value, model::Field) {
+                text += fmt::format("{} = {}\n", name, Write(value));
+              });
+        },
+        layer.kind);
+    if (const auto* body = model::BodyOf(layer))
+      text += WriteLayers(key + ".layer", *body);
+  }
+  return text;
 }
 
 }  // namespace
@@ -139,14 +202,15 @@ void ReadModel(ConfigReader& reader, Config::Model& model, Layers layers) {
                       {"softmax_cross_entropy", "binary_cross_entropy", "mse"}))
     model.loss = model::ParseLoss(*word);
   if (const auto shape = reader.Integers("model.input", 1, kMost)) {
-    if (shape->size() != 3)
+    if (shape->size() < 2 || shape->size() > 3)
       reader.Fail("model.input",
-                  "must be [channels, height, width]; a flat input has no such "
-                  "key: the shard says how wide it is");
+                  "must be [channels, height, width], or [places, values] for "
+                  "a sequence; a flat input has no such key: the shard says "
+                  "how wide it is");
     model.input = *shape;
   }
   reader.Tables("model.layer", [&](const std::string& prefix) {
-    model.layers.push_back(ReadLayer(reader, prefix));
+    model.layers.push_back(ReadLayer(reader, prefix, model::kDeepestBody));
     ReadFreeze(reader, prefix, model.frozen);
   });
   if (const auto path = reader.Path("model.weights")) model.weights = *path;
@@ -168,21 +232,20 @@ std::string ModelKeys(const Config::Model& model) {
     text += fmt::format("input = [{}]\n", fmt::join(model.input, ", "));
   if (!model.weights.empty())
     text += fmt::format("weights = \"{}\"\n", model.weights.string());
-  for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    const model::Layer& layer = model.layers[l];
-    text +=
-        fmt::format("[[model.layer]]\ntype = \"{}\"\n", model::TypeName(layer));
-    if (!model.frozen.empty() && model.frozen[l]) text += "freeze = true\n";
-    std::visit(
-        [&](const auto& kind) {
-          model::VisitFields(
-              kind, [&](const char* name, const auto& value, model::Field) {
-                text += fmt::format("{} = {}\n", name, Write(value));
-              });
-        },
-        layer.kind);
-  }
-  return text;
+  return text + WriteLayers("model.layer", model.layers, model.frozen);
+}
+
+model::Shard OpenFor(const Config::Model& model,
+                     const std::filesystem::path& path) {
+  return model::Shard::Open(path, model::EncodingFor(model.layers));
+}
+
+model::ModelSpec SpecOf(const Config::Model& model, const model::Shard& shard) {
+  model::ModelSpec spec = SpecOf(model, shard.features());
+  spec.layers = model::FitToColumns(spec.layers, shard.columns());
+  model::Validate(spec);
+  model::CheckColumns(spec.layers, shard.columns());
+  return spec;
 }
 
 model::ModelSpec SpecOf(const Config::Model& model, int features) {

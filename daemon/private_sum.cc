@@ -36,6 +36,10 @@ class HostSum final : public PrivateSum {
                                       std::span<float> gradient,
                                       PhaseSeconds& phases) override {
     std::fill(gradient.begin(), gradient.end(), 0.0F);
+    model::StepKey key{};
+    noise.Fill(std::as_writable_bytes(std::span(key)));
+    network_->BeginStep(key);
+    OPENSSL_cleanse(key.data(), sizeof key);
     model::ClippedSumStatistics seen;
     while (!rows.empty()) {
       const auto slice = rows.first(std::min(rows.size(), labels_.size()));

@@ -38,16 +38,18 @@ std::array<std::uint8_t, 32> Sha256(const std::string& text) {
 
 // The shard decides how many inputs and classes the model must have.
 model::ModelSpec SpecFor(const Config& config, const model::Shard& shard) {
-  const model::ModelSpec spec = SpecOf(config.model, shard.features());
   const auto fail = [&](const std::string& what) {
     throw ConfigError(
         fmt::format("{}: model.layer: {}", config.node.name, what));
   };
-  try {
-    model::Validate(spec);
-  } catch (const std::invalid_argument& error) {
-    fail(error.what());
-  }
+  const model::ModelSpec spec = [&] {
+    try {
+      return SpecOf(config.model, shard);
+    } catch (const std::invalid_argument& error) {
+      fail(error.what());
+      throw;
+    }
+  }();
   const int units = model::Outputs(spec);
   const int classes = shard.classes();
   switch (spec.loss) {
@@ -72,7 +74,7 @@ model::ModelSpec SpecFor(const Config& config, const model::Shard& shard) {
 std::optional<model::Shard> OpenEval(const Config& config,
                                      const model::Shard& train) {
   if (config.data.eval.empty()) return std::nullopt;
-  auto eval = model::Shard::Open(config.data.eval);
+  auto eval = OpenFor(config.model, config.data.eval);
   if (eval.schema_fingerprint() != train.schema_fingerprint())
     throw model::FileError(fmt::format(
         "{}: its columns are not those of {}; prepare both with one schema",
@@ -296,7 +298,7 @@ void PrepareIdentity(const Config& config, Run& run) {
         "");
     return;
   }
-  run.train = model::Shard::Open(config.data.train);
+  run.train = OpenFor(config.model, config.data.train);
   run.eval = OpenEval(config, *run.train);
   run.identity.model = SpecFor(config, *run.train);
   run.identity.frozen = ReadFrozen(config, *run.identity.model);

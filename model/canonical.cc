@@ -1,6 +1,7 @@
 // The text of a model, and back: "hearsay-model/1 inputs=784 shape=1x28x28
-// conv2d(16,8x8,2x2,3x3,1x1,1) activation(tanh) ... loss=mse". Every field of
-// every layer is there, defaults too, so that a default may change.
+// conv2d(16,8x8,2x2,3x3,1x1,1) activation(tanh) residual(0x0) { ... }
+// loss=mse". Every field of every layer is there, defaults too, so that a
+// default may change.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -8,6 +9,7 @@
 #include <concepts>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
 
 #include "model/spec.h"
 
@@ -25,10 +27,17 @@ constexpr std::string_view kFormat = "hearsay-model/1";
 }
 
 std::string Write(int value) { return fmt::format("{}", value); }
+std::string Write(double value) { return fmt::format("{}", value); }
 std::string Write(Activation value) { return Word(value); }
+std::string Write(Mask value) { return Word(value); }
+std::string Write(const std::vector<int>& values) {
+  return fmt::format("{}", fmt::join(values, "x"));
+}
 std::string Write(Extent value) {
   return fmt::format("{}x{}", value.height, value.width);
 }
+
+std::string WriteLayers(const std::vector<Layer>& layers);
 
 std::string WriteLayer(const Layer& layer) {
   if (const auto* activate = std::get_if<Activate>(&layer.kind))
@@ -41,7 +50,15 @@ std::string WriteLayer(const Layer& layer) {
         });
       },
       layer.kind);
-  return fmt::format("{}({})", TypeName(layer), fmt::join(fields, ","));
+  const auto* body = BodyOf(layer);
+  return fmt::format("{}({}){}", TypeName(layer), fmt::join(fields, ","),
+                     body == nullptr ? "" : " {" + WriteLayers(*body) + " }");
+}
+
+std::string WriteLayers(const std::vector<Layer>& layers) {
+  std::string text;
+  for (const Layer& layer : layers) text += " " + WriteLayer(layer);
+  return text;
 }
 
 // Reads one text from its front to its end.
@@ -56,7 +73,9 @@ class Reader {
   // The word that follows, without the space after it.
   std::string_view Word() { return Take(rest_, ' '); }
 
-  void Read(std::string_view word, int& value) const {
+  template <typename T>
+  requires std::is_arithmetic_v<T>
+  void Read(std::string_view word, T& value) const {
     const auto [end, error] =
         std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size())
@@ -69,14 +88,18 @@ class Reader {
   void Read(std::string_view word, Activation& value) const {
     value = ParseActivation(std::string(word));
   }
+  void Read(std::string_view word, Mask& value) const {
+    value = ParseMask(std::string(word));
+  }
   void Read(std::string_view word, Shape& shape) const {
     do {
       Read(Take(word, 'x'), shape.emplace_back());
-    } while (!word.empty() && shape.size() < 8);
+    } while (!word.empty());
   }
 
-  // "name(fields)". That nothing is left over is seen by writing it again.
-  Layer ReadLayer(std::string_view word) const {
+  // "name(fields)", and its body, at most `deep` bodies deep. That nothing is
+  // left over is seen by writing it again.
+  Layer ReadLayer(std::string_view word, int deep = kDeepestBody) {
     std::string_view fields = word;
     const std::string name(Take(fields, '('));
     if (!word.ends_with(')') || fields.empty())
@@ -95,10 +118,18 @@ class Reader {
           });
         },
         layer.kind);
+    if (auto* body = BodyOf(layer)) ReadBody(*body, deep);
     return layer;
   }
 
  private:
+  void ReadBody(std::vector<Layer>& body, int deep) {
+    if (Word() != "{") Fail("a body that does not begin with '{'");
+    if (deep == 0) Fail("bodies too deep inside each other");
+    for (std::string_view word = Word(); word != "}"; word = Word())
+      body.push_back(ReadLayer(word, deep - 1));
+  }
+
   static std::string_view Take(std::string_view& from, char end) {
     const std::size_t at = from.find(end);
     const std::string_view taken = from.substr(0, at);
@@ -122,8 +153,8 @@ std::string Canonical(const ModelSpec& spec) {
   std::string text = fmt::format("{} inputs={}", kFormat, spec.inputs);
   if (!spec.shape.empty())
     text += fmt::format(" shape={}", fmt::join(spec.shape, "x"));
-  for (const Layer& layer : spec.layers) text += " " + WriteLayer(layer);
-  return text + fmt::format(" loss={}", Word(spec.loss));
+  return text + WriteLayers(spec.layers) +
+         fmt::format(" loss={}", Word(spec.loss));
 }
 
 ModelSpec ParseCanonical(const std::string& text) {

@@ -18,8 +18,8 @@
 
 namespace hearsay::model {
 
-// 256 secret bits, for one step only: equal keys give equal noise.
-using NoiseKey = std::array<std::uint32_t, 8>;
+// Equal keys give equal noise.
+using NoiseKey = StepKey;
 
 struct DeviceStepTerms {
   double clip_norm = 1;

@@ -49,20 +49,18 @@ void Initialise(const ModelSpec& spec,
                 std::span<float> weights) {
   assert(weights.size() == ParameterCount(spec));
   std::mt19937_64 engine = Engine(public_key);
-  const std::vector<Shape> shapes = Shapes(spec);
   std::size_t next = 0;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const Activation activation = ActivationAfter(spec.layers, l);
-    for (const Parameter& parameter : ParametersOf(spec.layers[l], shapes[l])) {
-      const auto values = weights.subspan(next, parameter.size());
-      next += parameter.size();
-      std::fill(values.begin(), values.end(), 0.0f);
-      if (parameter.start == Parameter::Start::kZero) continue;
-      const double bound =
-          Bound(activation, parameter.fan_in, parameter.fan_out);
-      for (float& weight : values)
-        weight = static_cast<float>(bound * Symmetric(engine));
-    }
+  for (const Parameter& parameter :
+       ParametersAlong(spec.layers, Shapes(spec).front())) {
+    const auto values = weights.subspan(next, parameter.size());
+    next += parameter.size();
+    std::fill(values.begin(), values.end(),
+              parameter.start == Parameter::Start::kOne ? 1.0f : 0.0f);
+    if (parameter.start != Parameter::Start::kUniform) continue;
+    const double bound =
+        Bound(parameter.next, parameter.fan_in, parameter.fan_out);
+    for (float& weight : values)
+      weight = static_cast<float>(bound * Symmetric(engine));
   }
 }
 

@@ -3,8 +3,8 @@
 // between libraries). The key is public: it is never used for noise.
 //
 // Weights uniform with Glorot's bound for none, tanh and sigmoid, He's for relu
-// and gelu, whichever comes next; biases zero. Sources: Glorot and Bengio 2010;
-// He et al. 2015.
+// and gelu, whichever comes next; biases zero; the factors of norms one.
+// Sources: Glorot and Bengio 2010; He et al. 2015.
 #pragma once
 
 #include <array>

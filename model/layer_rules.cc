@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 
 namespace hearsay::model {
@@ -42,6 +41,14 @@ void NeedImage(const Shape& in) {
         Text(in));
 }
 
+void NeedSequence(const Shape& in) {
+  if (in.size() != 2)
+    Refuse(
+        "needs a sequence (places, values), not {}: give model.input as "
+        "[places, values], or begin with an embedding",
+        Text(in));
+}
+
 // Of one side of a window that moves over `size` values.
 int Places(const char* side, int size, int kernel, int stride, int padding,
            int dilation) {
@@ -76,11 +83,15 @@ Shape Slide(const Window& window, const Shape& in, int channels) {
 }
 
 Shape Out(const Dense& dense, const Shape& in) {
-  if (in.size() != 1)
-    Refuse("needs flat values, not {}: put a flatten layer before it",
-           Text(in));
+  if (in.size() > 2)
+    Refuse(
+        "needs flat values or a sequence, not {}: put a flatten layer before "
+        "it",
+        Text(in));
   AtLeast(1, "units", dense.units);
-  return {dense.units};
+  Shape out = in;
+  out.back() = dense.units;
+  return out;
 }
 
 Shape Out(const Conv2d& conv, const Shape& in) {
@@ -120,54 +131,109 @@ Shape Out(const Activate& layer, const Shape& in) {
   return in;
 }
 
-using Parameters = std::vector<Parameter>;
-
-template <typename T>
-Parameters ParametersOfKind(const T&, const Shape&) {
-  return {};
+Shape Out(const LayerNorm&, const Shape& in) {
+  if (in.size() > 2)
+    Refuse(
+        "needs flat values or a sequence, not {}: for an image use group_norm "
+        "with groups = 1",
+        Text(in));
+  return in;
 }
 
-Parameters ParametersOfKind(const Dense& dense, const Shape& in) {
-  const double inputs = in.back();
-  return {{.name = "weight",
-           .shape = {dense.units, in.back()},
-           .fan_in = inputs,
-           .fan_out = static_cast<double>(dense.units)},
-          {.name = "bias",
-           .shape = {dense.units},
-           .start = Parameter::Start::kZero}};
+Shape Out(const GroupNorm& norm, const Shape& in) {
+  NeedImage(in);
+  AtLeast(1, "groups", norm.groups);
+  if (in[0] % norm.groups != 0)
+    Refuse("{} groups must divide the {} channels", norm.groups, in[0]);
+  return in;
 }
 
-Parameters ParametersOfKind(const Conv2d& conv, const Shape& in) {
-  const int channels = in[0] / conv.groups;
-  const double area =
-      static_cast<double>(conv.kernel.height) * conv.kernel.width;
-  return {
-      {.name = "weight",
-       .shape = {conv.filters, channels, conv.kernel.height, conv.kernel.width},
-       .fan_in = channels * area,
-       .fan_out = conv.filters / conv.groups * area},
-      {.name = "bias",
-       .shape = {conv.filters},
-       .start = Parameter::Start::kZero}};
+Shape Out(const Dropout& dropout, const Shape& in) {
+  if (!(dropout.rate >= 0 && dropout.rate < 1))
+    Refuse("rate must be 0 or more and less than 1, not {}", dropout.rate);
+  return in;
 }
 
-const std::array<Layer, 5> kTypes = {Dense{}, Conv2d{}, MaxPool2d{},
-                                     AvgPool2d{}, Flatten{}};
-constexpr std::array<Activation, 4> kActivationLayers = {
-    Activation::kRelu, Activation::kTanh, Activation::kGelu,
-    Activation::kSigmoid};
+Shape Out(const Embedding& embedding, const Shape& in) {
+  if (in.size() != 1)
+    Refuse("needs codes, one a column of the data, not {}", Text(in));
+  AtLeast(1, "vocabulary", embedding.vocabulary);
+  // Codes come as float32.
+  if (embedding.vocabulary > 1 << 24)
+    Refuse("vocabulary must be {} or less, not {}", 1 << 24,
+           embedding.vocabulary);
+  AtLeast(1, "units", embedding.units);
+  return {in[0], embedding.units};
+}
 
-struct NameOf {
-  std::string operator()(const Dense&) const { return "dense"; }
-  std::string operator()(const Conv2d&) const { return "conv2d"; }
-  std::string operator()(const MaxPool2d&) const { return "max_pool2d"; }
-  std::string operator()(const AvgPool2d&) const { return "avg_pool2d"; }
-  std::string operator()(const Flatten&) const { return "flatten"; }
-  std::string operator()(const Activate& layer) const {
-    return Word(layer.activation);
+Shape Out(const TableEmbedding& embedding, const Shape& in) {
+  const auto& categories = embedding.categories;
+  if (in.size() != 1 || categories.size() != static_cast<std::size_t>(in[0]))
+    Refuse("has categories for {} columns, but the data are {}",
+           categories.size(), Text(in));
+  AtLeast(1, "units", embedding.units);
+  std::int64_t values = 0;
+  for (const int of_column : categories) {
+    AtLeast(0, "categories", of_column);
+    if (of_column > 1 << 24)
+      Refuse("categories must be {} or less, not {}", 1 << 24, of_column);
+    values += of_column > 0 ? embedding.units : 1;
   }
-};
+  if (std::all_of(categories.begin(), categories.end(),
+                  [](int of_column) { return of_column == 0; }))
+    Refuse("needs a column of codes; all are numbers");
+  if (values > 1 << 30)
+    Refuse("{} values an example would come out; at most {} are supported",
+           values, 1 << 30);
+  return {static_cast<int>(values)};
+}
+
+Shape Out(const PositionEmbedding&, const Shape& in) {
+  NeedSequence(in);
+  return in;
+}
+
+Shape Out(const Attention& attention, const Shape& in) {
+  NeedSequence(in);
+  AtLeast(1, "heads", attention.heads);
+  if (in[1] % attention.heads != 0)
+    Refuse("{} heads must divide the {} values of a place", attention.heads,
+           in[1]);
+  if (std::max(3.0 * in[1], 1.0 * in[0] * attention.heads) * in[0] > 0x1p30)
+    Refuse("{} heads over {} places are more values than are supported",
+           attention.heads, in[0]);
+  return in;
+}
+
+Shape Out(const SequenceMean&, const Shape& in) {
+  NeedSequence(in);
+  return {in[1]};
+}
+
+Shape Out(const Residual& residual, const Shape& in) {
+  const auto is_flatten = [](const Layer& layer) {
+    return std::holds_alternative<Flatten>(layer.kind);
+  };
+  if (std::all_of(residual.body.begin(), residual.body.end(), is_flatten))
+    Refuse("needs a layer that computes something in its body");
+  const Shape out = ShapesAlong(residual.body, in).back();
+  const auto [height, width] = residual.projection;
+  if (height == 0 && width == 0) {
+    if (out != in)
+      Refuse(
+          "its body makes {} of {}, which cannot be added to each other: give "
+          "it a projection, or a body that keeps the shape",
+          Text(out), Text(in));
+    return out;
+  }
+  AtLeast(1, "projection", residual.projection);
+  NeedImage(in);
+  const Shape beside = OutputShape(ProjectionOf(residual, in), in);
+  if (beside != out)
+    Refuse("its body makes {} of {}, but its projection {}", Text(out),
+           Text(in), Text(beside));
+  return out;
+}
 
 }  // namespace
 
@@ -181,57 +247,15 @@ std::string Text(const Shape& shape) {
   return fmt::format("({})", fmt::join(shape, ", "));
 }
 
-std::uint64_t Parameter::size() const {
-  std::uint64_t product = 1;
-  for (const std::int64_t extent : shape)
-    product *= static_cast<std::uint64_t>(extent);
-  return product;
-}
-
 Shape OutputShape(const Layer& layer, const Shape& in) {
   return std::visit([&](const auto& kind) { return Out(kind, in); },
                     layer.kind);
 }
 
-std::vector<Parameter> ParametersOf(const Layer& layer, const Shape& in) {
-  return std::visit(
-      [&](const auto& kind) { return ParametersOfKind(kind, in); }, layer.kind);
-}
-
-Activation ActivationAfter(const std::vector<Layer>& layers, std::size_t at) {
-  if (const auto* dense = std::get_if<Dense>(&layers[at].kind);
-      dense != nullptr && dense->activation != Activation::kNone)
-    return dense->activation;
-  if (at + 1 == layers.size()) return Activation::kNone;
-  const auto* next = std::get_if<Activate>(&layers[at + 1].kind);
-  return next == nullptr ? Activation::kNone : next->activation;
-}
-
-std::string TypeName(const Layer& layer) {
-  return std::visit(NameOf(), layer.kind);
-}
-
-std::vector<std::string> LayerTypes() {
-  std::vector<std::string> types;
-  for (const Layer& layer : kTypes) types.push_back(TypeName(layer));
-  for (const Activation activation : kActivationLayers)
-    types.push_back(Word(activation));
-  return types;
-}
-
-Layer LayerOfType(const std::string& type) {
-  for (const Layer& layer : kTypes)
-    if (TypeName(layer) == type) return layer;
-  for (const Activation activation : kActivationLayers)
-    if (Word(activation) == type) return Activate{activation};
-  if (type.starts_with("batch_norm"))
-    throw std::invalid_argument(
-        "batch_norm is not offered: it computes every example from the whole "
-        "batch, so that no example has a gradient of its own to clip and "
-        "nothing bounds what one record can change; use group_norm or "
-        "layer_norm");
-  Refuse("unknown layer type '{}' (allowed: {})", type,
-         fmt::join(LayerTypes(), ", "));
+Conv2d ProjectionOf(const Residual& residual, const Shape& in) {
+  return {.filters = ShapesAlong(residual.body, in).back()[0],
+          .kernel = {1, 1},
+          .stride = residual.projection};
 }
 
 }  // namespace hearsay::model

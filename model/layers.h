@@ -2,8 +2,8 @@
 // fields: from it follow the canonical text (model/canonical.cc), the keys of
 // the configuration file (daemon/model_config.cc) and what is printed.
 //
-// Shapes of one example: (I) flat; (C, H, W) an image, C channels of H rows, as
-// PyTorch's.
+// Shapes of one example: (I) flat; (T, d) a sequence of T places; (C, H, W) an
+// image, C channels of H rows, as PyTorch's.
 #pragma once
 
 #include <string>
@@ -14,6 +14,9 @@
 
 namespace hearsay::model {
 
+// The places that a place of a sequence sees: all, or itself and those before.
+enum class Mask { kNone, kCausal };
+
 // kGelu is the exact one, x Phi(x), not the tanh approximation.
 enum class Activation { kNone, kRelu, kTanh, kGelu, kSigmoid };
 
@@ -23,7 +26,8 @@ struct Extent {
   bool operator==(const Extent&) const = default;
 };
 
-// Fully connected: out = activation(in * weight^T + bias); (I) to (units).
+// Fully connected: out = activation(in * weight^T + bias); (I) to (units), or
+// (T, d) to (T, units), the same at every place.
 struct Dense {
   int units = 0;
   Activation activation = Activation::kNone;
@@ -69,9 +73,78 @@ struct Activate {
   bool operator==(const Activate&) const = default;
 };
 
+// As nn.LayerNorm over the last dimension, with epsilon 1e-5; (d) or (T, d),
+// which it keeps.
+struct LayerNorm {
+  bool operator==(const LayerNorm&) const = default;
+};
+
+// As nn.GroupNorm, with epsilon 1e-5; (C, H, W), which it keeps.
+struct GroupNorm {
+  int groups = 0;
+  bool operator==(const GroupNorm&) const = default;
+};
+
+// As nn.Dropout: in training a value is 0 with probability `rate`, and else
+// divided by 1 - rate; in evaluation nothing happens.
+struct Dropout {
+  double rate = 0;
+  bool operator==(const Dropout&) const = default;
+};
+
+// The first layer of a model: T codes, each a whole number below `vocabulary`,
+// to (T, units), each the row of a table, as nn.Embedding.
+struct Embedding {
+  int vocabulary = 0;
+  int units = 0;
+  bool operator==(const Embedding&) const = default;
+};
+
+// The first layer of a model on a table whose columns are codes and numbers:
+// for each column its number of categories, 0 for a number. (columns) to (the
+// sum, over the columns, of `units` or 1): codes by a table each, numbers as
+// they are. As a module with the member `columns`, an nn.ModuleDict.
+struct TableEmbedding {
+  std::vector<int> categories;
+  int units = 0;
+  bool operator==(const TableEmbedding&) const = default;
+};
+
+// Adds a learned vector to each place: (T, d), which it keeps.
+struct PositionEmbedding {
+  bool operator==(const PositionEmbedding&) const = default;
+};
+
+// Of a sequence to itself, as nn.MultiheadAttention(d, heads): (T, d), which it
+// keeps.
+struct Attention {
+  int heads = 0;
+  Mask mask = Mask::kNone;
+  bool operator==(const Attention&) const = default;
+};
+
+// (T, d) to (d): the mean over the places.
+struct SequenceMean {
+  bool operator==(const SequenceMean&) const = default;
+};
+
+struct Layer;
+
+// out = the layers of the body, one after the other, of in, plus in itself; or
+// plus a convolution of in, 1x1 with this stride and a bias, to the channels of
+// the body, if `projection` is not 0. As a module with the members `body`, an
+// nn.Sequential, and `projection`, an nn.Conv2d.
+struct Residual {
+  std::vector<Layer> body;
+  Extent projection{0, 0};
+  bool operator==(const Residual& other) const;
+};
+
 struct Layer {
   using Kind =
-      std::variant<Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten, Activate>;
+      std::variant<Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten, Activate,
+                   LayerNorm, GroupNorm, Dropout, Residual, Embedding,
+                   TableEmbedding, PositionEmbedding, Attention, SequenceMean>;
   Kind kind;
 
   // The commonest layer, by its units alone: {64, Activation::kTanh}.
@@ -93,6 +166,17 @@ std::string TypeName(const Layer& layer);
 // std::invalid_argument that lists the types, or says why there is none.
 Layer LayerOfType(const std::string& type);
 std::vector<std::string> LayerTypes();
+
+// Whether what goes into it is codes: an embedding of either
+// kind.
+bool TakesCodes(const Layer& layer);
+
+// The layers inside a layer that has some, such as a residual block, which no
+// field of VisitFields is; else nullptr.
+const std::vector<Layer>* BodyOf(const Layer& layer);
+std::vector<Layer>* BodyOf(Layer& layer);
+// Bodies inside bodies, which a model's description may not exceed.
+inline constexpr int kDeepestBody = 4;
 
 enum class Field { kRequired, kOptional };
 
@@ -116,6 +200,21 @@ void VisitFields(T& layer, const Visit& visit) {
     visit("kernel", layer.kernel, Field::kRequired);
     visit("stride", layer.stride, Field::kOptional);
     visit("padding", layer.padding, Field::kOptional);
+  } else if constexpr (std::is_same_v<L, GroupNorm>) {
+    visit("groups", layer.groups, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, Dropout>) {
+    visit("rate", layer.rate, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, Embedding>) {
+    visit("vocabulary", layer.vocabulary, Field::kRequired);
+    visit("units", layer.units, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, TableEmbedding>) {
+    visit("categories", layer.categories, Field::kOptional);
+    visit("units", layer.units, Field::kRequired);
+  } else if constexpr (std::is_same_v<L, Attention>) {
+    visit("heads", layer.heads, Field::kRequired);
+    visit("mask", layer.mask, Field::kOptional);
+  } else if constexpr (std::is_same_v<L, Residual>) {
+    visit("projection", layer.projection, Field::kOptional);
   }
 }
 

@@ -11,6 +11,7 @@
 // Threads: one Network is used by one thread at a time; several may exist.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -45,9 +46,22 @@ struct Evaluation {
   std::int64_t count = 0;
 };
 
+// 256 secret bits, for one step only.
+using StepKey = std::array<std::uint32_t, 8>;
+
 class Network {
  public:
   virtual ~Network() = default;
+
+  // What the masks of dropout are drawn from in the calls that follow, up to
+  // the next key; these count the step's examples as they come. To be called
+  // before the calls that train a model with dropout; others need it not.
+  //
+  // Masks go by an example's number in the step, so that leaving one out gives
+  // others to those behind it. That tells nothing of the one: while masks are
+  // independent and nobody knows them, a sum is distributed as if every example
+  // had drawn its own. So the key must be secret, and never used twice.
+  virtual void BeginStep(const StepKey& /*key*/) {}
 
   // Adds to `sum` (P) the sum over the batch of clipped gradients, each of one
   // example's own loss; flat:

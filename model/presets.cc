@@ -47,14 +47,73 @@ ModelSpec MnistCnn(int outputs) {
           {1, 28, 28}};
 }
 
+Conv2d Conv3x3(int filters, int stride = 1) {
+  return {.filters = filters,
+          .kernel = Square(3),
+          .stride = Square(stride),
+          .padding = Square(1)};
+}
+
+// Zagoruyko and Komodakis 2016 (arXiv:1605.07146), 16 layers, 4 times as wide,
+// for images of CIFAR-10; with group norm, of 16 groups, in the place of batch
+// norm, as De et al. 2022 (arXiv:2204.13650) trained it privately.
+ModelSpec WideResnet(int outputs) {
+  constexpr int kWide = 4;
+  constexpr int kBlocks = 2;  // of each width
+  const GroupNorm norm{16};
+  const Activate relu{Activation::kRelu};
+  ModelSpec spec{
+      3 * 32 * 32, {Conv3x3(16)}, Loss::kSoftmaxCrossEntropy, {3, 32, 32}};
+  auto& layers = spec.layers;
+  for (const int width : {16 * kWide, 32 * kWide, 64 * kWide}) {
+    const int stride = width == 16 * kWide ? 1 : 2;
+    // Where the width changes, the projection starts behind norm and relu.
+    layers.insert(layers.end(), {norm, relu});
+    layers.push_back(
+        Residual{.body = {Conv3x3(width, stride), norm, relu, Conv3x3(width)},
+                 .projection = Square(stride)});
+    for (int block = 1; block < kBlocks; ++block)
+      layers.push_back(Residual{
+          .body = {norm, relu, Conv3x3(width), norm, relu, Conv3x3(width)}});
+  }
+  layers.insert(layers.end(),
+                {norm,
+                 relu,
+                 AvgPool2d{.kernel = Square(8), .stride = Square(8)},
+                 Flatten{},
+                 {outputs}});
+  return spec;
+}
+
+// Codes, such as letters, of a sequence of any length; each place sees itself
+// and those before it.
+ModelSpec TinyTransformer(int outputs) {
+  constexpr int kUnits = 64;
+  constexpr int kBlocks = 2;
+  ModelSpec spec{
+      0,
+      {Embedding{.vocabulary = 256, .units = kUnits}, PositionEmbedding{}},
+      Loss::kSoftmaxCrossEntropy};
+  for (int block = 0; block < kBlocks; ++block) {
+    spec.layers.push_back(Residual{
+        .body = {LayerNorm{}, Attention{.heads = 4, .mask = Mask::kCausal}}});
+    spec.layers.push_back(Residual{
+        .body = {LayerNorm{}, {4 * kUnits, Activation::kGelu}, {kUnits}}});
+  }
+  spec.layers.insert(spec.layers.end(),
+                     {LayerNorm{}, SequenceMean{}, {outputs}});
+  return spec;
+}
+
 struct Named {
   const char* name;
   ModelSpec (*make)(int outputs);
   int outputs;
 };
-constexpr std::array kPresets = {Named{"mlp", Mlp, 2},
-                                 Named{"tabular", Tabular, 2},
-                                 Named{"mnist-cnn", MnistCnn, 10}};
+constexpr std::array kPresets = {
+    Named{"mlp", Mlp, 2}, Named{"tabular", Tabular, 2},
+    Named{"mnist-cnn", MnistCnn, 10}, Named{"wide-resnet-16-4", WideResnet, 10},
+    Named{"tiny-transformer", TinyTransformer, 2}};
 
 }  // namespace
 

@@ -226,11 +226,12 @@ void WriteShard(const std::filesystem::path& path,
   WriteSafetensors(path, tensors, metadata);
 }
 
-Shard Shard::Open(const std::filesystem::path& path) {
-  return Shard(SafetensorsFile::Open(path, Checksum::kRequired));
+Shard Shard::Open(const std::filesystem::path& path, Encoding encoding) {
+  return {SafetensorsFile::Open(path, Checksum::kRequired), encoding};
 }
 
-Shard::Shard(SafetensorsFile file) : file_(std::move(file)) {
+Shard::Shard(SafetensorsFile file, Encoding encoding)
+    : file_(std::move(file)), encoding_(encoding) {
   const auto& path = file_.path();
   if (Required(file_, kKind) != "shard")
     Fail(path, "is not a shard but a " + Required(file_, kKind));
@@ -258,7 +259,7 @@ Shard::Shard(SafetensorsFile file) : file_(std::move(file)) {
   for (const ShardColumn& column : columns_) {
     (column.categorical() ? code_inputs_ : value_inputs_)
         .push_back(static_cast<std::uint32_t>(features_));
-    features_ += column.width();
+    features_ += encoding == Encoding::kOneHot ? column.width() : 1;
   }
   codes_ = Optional(file_, "codes",
                     [&](const char* name) { return file_.Bytes(name); });
@@ -294,8 +295,12 @@ void Shard::Gather(std::span<const std::uint32_t> rows,
     const std::size_t row = rows[i];
     assert(row < rows_);
     const std::uint8_t* codes = codes_.data() + row * code_inputs_.size();
-    for (std::size_t c = 0; c < code_inputs_.size(); ++c)
-      out[code_inputs_[c] + codes[c]] = 1.0F;
+    if (encoding_ == Encoding::kOneHot)
+      for (std::size_t c = 0; c < code_inputs_.size(); ++c)
+        out[code_inputs_[c] + codes[c]] = 1.0F;
+    else
+      for (std::size_t c = 0; c < code_inputs_.size(); ++c)
+        out[code_inputs_[c]] = codes[c];
     const float* values = values_.data() + row * value_inputs_.size();
     for (std::size_t v = 0; v < value_inputs_.size(); ++v)
       out[value_inputs_[v]] = values[v];

@@ -41,6 +41,10 @@ struct ShardColumn {
 
 inline constexpr std::size_t kMaxCategories = 255;
 
+// What Gather makes of a categorical column: an input for each category, 1 for
+// the row's and 0 for the others; or one input, the number of the category.
+enum class Encoding { kOneHot, kCodes };
+
 // What a label means.
 struct ShardLabel {
   std::string name;
@@ -79,7 +83,8 @@ class Shard {
   // within its column's categories, every value and label finite, every class
   // label an integer in range. An empty shard is an error.
   // Throws: FileError.
-  static Shard Open(const std::filesystem::path& path);
+  static Shard Open(const std::filesystem::path& path,
+                    Encoding encoding = Encoding::kOneHot);
 
   // Egress: private (use public_size() for anything that leaves).
   std::size_t rows() const { return rows_; }
@@ -103,9 +108,10 @@ class Shard {
               std::span<float> labels) const;
 
  private:
-  explicit Shard(SafetensorsFile file);
+  Shard(SafetensorsFile file, Encoding encoding);
 
   SafetensorsFile file_;
+  Encoding encoding_;
   std::span<const std::uint8_t> codes_;  // (rows, categorical columns)
   std::span<const float> values_;        // (rows, numeric columns)
   std::span<const float> labels_;        // (rows)

@@ -15,10 +15,6 @@ namespace hearsay::model {
 
 namespace {
 
-constexpr double kMostParameters = 0x1p31;
-// Of one example between two layers: indices are ints.
-constexpr double kMostValues = 0x1p30;
-
 template <typename T>
 using Words = std::pair<T, std::string_view>;
 
@@ -28,6 +24,11 @@ constexpr std::array<Words<Activation>, 5> kActivations = {{
     {Activation::kTanh, "tanh"},
     {Activation::kGelu, "gelu"},
     {Activation::kSigmoid, "sigmoid"},
+}};
+
+constexpr std::array<Words<Mask>, 2> kMasks = {{
+    {Mask::kNone, "none"},
+    {Mask::kCausal, "causal"},
 }};
 
 constexpr std::array<Words<Loss>, 3> kLosses = {{
@@ -60,32 +61,31 @@ std::string WordOf(const std::array<Words<T>, N>& words, T value) {
 }
 
 template <typename... Arguments>
-[[noreturn]] void RefuseLayer(const ModelSpec& spec, std::size_t layer,
-                              fmt::format_string<Arguments...> text,
-                              Arguments&&... arguments) {
-  throw std::invalid_argument(
-      fmt::format("layer {} ({}): {}", layer, TypeName(spec.layers[layer]),
-                  fmt::format(text, std::forward<Arguments>(arguments)...)));
+[[noreturn]] void RefuseLast(const ModelSpec& spec,
+                             fmt::format_string<Arguments...> text,
+                             Arguments&&... arguments) {
+  throw std::invalid_argument(fmt::format(
+      "layer {} ({}): {}", spec.layers.size() - 1, TypeName(spec.layers.back()),
+      fmt::format(text, std::forward<Arguments>(arguments)...)));
 }
 
 void ValidateOutputs(const ModelSpec& spec, const Shape& last_shape) {
-  const std::size_t last = spec.layers.size() - 1;
   if (last_shape.size() != 1)
-    RefuseLayer(spec, last,
-                "the last layer's outputs must be flat, not {}: put a flatten "
-                "layer behind it",
-                Text(last_shape));
+    RefuseLast(spec,
+               "the last layer's outputs must be flat, not {}: put a flatten "
+               "layer behind it",
+               Text(last_shape));
   const int outputs = last_shape[0];
   if (spec.loss == Loss::kBinaryCrossEntropy && outputs != 1)
-    RefuseLayer(spec, last,
-                "binary_cross_entropy needs 1 unit in the last layer, not {} "
-                "(use softmax_cross_entropy for classes)",
-                outputs);
+    RefuseLast(spec,
+               "binary_cross_entropy needs 1 unit in the last layer, not {} "
+               "(use softmax_cross_entropy for classes)",
+               outputs);
   if (spec.loss == Loss::kSoftmaxCrossEntropy && outputs < 2)
-    RefuseLayer(spec, last,
-                "softmax_cross_entropy needs one unit a class, 2 or more in "
-                "the last layer, not {}",
-                outputs);
+    RefuseLast(spec,
+               "softmax_cross_entropy needs one unit a class, 2 or more in "
+               "the last layer, not {}",
+               outputs);
 }
 
 void ValidateInputs(const ModelSpec& spec) {
@@ -96,42 +96,15 @@ void ValidateInputs(const ModelSpec& spec) {
   double values = 1;
   for (const int extent : spec.shape) values *= std::max(extent, 0);
   // A flat input has no shape: one model, one text.
-  if (spec.shape.size() != 3 || values != spec.inputs)
+  if (spec.shape.size() < 2 || spec.shape.size() > 3 || values != spec.inputs)
     throw std::invalid_argument(
         fmt::format("an input of {} values cannot lie as {}: an image is "
-                    "(channels, height, width)",
+                    "(channels, height, width), a sequence (places, values)",
                     spec.inputs, Text(spec.shape)));
 }
 
-// Of the layer that `shape` goes into; `parameters` are those up to there.
-Shape Step(const ModelSpec& spec, std::size_t l, const Shape& shape,
-           double& parameters) {
-  const Layer& layer = spec.layers[l];
-  const Shape out = [&] {
-    try {
-      return OutputShape(layer, shape);
-    } catch (const std::invalid_argument& error) {
-      RefuseLayer(spec, l, "{}", error.what());
-    }
-  }();
-  for (const Parameter& parameter : ParametersOf(layer, shape)) {
-    double size = 1;
-    for (const std::int64_t extent : parameter.shape)
-      size *= static_cast<double>(extent);
-    parameters += size;
-  }
-  if (parameters > kMostParameters)
-    RefuseLayer(spec, l,
-                "the model would have {:.0f} parameters up to here; at most "
-                "{:.0f} are supported",
-                parameters, kMostParameters);
-  double values = 1;
-  for (const int extent : out) values *= extent;
-  if (values > kMostValues)
-    RefuseLayer(spec, l,
-                "{} values an example come out; at most {:.0f} are supported",
-                Text(out), kMostValues);
-  return out;
+Shape InputShape(const ModelSpec& spec) {
+  return spec.shape.empty() ? Shape{spec.inputs} : spec.shape;
 }
 
 }  // namespace
@@ -147,32 +120,15 @@ void Validate(const ModelSpec& spec) {
   ValidateInputs(spec);
   if (spec.layers.empty())
     throw std::invalid_argument("a model needs at least one layer");
-  double parameters = 0;
-  Shape shape = spec.shape.empty() ? Shape{spec.inputs} : spec.shape;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const auto* dense = std::get_if<Dense>(&spec.layers[l].kind);
-    if (dense != nullptr)
-      WordOf(kActivations, dense->activation);  // throws for a stray enum value
-    if (dense != nullptr && dense->activation == Activation::kNone &&
-        l + 1 < spec.layers.size() &&
-        std::holds_alternative<Activate>(spec.layers[l + 1].kind))
-      RefuseLayer(spec, l + 1,
-                  "must be given as the activation of the dense layer before "
-                  "it, so that equal models have equal descriptions");
-    shape = Step(spec, l, shape, parameters);
-  }
-  if (parameters == 0)
+  const Shape outputs = ShapesAlong(spec.layers, InputShape(spec)).back();
+  if (ParametersAlong(spec.layers, InputShape(spec)).empty())
     throw std::invalid_argument("a model needs a layer that has parameters");
   WordOf(kLosses, spec.loss);
-  ValidateOutputs(spec, shape);
+  ValidateOutputs(spec, outputs);
 }
 
 std::vector<Shape> Shapes(const ModelSpec& spec) {
-  std::vector<Shape> shapes = {spec.shape.empty() ? Shape{spec.inputs}
-                                                  : spec.shape};
-  for (const Layer& layer : spec.layers)
-    shapes.push_back(OutputShape(layer, shapes.back()));
-  return shapes;
+  return ShapesAlong(spec.layers, InputShape(spec));
 }
 
 int Outputs(const ModelSpec& spec) { return Shapes(spec).back()[0]; }
@@ -184,22 +140,10 @@ int LabelWidth(const ModelSpec& spec) {
 std::vector<ParameterSlice> ParameterSlices(const ModelSpec& spec) {
   std::vector<ParameterSlice> slices;
   std::size_t offset = 0;
-  const auto add = [&](std::size_t layer, std::string name,
-                       std::vector<std::int64_t> shape) {
-    slices.push_back({std::move(name), offset, std::move(shape), layer});
+  for (Parameter& parameter : ParametersAlong(spec.layers, InputShape(spec))) {
+    slices.push_back({std::move(parameter.name), offset,
+                      std::move(parameter.shape), parameter.layer});
     offset += slices.back().size();
-  };
-  // nn.Sequential numbers an activation as a module of its own.
-  int module = 0;
-  const std::vector<Shape> shapes = Shapes(spec);
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const Layer& layer = spec.layers[l];
-    for (Parameter& parameter : ParametersOf(layer, shapes[l]))
-      add(l, fmt::format("{}.{}", module, parameter.name),
-          std::move(parameter.shape));
-    const auto* dense = std::get_if<Dense>(&layer.kind);
-    const bool two = dense != nullptr && dense->activation != Activation::kNone;
-    module += two ? 2 : 1;
   }
   return slices;
 }
@@ -232,11 +176,15 @@ Activation ParseActivation(const std::string& word) {
   return Parse(kActivations, "activation", word);
 }
 
+Mask ParseMask(const std::string& word) { return Parse(kMasks, "mask", word); }
+
 Loss ParseLoss(const std::string& word) { return Parse(kLosses, "loss", word); }
 
 std::string Word(Activation activation) {
   return WordOf(kActivations, activation);
 }
+
+std::string Word(Mask mask) { return WordOf(kMasks, mask); }
 
 std::string Word(Loss loss) { return WordOf(kLosses, loss); }
 

@@ -23,7 +23,7 @@ struct ModelSpec {
   int inputs = 0;  // values of one example
   std::vector<Layer> layers;
   Loss loss = Loss::kSoftmaxCrossEntropy;
-  // How the inputs lie: (C, H, W), row-major; empty: (inputs).
+  // How the inputs lie: (C, H, W) or (T, d), row-major; empty: (inputs).
   Shape shape = {};
 };
 
@@ -63,8 +63,10 @@ ModelSpec ParseCanonical(const std::string& text);
 // The words of the configuration file. Throw
 // std::invalid_argument that lists the allowed words.
 Activation ParseActivation(const std::string& word);
+Mask ParseMask(const std::string& word);
 Loss ParseLoss(const std::string& word);
 std::string Word(Activation activation);
+std::string Word(Mask mask);
 std::string Word(Loss loss);
 
 }  // namespace hearsay::model

@@ -77,6 +77,15 @@ ClipCount AutomaticFactors(double clip_norm,
 }
 
 HEARSAY_VECTORISE
+void ScaleRows(int B, int O, const float* factors, float* g) {
+  for (int b = 0; b < B; ++b, g += O) {
+    const float factor = factors[b];
+#pragma omp simd
+    for (int o = 0; o < O; ++o) g[o] *= factor;
+  }
+}
+
+HEARSAY_VECTORISE
 void ScaleRowsAndAddTo(int B, int O, const float* factors, float* g,
                        float* sums) {
   for (int b = 0; b < B; ++b, g += O) {

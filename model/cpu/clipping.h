@@ -35,6 +35,8 @@ ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
 ClipCount AutomaticFactors(double clip_norm,
                            std::span<const double> squared_norms,
                            std::span<float> factors);
+// Row b of g *= factors[b].
+void ScaleRows(int B, int O, const float* factors, float* g);
 
 // Row b of g *= factors[b], then sums (O) += every row of g.
 void ScaleRowsAndAddTo(int B, int O, const float* factors, float* g,

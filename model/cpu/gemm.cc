@@ -45,13 +45,18 @@ void AddOuterProducts(int B, int I, int O, const float* grad_out,
 
 void Product(const Factors& factors, const float* left, const float* right,
              float* result) {
-  const auto& [rows, columns, inner, left_is, right_is, alpha, beta] = factors;
+  const auto& [rows, columns, inner, left_is, right_is, alpha, beta, left_row,
+               right_row, result_row] = factors;
   if (rows == 0) return;
   KeepThisThreadAlone();
+  const auto step = [](int given, int length) {
+    return given == 0 ? length : given;
+  };
   cblas_sgemm(CblasRowMajor, left_is ? CblasTrans : CblasNoTrans,
               right_is ? CblasTrans : CblasNoTrans, rows, columns, inner, alpha,
-              left, left_is ? rows : inner, right, right_is ? inner : columns,
-              beta, result, columns);
+              left, step(left_row, left_is ? rows : inner), right,
+              step(right_row, right_is ? inner : columns), beta, result,
+              step(result_row, columns));
 }
 
 void GramMatrix(int T, int width, bool transposed, const double* values,

@@ -28,6 +28,11 @@ struct Factors {
   bool transposed_right = false;
   float alpha = 1;
   float beta = 0;
+  // From the beginning of one row, as it lies, to that of the next; 0: as long
+  // as the row.
+  int left_row = 0;
+  int right_row = 0;
+  int result_row = 0;
 };
 void Product(const Factors& factors, const float* left, const float* right,
              float* result);

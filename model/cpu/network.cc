@@ -1,4 +1,4 @@
-// The CPU back end of model/network.h: the passes over the layers
+// The CPU back end of model/network.h: the passes over a chain of layers
 // (model/cpu/layers), on one thread.
 //
 // Everything a call needs lies in one arena, cut up at construction.
@@ -20,7 +20,7 @@
 #include "model/cpu/clipping.h"
 #include "model/cpu/cutter.h"
 #include "model/cpu/gemm.h"
-#include "model/cpu/layers/layer.h"
+#include "model/cpu/layers/chain.h"
 #include "model/cpu/losses.h"
 #include "model/cpu/weight_gradient.h"
 #include "model/layer_rules.h"
@@ -37,6 +37,7 @@ class CpuNetwork final : public Network {
                                      const Batch& batch,
                                      const Clipping& clipping,
                                      std::span<float> sum) override;
+  void BeginStep(const StepKey& key) override { masks_.Begin(key); }
   double AddSum(std::span<const float> weights, const Batch& batch,
                 std::span<float> sum) override;
   void GradientNorms(std::span<const float> weights, const Batch& batch,
@@ -50,24 +51,15 @@ class CpuNetwork final : public Network {
  private:
   std::size_t CutScratch(float* base);
   void Require(std::span<const float> weights, const Batch& batch) const;
-  const float* InputOf(std::size_t layer, const float* features) const {
-    return layer == 0 ? features : layers_[layer - 1]->out();
-  }
-
-  const float* WeightsOf(std::size_t layer, const float* weights) const {
-    return frozen_[layer] ? constants_.data() : weights;
-  }
+  void Train(int B);
 
   // The passes, each of which needs the ones before it.
-  void Forward(const float* weights, int B, const float* features);
   void Losses(const Batch& batch);
-  void Backward(const float* weights, int B, const float* features);
+  void Backward(std::span<const float> weights, const Batch& batch);
   void RejectUnusable(int B, const float* features);
   void SquaredNorms(int B, const float* features);
   // Returns the features to use in their stead.
   const float* ZeroRejectedRows(int B, const float* features);
-  void AddGradients(int B, const float* features, const float* factors,
-                    std::span<float> sum);
   // Clips and adds each layer's part by itself; needs Backward alone.
   cpu::ClipCount AddByLayer(int B, const float* features, double clip_norm,
                             std::span<float> sum);
@@ -79,24 +71,18 @@ class CpuNetwork final : public Network {
   const int label_width_;
   const int max_batch_;
   const std::size_t parameters_;
-  std::vector<std::unique_ptr<cpu::Layer>> layers_;
-  const std::vector<float> constants_;  // of the frozen layers
-  std::vector<bool> frozen_;            // by entry of layers_
-  std::size_t lowest_ = 0;  // of layers_ that is trained: none below has a use
-                            // for gradients
-  // A first layer with parameters looks at its inputs itself; another one, such
-  // as a relu, could turn an infinite one into an ordinary value.
-  bool checks_features_ = false;
+  // A dense layer looks at all its inputs itself, when it is trained; another
+  // one, such as a relu, could turn an infinite one into an ordinary value.
+  const bool checks_features_;
+  cpu::Masks masks_;
+  cpu::Chain chain_;
 
   Arena scratch_;
   float* losses_ = nullptr;    // (B)
   float* factors_ = nullptr;   // (B); before clipping, scratch of the loss
   float* features_ = nullptr;  // (B, I), used only when rows must be zeroed
   std::vector<double> squared_norms_;  // (B)
-  // Of clipping by layer: which of layers_ have parameters, and for each of
-  // those its own norms. (L, B)
-  std::vector<std::size_t> with_parameters_;
-  std::vector<double> layer_squares_;
+  std::vector<double> layer_squares_;  // of clipping by layer: (parts, B)
   std::vector<std::uint8_t> clipped_;  // (B)
 };
 
@@ -108,28 +94,12 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch,
       label_width_(LabelWidth(spec)),
       max_batch_(max_batch),
       parameters_(TrainedCount(spec, frozen.layers)),
-      constants_(frozen.values),
-      squared_norms_(static_cast<std::size_t>(max_batch)) {
-  const std::vector<Shape> shapes = Shapes(spec);
-  std::size_t trained = 0, constant = 0;
-  bool found = false;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const bool is_frozen = frozen.Has(l);
-    std::size_t& next = is_frozen ? constant : trained;
-    const auto parameters = ParametersOf(spec.layers[l], shapes[l]);
-    if (auto layer = cpu::MakeLayer(spec.layers[l], shapes[l], next)) {
-      if (layers_.empty()) checks_features_ = is_frozen || parameters.empty();
-      if (!found) lowest_ = layers_.size();
-      found = found || (!is_frozen && !parameters.empty());
-      if (!is_frozen && !parameters.empty())
-        with_parameters_.push_back(layers_.size());
-      layers_.push_back(std::move(layer));
-      frozen_.push_back(is_frozen);
-    }
-    for (const Parameter& parameter : parameters) next += parameter.size();
-  }
-  clipped_.resize(squared_norms_.size());
-  layer_squares_.resize(with_parameters_.size() * squared_norms_.size());
+      checks_features_(frozen.Has(0) ||
+                       !std::holds_alternative<Dense>(spec.layers[0].kind)),
+      chain_(spec.layers, Shapes(spec)[0], {0, masks_}, frozen),
+      squared_norms_(static_cast<std::size_t>(max_batch)),
+      layer_squares_(chain_.parts() * squared_norms_.size()),
+      clipped_(squared_norms_.size()) {
   scratch_ = Arena(CutScratch(nullptr));
   CutScratch(scratch_.span().data());
   cpu::UseOneThread();
@@ -141,7 +111,7 @@ std::size_t CpuNetwork::CutScratch(float* base) {
   losses_ = cutter.Take(rows);
   factors_ = cutter.Take(rows);
   features_ = cutter.Take(rows * static_cast<std::size_t>(inputs_));
-  for (auto& layer : layers_) layer->Cut(cutter, max_batch_);
+  chain_.Cut(cutter, max_batch_);
   return cutter.used();
 }
 
@@ -157,22 +127,25 @@ void CpuNetwork::Require(std::span<const float> weights,
       "a label that is no class of this model");
 }
 
-void CpuNetwork::Forward(const float* weights, int B, const float* features) {
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    layers_[l]->Forward(WeightsOf(l, weights), B, InputOf(l, features));
+void CpuNetwork::Train(int B) {
+  assert((!masks_.needed() || masks_.begun()) && "dropout needs BeginStep");
+  masks_.Train(B);
 }
 
 void CpuNetwork::Losses(const Batch& batch) {
-  const cpu::Layer& last = *layers_.back();
+  const cpu::Layer& last = chain_.last();
   cpu::LossGradients(
       loss_, batch.count, outputs_, last.out(), batch.labels.data(),
       {.losses = losses_, .grad = last.grad(), .scratch = factors_});
 }
 
-void CpuNetwork::Backward(const float* weights, int B, const float* features) {
-  for (std::size_t l = layers_.size(); l-- > lowest_;)
-    layers_[l]->Backward(WeightsOf(l, weights), B, InputOf(l, features),
-                         l > lowest_ ? layers_[l - 1]->grad() : nullptr);
+// And all before it.
+void CpuNetwork::Backward(std::span<const float> weights, const Batch& batch) {
+  Train(batch.count);
+  const float* const features = batch.features.data();
+  chain_.Forward(weights.data(), batch.count, features);
+  Losses(batch);
+  chain_.Backward(weights.data(), batch.count, features, nullptr);
 }
 
 void CpuNetwork::RejectUnusable(int B, const float* features) {
@@ -193,33 +166,29 @@ void CpuNetwork::RejectUnusable(int B, const float* features) {
 
 void CpuNetwork::SquaredNorms(int B, const float* features) {
   RejectUnusable(B, features);
-  for (std::size_t l = lowest_; l < layers_.size(); ++l)
-    if (!frozen_[l])
-      layers_[l]->AddSquaredNorms(B, InputOf(l, features),
-                                  squared_norms_.data());
+  chain_.AddSquaredNorms(B, features, squared_norms_.data());
 }
 
 cpu::ClipCount CpuNetwork::AddByLayer(int B, const float* features,
                                       double clip_norm, std::span<float> sum) {
   const auto rows = static_cast<std::size_t>(B);
-  const auto squares_of = [&](std::size_t i) {
-    return std::span(layer_squares_).subspan(i * squared_norms_.size(), rows);
+  const auto squares_of = [&](std::size_t part) {
+    return std::span(layer_squares_)
+        .subspan(part * squared_norms_.size(), rows);
   };
   RejectUnusable(B, features);
-  for (std::size_t i = 0; i < with_parameters_.size(); ++i) {
-    const std::size_t l = with_parameters_[i];
-    const auto squares = squares_of(i);
+  for (std::size_t part = 0; part < chain_.parts(); ++part) {
+    const auto squares = squares_of(part);
     std::fill(squares.begin(), squares.end(), 0.0);
-    layers_[l]->AddSquaredNorms(B, InputOf(l, features), squares.data());
+    chain_.AddSquaredNormsOf(part, B, features, squares.data());
     for (std::size_t b = 0; b < rows; ++b) squared_norms_[b] += squares[b];
   }
   cpu::ClipCount clip;
   const double share =
-      clip_norm / std::sqrt(static_cast<double>(with_parameters_.size()));
+      clip_norm / std::sqrt(static_cast<double>(chain_.parts()));
   std::fill_n(clipped_.begin(), rows, 0);
-  for (std::size_t i = 0; i < with_parameters_.size(); ++i) {
-    const std::size_t l = with_parameters_[i];
-    const auto squares = squares_of(i);
+  for (std::size_t part = 0; part < chain_.parts(); ++part) {
+    const auto squares = squares_of(part);
     // Who is rejected by one layer adds nothing to any.
     for (std::size_t b = 0; b < rows; ++b) {
       if (!std::isfinite(squared_norms_[b])) squares[b] = squared_norms_[b];
@@ -227,30 +196,22 @@ cpu::ClipCount CpuNetwork::AddByLayer(int B, const float* features,
         clipped_[b] = 1;
     }
     clip.rejected = cpu::ClipFactors(share, squares, {factors_, rows}).rejected;
-    if (i == 0 && clip.rejected > 0) features = ZeroRejectedRows(B, features);
-    layers_[l]->AddClippedGradient(B, InputOf(l, features), factors_,
-                                   sum.data());
+    if (part == 0 && clip.rejected > 0)
+      features = ZeroRejectedRows(B, features);
+    chain_.AddClippedGradientOf(part, B, features, factors_, sum.data());
   }
   clip.clipped = std::accumulate(clipped_.begin(), clipped_.begin() + B, 0);
   return clip;
 }
 
 const float* CpuNetwork::ZeroRejectedRows(int B, const float* features) {
-  for (const auto& layer : layers_) layer->ZeroRejected(B, factors_);
+  chain_.ZeroRejected(B, factors_);
   // The caller's features are const. This copy is rare, so it costs nothing.
   std::copy_n(features,
               static_cast<std::size_t>(B) * static_cast<std::size_t>(inputs_),
               features_);
   cpu::ZeroRowsWithoutFactor(B, inputs_, factors_, features_);
   return features_;
-}
-
-void CpuNetwork::AddGradients(int B, const float* features,
-                              const float* factors, std::span<float> sum) {
-  for (std::size_t l = lowest_; l < layers_.size(); ++l)
-    if (!frozen_[l])
-      layers_[l]->AddClippedGradient(B, InputOf(l, features), factors,
-                                     sum.data());
 }
 
 ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
@@ -262,9 +223,7 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
   const int count = batch.count;
   const auto rows = static_cast<std::size_t>(count);
   const float* features = batch.features.data();
-  Forward(weights.data(), count, features);
-  Losses(batch);
-  Backward(weights.data(), count, batch.features.data());
+  Backward(weights, batch);
 
   cpu::ClipCount clip;
   if (clipping.kind == Clipping::Kind::kPerLayer) {
@@ -277,7 +236,7 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
     clip = factors_of(clipping.norm, {squared_norms_.data(), rows},
                       {factors_, rows});
     if (clip.rejected > 0) features = ZeroRejectedRows(count, features);
-    AddGradients(count, features, factors_, sum);
+    chain_.AddClippedGradient(count, features, factors_, sum.data());
   }
 
   ClippedSumStatistics statistics{.clipped = clip.clipped,
@@ -295,21 +254,17 @@ double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
                           std::span<float> sum) {
   Require(weights, batch);
   assert(sum.size() == parameters_);
-  const int count = batch.count;
-  Forward(weights.data(), count, batch.features.data());
-  Losses(batch);
-  Backward(weights.data(), count, batch.features.data());
-  AddGradients(count, batch.features.data(), nullptr, sum);
-  return std::accumulate(losses_, losses_ + count, 0.0);
+  Backward(weights, batch);
+  chain_.AddClippedGradient(batch.count, batch.features.data(), nullptr,
+                            sum.data());
+  return std::accumulate(losses_, losses_ + batch.count, 0.0);
 }
 
 void CpuNetwork::GradientNorms(std::span<const float> weights,
                                const Batch& batch, std::span<float> norms) {
   Require(weights, batch);
   assert(norms.size() == static_cast<std::size_t>(batch.count));
-  Forward(weights.data(), batch.count, batch.features.data());
-  Losses(batch);
-  Backward(weights.data(), batch.count, batch.features.data());
+  Backward(weights, batch);
   SquaredNorms(batch.count, batch.features.data());
   for (std::size_t b = 0; b < norms.size(); ++b) {
     // NaN cannot come out of SquaredNorms: each addend is finite or infinite.
@@ -325,21 +280,22 @@ void CpuNetwork::Predict(std::span<const float> weights, int count,
   const auto rows = static_cast<std::size_t>(count);
   assert(features.size() == rows * static_cast<std::size_t>(inputs_));
   assert(outputs.size() == rows * static_cast<std::size_t>(outputs_));
-  Forward(weights.data(), count, features.data());
-  std::copy_n(layers_.back()->out(), outputs.size(), outputs.data());
+  masks_.Evaluate();
+  chain_.Forward(weights.data(), count, features.data());
+  std::copy_n(chain_.last().out(), outputs.size(), outputs.data());
 }
 
 Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
                                 const Batch& batch) {
   Require(weights, batch);
   const int count = batch.count;
-  Forward(weights.data(), count, batch.features.data());
+  masks_.Evaluate();
+  chain_.Forward(weights.data(), count, batch.features.data());
   Losses(batch);
-  return {
-      .loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
-      .correct = cpu::CountCorrect(loss_, count, outputs_,
-                                   layers_.back()->out(), batch.labels.data()),
-      .count = count};
+  return {.loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
+          .correct = cpu::CountCorrect(
+              loss_, count, outputs_, chain_.last().out(), batch.labels.data()),
+          .count = count};
 }
 
 }  // namespace

@@ -72,10 +72,16 @@ void SumPlaces(int T, int p, Places places, const float* g, float* sums) {
     }
     return;
   }
-  for (int o = 0; o < p; ++o) {
-    double sum = 0;
-    for (int t = 0; t < T; ++t) sum += g[t * p + o];
-    sums[o] = static_cast<float>(sum);
+  constexpr int kAtOnce = 64;
+  for (int first = 0; first < p; first += kAtOnce) {
+    const int n = std::min(kAtOnce, p - first);
+    double sum[kAtOnce] = {};
+    for (int t = 0; t < T; ++t) {
+      const float* const row = g + t * p + first;
+#pragma omp simd
+      for (int o = 0; o < n; ++o) sum[o] += row[o];
+    }
+    for (int o = 0; o < n; ++o) sums[first + o] = static_cast<float>(sum[o]);
   }
 }
 

@@ -32,6 +32,9 @@ class WeightGradient {
   WeightGradient(const Sizes& sizes, Places places);
 
   bool ghost() const { return ghost_; }
+  // Values of one example's a and g.
+  std::size_t inputs() const { return Values(sizes_.d); }
+  std::size_t grads() const { return Values(sizes_.p); }
   // Keeps instantiated gradients of max_batch examples if they are few values.
   void Cut(Cutter& cutter, int max_batch);
 
@@ -46,6 +49,9 @@ class WeightGradient {
   void Add(const float* a, const float* g, float* sum) const;
 
  private:
+  std::size_t Values(int width) const {
+    return static_cast<std::size_t>(sizes_.T) * static_cast<std::size_t>(width);
+  }
   std::size_t size() const {
     return static_cast<std::size_t>(sizes_.d) *
            static_cast<std::size_t>(sizes_.p);

@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "model/encoding.h"
 #include "model/network.h"
 #include "ops/cli/verbs.h"
 
@@ -93,6 +94,12 @@ void RequireFit(const std::string& file, const model::ModelSpec& spec,
                fmt::format("{} has {} inputs, but the rows of {} have {} "
                            "features: it was trained on data of another schema",
                            file, spec.inputs, data, shard.features()));
+  try {
+    model::CheckColumns(spec.layers, shard.columns());
+  } catch (const std::invalid_argument& error) {
+    throw Exit(kError,
+               fmt::format("{} does not fit {}: {}", file, data, error.what()));
+  }
   if (!LabelsFit(spec, shard))
     throw Exit(kError,
                fmt::format("{} has {} output(s) with {} loss, but the labels "
@@ -152,7 +159,7 @@ model::Which WhichOf(const std::string& word) {
 
 EvaluationReport Evaluate(const std::vector<std::string>& models,
                           const std::string& data, model::Which which) {
-  const model::Shard shard = model::Shard::Open(data);
+  model::Shard shard = model::Shard::Open(data);
   EvaluationReport report{.model = {},
                           .data = data,
                           .data_name = shard.name(),
@@ -165,6 +172,7 @@ EvaluationReport Evaluate(const std::vector<std::string>& models,
     const model::WeightsFile weights = model::ReadWeights(file, which);
     const std::string canonical = model::Canonical(weights.spec);
     if (evaluator == nullptr) {
+      shard = model::Shard::Open(data, model::EncodingFor(weights.spec.layers));
       RequireFit(file, weights.spec, data, shard);
       evaluator = std::make_unique<Evaluator>(weights.spec, shard);
       report.model = canonical;

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "daemon/model_config.h"
+#include "model/layer_rules.h"
 #include "model/presets.h"
 #include "ops/cli/verbs.h"
 
@@ -35,13 +37,45 @@ daemon::Config::Model Load(const std::string& name) {
   return model;
 }
 
-std::size_t Parameters(const std::vector<model::ParameterSlice>& slices,
-                       int module) {
-  const std::string prefix = fmt::format("{}.", module);
-  std::size_t sum = 0;
-  for (const auto& slice : slices)
-    if (slice.name.starts_with(prefix)) sum += slice.size();
-  return sum;
+// What each layer is; and, where the shape of its inputs is known, what it
+// makes of them.
+ordered_json LayersOf(const std::vector<model::Layer>& layers,
+                      const std::optional<model::Shape>& in) {
+  ordered_json all = ordered_json::array();
+  std::vector<model::Shape> shapes;
+  if (in) shapes = model::ShapesAlong(layers, *in);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    ordered_json entry = {{"type", model::TypeName(layers[l])},
+                          {"output", nullptr},
+                          {"parameters", nullptr}};
+    std::optional<model::Shape> into;
+    if (in) {
+      into = shapes[l];
+      entry["output"] = shapes[l + 1];
+      std::uint64_t parameters = 0;
+      for (const auto& parameter : model::ParametersOf(layers[l], shapes[l]))
+        parameters += parameter.size();
+      entry["parameters"] = parameters;
+    }
+    if (const auto* body = model::BodyOf(layers[l]))
+      entry["layers"] = LayersOf(*body, into);
+    all.push_back(entry);
+  }
+  return all;
+}
+
+// Comments for the tables of the configuration, which are the layers in the
+// order of their beginnings.
+void AddComments(const ordered_json& layers,
+                 std::vector<std::string>& comments) {
+  for (const ordered_json& layer : layers) {
+    comments.push_back(
+        layer["output"].is_null()
+            ? ""
+            : fmt::format("  # to {}, {} parameters", layer["output"].dump(),
+                          layer["parameters"].get<std::size_t>()));
+    if (layer.contains("layers")) AddComments(layer["layers"], comments);
+  }
 }
 
 }  // namespace
@@ -53,12 +87,8 @@ ordered_json InspectModel(const std::string& name) {
                       {"name", name},
                       {"parameters", nullptr},
                       {"description", nullptr},
-                      {"layers", ordered_json::array()},
+                      {"layers", LayersOf(model.layers, std::nullopt)},
                       {"config", "[model]\n" + daemon::ModelKeys(model)}};
-  for (const model::Layer& layer : model.layers)
-    out["layers"].push_back({{"type", model::TypeName(layer)},
-                             {"output", nullptr},
-                             {"parameters", nullptr}});
   if (model.input.empty()) return out;
   int inputs = 1;
   for (const int extent : model.input) inputs *= extent;
@@ -66,17 +96,7 @@ ordered_json InspectModel(const std::string& name) {
   model::Validate(spec);
   out["parameters"] = model::ParameterCount(spec);
   out["description"] = model::Canonical(spec);
-  const auto shapes = model::Shapes(spec);
-  const auto slices = model::ParameterSlices(spec);
-  int module = 0;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    out["layers"][l]["output"] = shapes[l + 1];
-    out["layers"][l]["parameters"] = Parameters(slices, module);
-    const auto* dense = std::get_if<model::Dense>(&spec.layers[l].kind);
-    module += dense != nullptr && dense->activation != model::Activation::kNone
-                  ? 2
-                  : 1;
-  }
+  out["layers"] = LayersOf(spec.layers, spec.shape);
   return out;
 }
 
@@ -86,19 +106,14 @@ std::string ModelInspectionText(const ordered_json& inspection) {
     text = fmt::format("# {} parameters\n",
                        inspection["parameters"].get<std::size_t>());
   const std::string config = inspection["config"];
-  constexpr std::string_view kTable = "[[model.layer]]\n";
-  std::size_t layer = 0;
+  std::vector<std::string> comments;
+  AddComments(inspection["layers"], comments);
+  auto comment = comments.begin();
   for (std::size_t at = 0; at < config.size();) {
-    const std::size_t end = config.find('\n', at) + 1;
+    const std::size_t end = config.find('\n', at);
     const std::string line = config.substr(at, end - at);
-    at = end;
-    text += line;
-    if (line != kTable) continue;
-    const ordered_json& of = inspection["layers"][layer++];
-    if (of["output"].is_null()) continue;
-    text.pop_back();
-    text += fmt::format("  # to {}, {} parameters\n", of["output"].dump(),
-                        of["parameters"].get<std::size_t>());
+    at = end + 1;
+    text += line + (line.starts_with("[[") ? *comment++ : "") + "\n";
   }
   return text;
 }

@@ -79,7 +79,8 @@ std::size_t Weights(const daemon::Config& config, int inputs) {
   model::ModelSpec spec = daemon::SpecOf(config.model, inputs);
   if (inputs == 0) {
     try {
-      spec.inputs = model::Shard::Open(config.data.train).features();
+      spec = daemon::SpecOf(config.model,
+                            daemon::OpenFor(config.model, config.data.train));
     } catch (const std::exception& error) {
       throw Exit(kError, fmt::format("{}; or say how many features a record "
                                      "has, with --inputs",

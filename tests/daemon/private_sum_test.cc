@@ -87,6 +87,22 @@ TEST_F(PrivateSumTest, OnTheHostNobodyIsZeroAndNoiseIsScaled) {
   EXPECT_NEAR(squares / n, 36, 36 * 5 * std::sqrt(2 / n));
 }
 
+TEST_F(PrivateSumTest, OnTheHostEveryStepHasMasksOfItsOwn) {
+  const model::ModelSpec dropout{
+      2,
+      {{3, model::Activation::kTanh}, model::Dropout{0.5}, {2}},
+      model::Loss::kSoftmaxCrossEntropy};
+  const std::vector<std::uint32_t> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const auto host = MakeHostSum(model::MakeCpuNetwork(dropout, 4), *shard_, 4);
+  std::set<std::vector<float>> gradients;
+  for (int step = 0; step < 8; ++step) {
+    std::vector<float> gradient(weights_.size());
+    host->Compute(weights_, rows, {.clip_norm = 10}, noise_, gradient, phases_);
+    gradients.insert(gradient);
+  }
+  EXPECT_EQ(gradients.size(), 8u);
+}
+
 // A device that only writes down what it is told.
 struct FakeStep final : model::DeviceStep {
   std::vector<float> weights;

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "model/presets.h"
+#include "tests/model/models.h"
 #include "tests/model/reference.h"
 
 namespace hearsay::model {
@@ -18,115 +20,6 @@ using ::testing::ThrowsMessage;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-struct Tested {
-  const char* name;
-  ModelSpec spec;
-};
-
-ModelSpec Images(Shape shape, std::vector<Layer> layers,
-                 Loss loss = Loss::kSoftmaxCrossEntropy) {
-  int values = 1;
-  for (const int extent : shape) values *= extent;
-  return {values, std::move(layers), loss, std::move(shape)};
-}
-
-// The first layer's inputs need no gradient: what is tested stands second too.
-std::vector<Tested> ImageModels() {
-  using enum Activation;
-  return {
-      {"Conv",
-       Images({1, 5, 4},
-              {Conv2d{.filters = 3, .kernel = {3, 2}}, Flatten{}, {3}})},
-      {"ConvAsTheLastLayer",
-       Images({2, 3, 3}, {Conv2d{.filters = 4, .kernel = {3, 3}}, Flatten{}})},
-      // 2 T^2 = 32 <= d p = 3 * 9 * 4: ghost norms in the second.
-      {"ConvTwice", Images({2, 6, 6}, {Conv2d{.filters = 3, .kernel = {3, 3}},
-                                       Activate{kTanh},
-                                       Conv2d{.filters = 4, .kernel = {3, 3}},
-                                       Activate{kSigmoid},
-                                       Flatten{},
-                                       {2}})},
-      {"ConvStrided", Images({2, 7, 8}, {Conv2d{.filters = 2,
-                                                .kernel = {2, 3},
-                                                .stride = {2, 3},
-                                                .padding = {1, 2}},
-                                         Conv2d{.filters = 3,
-                                                .kernel = {3, 2},
-                                                .stride = {1, 2},
-                                                .padding = {2, 1}},
-                                         Activate{kGelu},
-                                         Flatten{},
-                                         {3}})},
-      {"ConvDilated",
-       Images({1, 7, 7},
-              {Conv2d{.filters = 2,
-                      .kernel = {3, 2},
-                      .padding = {1, 0},
-                      .dilation = {2, 3}},
-               Conv2d{.filters = 2, .kernel = {2, 2}, .dilation = {2, 1}},
-               Flatten{},
-               {3}})},
-      {"ConvGrouped",
-       Images({4, 4, 4}, {Conv2d{.filters = 6, .kernel = {2, 2}, .groups = 2},
-                          Activate{kTanh},
-                          Conv2d{.filters = 6, .kernel = {3, 3}, .groups = 3},
-                          Flatten{},
-                          {2}})},
-      {"ConvDepthwise",
-       Images(
-           {3, 4, 4},
-           {Conv2d{
-                .filters = 3, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3},
-            Conv2d{.filters = 2, .kernel = {1, 1}},
-            Flatten{},
-            {2}})},
-      {"ConvMostlyPadding",
-       Images({1, 2, 2},
-              {Conv2d{.filters = 2, .kernel = {5, 5}, .padding = {4, 4}},
-               Conv2d{.filters = 2,
-                      .kernel = {3, 3},
-                      .stride = {4, 4},
-                      .padding = {3, 3}},
-               Flatten{},
-               {2}})},
-      {"MaxPool",
-       Images({2, 6, 5},
-              {Conv2d{.filters = 2, .kernel = {2, 2}},
-               MaxPool2d{.kernel = {2, 3}, .stride = {2, 1}, .padding = {1, 1}},
-               Flatten{},
-               {3}})},
-      {"AvgPool",
-       Images({2, 6, 5},
-              {Conv2d{.filters = 2, .kernel = {2, 2}},
-               AvgPool2d{.kernel = {3, 2}, .stride = {1, 2}, .padding = {1, 1}},
-               Flatten{},
-               {3}})},
-      {"PoolsFirst",
-       Images({1, 8, 8}, {MaxPool2d{.kernel = {2, 2}, .stride = {1, 1}},
-                          AvgPool2d{.kernel = {3, 3}, .stride = {2, 2}},
-                          Activate{kRelu},
-                          Flatten{},
-                          {5, kTanh},
-                          {2}})},
-      {"FlattenFirst", Images({1, 2, 3}, {Flatten{}, {4, kSigmoid}, {2}})},
-      {"Regression",
-       Images({1, 4, 4},
-              {Conv2d{.filters = 2, .kernel = {2, 2}, .stride = {2, 2}},
-               Activate{kGelu},
-               Flatten{},
-               {2}},
-              Loss::kMse)},
-      {"Binary", Images({1, 4, 4},
-                        {Conv2d{.filters = 2, .kernel = {3, 3}},
-                         Activate{kTanh},
-                         Flatten{},
-                         {1}},
-                        Loss::kBinaryCrossEntropy)},
-  };
-}
-
-std::vector<Tested> Models() { return ImageModels(); }
 
 class LayersTest : public ::testing::TestWithParam<Tested> {};
 
@@ -346,8 +239,9 @@ TEST(WeightGradientBoundTest, HoldsWhereTheAddendsCancel) {
       const auto network = MakeCpuNetwork(of, 1);
       for (const double clip_norm : {1e-3, 1.0}) {
         std::vector<float> sum(examples.weights.size());
-        network->AddClippedSum(examples.weights, examples.batch(), clip_norm,
-                               sum);
+        const auto seen = network->AddClippedSum(
+            examples.weights, examples.batch(), clip_norm, sum);
+        ASSERT_EQ(seen.rejected, 0) << "the root of a negative square?";
         ASSERT_LE(Norm({sum.begin(), sum.end()}), clip_norm) << seed;
       }
     }
@@ -358,6 +252,63 @@ TEST(PresetsTest, TheMnistCnnHasAsManyParametersAsEverywhereElse) {
   Validate(spec);
   EXPECT_EQ(ParameterCount(spec), 26010u);
   EXPECT_EQ(ParseCanonical(Canonical(spec)).layers, spec.layers);
+}
+
+// 2748890 without biases, as the original has its convolutions.
+struct BadCode {
+  float value;
+  bool good;
+};
+
+TEST(EmbeddingTest, WhatIsNoCodeOfTheVocabularyIsRejected) {
+  const ModelSpec spec = Codes(3, {Embedding{.vocabulary = 4, .units = 2},
+                                   Activate{Activation::kRelu},
+                                   Flatten{},
+                                   {2}});
+  for (const auto& [value, good] :
+       {BadCode{3, true}, BadCode{0, true}, BadCode{-0.0f, true},
+        BadCode{4, false}, BadCode{-1, false}, BadCode{0.5f, false},
+        BadCode{3.0000002f, false}, BadCode{1e38f, false},
+        BadCode{-kInfinity, false}, BadCode{kNaN, false}}) {
+    Case examples(spec, 4, 61);
+    examples.features[4] = value;
+    const auto network = MakeCpuNetwork(spec, 4);
+    std::vector<float> sum(examples.weights.size());
+    const auto seen =
+        network->AddClippedSum(examples.weights, examples.batch(), 1e-3, sum);
+    EXPECT_EQ(seen.rejected, good ? 0 : 1) << value;
+    std::vector<float> others(sum.size());
+    network->AddClippedSum(examples.weights, examples.Rows(0, 1), 1e-3, others);
+    network->AddClippedSum(examples.weights, examples.Rows(2, 2), 1e-3, others);
+    if (good) continue;
+    for (std::size_t p = 0; p < sum.size(); ++p)
+      ASSERT_NEAR(sum[p], others[p], 1e-8) << value;
+    std::vector<float> predicted(8);
+    network->Predict(examples.weights, 4, examples.features, predicted);
+    EXPECT_TRUE(std::isnan(predicted[2])) << value;
+    EXPECT_FALSE(std::isnan(predicted[0])) << value;
+  }
+}
+
+TEST(TableEmbeddingTest, WhatIsNoCodeOfItsColumnIsRejected) {
+  const ModelSpec spec = Codes(3, {TableEmbedding{{4, 0, 2}, 2}, {2}});
+  for (const auto& [value, good] :
+       {BadCode{1, true}, BadCode{2, false}, BadCode{0.5f, false},
+        BadCode{-1, false}, BadCode{kNaN, false}}) {
+    Case examples(spec, 2, 62);
+    examples.features[5] = value;  // of the last column
+    const auto network = MakeCpuNetwork(spec, 2);
+    std::vector<float> sum(examples.weights.size());
+    const auto seen =
+        network->AddClippedSum(examples.weights, examples.batch(), 1e-3, sum);
+    EXPECT_EQ(seen.rejected, good ? 0 : 1) << value;
+  }
+}
+
+TEST(PresetsTest, TheWideResnetHasAsManyParametersAsEverywhereElse) {
+  constexpr unsigned kBiases =
+      16 + (4 * 64 + 64) + (4 * 128 + 128) + (4 * 256 + 256);
+  EXPECT_EQ(ParameterCount(Preset("wide-resnet-16-4")), 2748890u + kBiases);
 }
 
 TEST(PresetsTest, EveryPresetIsAModelOfTheOutputsThatItIsAskedFor) {
@@ -377,6 +328,21 @@ struct Refused {
   ModelSpec spec;
   std::vector<std::string> says;
 };
+
+// Residual blocks inside each other.
+Layer DeepBody(int depth) {
+  Layer layer = {4, Activation::kTanh};
+  for (int i = 0; i < depth; ++i) layer = Residual{.body = {layer}};
+  return layer;
+}
+
+TEST(LayerRefusalTest, BodiesMayBeAsDeepAsIsSaid) {
+  const ModelSpec spec = {4, {DeepBody(kDeepestBody), {2}}, Loss::kMse};
+  EXPECT_EQ(ParseCanonical(Canonical(spec)).layers, spec.layers);
+  const ModelSpec deeper = {4, {DeepBody(kDeepestBody + 1), {2}}, Loss::kMse};
+  EXPECT_THAT([&] { ParseCanonical(Canonical(deeper)); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("too deep")));
+}
 
 TEST(LayerRefusalTest, NamesTheLayerByIndexAndType) {
   const int huge = 1 << 15;
@@ -419,6 +385,75 @@ TEST(LayerRefusalTest, NamesTheLayerByIndexAndType) {
       {{4, {{3}, Activate{Activation::kRelu}, {2}}, Loss::kMse},
        {"layer 1 (relu)", "activation of the dense layer"}},
       {{4, {Flatten{}}, Loss::kMse}, {"has parameters"}},
+      {Images({3, 4, 4}, {GroupNorm{2}, Flatten{}, {2}}),
+       {"layer 0 (group_norm)", "2 groups must divide the 3 channels"}},
+      {Images({3, 4, 4}, {GroupNorm{0}, Flatten{}, {2}}),
+       {"layer 0 (group_norm)", "groups must be 1 or more, not 0"}},
+      {{4, {GroupNorm{2}, {2}}, Loss::kMse},
+       {"layer 0 (group_norm)", "needs an image"}},
+      {Images({3, 4, 4}, {LayerNorm{}, Flatten{}, {2}}),
+       {"layer 0 (layer_norm)", "group_norm with groups = 1"}},
+      {{4, {{4}, Dropout{1}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "less than 1, not 1"}},
+      {{4, {{4}, Dropout{-0.5}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "rate", "-0.5"}},
+      {{4, {{4}, Dropout{std::nan("")}, {2}}, Loss::kMse},
+       {"layer 1 (dropout)", "rate", "nan"}},
+      {{4, {Residual{.body = {{3}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "(3) of (4)", "projection"}},
+      {{4, {Residual{}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "computes something"}},
+      {{4, {Residual{.body = {Flatten{}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "computes something"}},
+      {{4, {{4}, Residual{.body = {{4}, {0}}}, {2}}, Loss::kMse},
+       {"layer 1 (residual): layer 1 (dense)", "units must be 1 or more"}},
+      {{4, {Residual{.body = {{4}}, .projection = {1, 1}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "needs an image"}},
+      {Images({3, 4, 4},
+              {Residual{.body = {conv}, .projection = {1, 1}}, Flatten{}}),
+       {"layer 0 (residual)", "(2, 2, 2) of (3, 4, 4)", "(2, 4, 4)"}},
+      {Images({3, 4, 4},
+              {Residual{.body = {conv}, .projection = {2, 0}}, Flatten{}}),
+       {"layer 0 (residual)", "projection must be 1 or more"}},
+      {{4, {{4}, Embedding{5, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 1 (embedding)", "first layer of the model"}},
+      {{4, {Residual{.body = {Embedding{5, 1}, Flatten{}}}, {2}}, Loss::kMse},
+       {"layer 0 (residual)", "first layer of the model"}},
+      {Sequences(2, 3, {Embedding{5, 2}, Flatten{}, {2}}),
+       {"layer 0 (embedding)", "needs codes", "(2, 3)"}},
+      {{4, {Embedding{0, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "vocabulary must be 1 or more"}},
+      {{4, {Embedding{(1 << 24) + 1, 2}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "vocabulary must be 16777216 or less"}},
+      {{4, {Embedding{5, 0}, Flatten{}, {2}}, Loss::kMse},
+       {"layer 0 (embedding)", "units must be 1 or more"}},
+      {{4, {TableEmbedding{{3, 0, 1}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "3 columns", "(4)"}},
+      {{2, {TableEmbedding{{0, 0}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "all are numbers"}},
+      {{2, {TableEmbedding{{3, -1}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "categories must be 0 or more"}},
+      {{2, {TableEmbedding{{3, 0}, 0}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "units must be 1 or more"}},
+      {{2, {TableEmbedding{{3, 1 << 25}, 2}, {2}}, Loss::kMse},
+       {"layer 0 (table_embedding)", "categories must be 16777216 or less"}},
+      {Sequences(2, 6, {Attention{4}, Flatten{}, {2}}),
+       {"layer 0 (attention)", "4 heads must divide the 6 values"}},
+      {Sequences(2, 6, {Attention{0}, Flatten{}, {2}}),
+       {"layer 0 (attention)", "heads must be 1 or more"}},
+      {{4, {{4}, Attention{2}, {2}}, Loss::kMse},
+       {"layer 1 (attention)", "needs a sequence", "(4)"}},
+      {Sequences(1 << 20, 2, {Attention{2}, SequenceMean{}, {2}}),
+       {"layer 0 (attention)", "more values than are supported"}},
+      {{4, {{4}, SequenceMean{}, {2}}, Loss::kMse},
+       {"layer 1 (sequence_mean)", "needs a sequence"}},
+      {{4, {PositionEmbedding{}, {2}}, Loss::kMse},
+       {"layer 0 (position_embedding)", "needs a sequence"}},
+      {Sequences(3, 4, {{2}}), {"layer 0 (dense)", "flat", "(3, 2)"}},
+      {Images({1, 4, 4}, {LayerNorm{}, Flatten{}, {2}}),
+       {"layer 0 (layer_norm)", "(1, 4, 4)"}},
+      {{4, {DeepBody(kDeepestBody + 1), {2}}, Loss::kMse},
+       {"layer 0 (residual)", "at most 4 deep"}},
       {{5, {Flatten{}, {2}}, Loss::kMse, {1, 2, 2}}, {"5 values", "(1, 2, 2)"}},
       {{4, {{2}}, Loss::kMse, {4}}, {"4 values", "(4)"}},
   };

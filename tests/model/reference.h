@@ -15,130 +15,23 @@
 
 #include "model/initialise.h"
 #include "model/network.h"
+#include "tests/model/reference_layers.h"
 
 namespace hearsay::model {
 
-using Vector = std::vector<double>;
-
-inline double ReferenceActivation(Activation activation, double z) {
-  switch (activation) {
-    case Activation::kNone:
-      return z;
-    case Activation::kRelu:
-      return std::max(z, 0.0);
-    case Activation::kTanh:
-      return std::tanh(z);
-    case Activation::kGelu:
-      return z * 0.5 * std::erfc(-z / std::sqrt(2.0));
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-z));
-  }
-  return std::numeric_limits<double>::quiet_NaN();
-}
-
-// One layer on one example: textbook loops, each output by its definition.
-// `weight` hands out the parameters in the order of the arena.
-struct ReferenceLayer {
-  const Shape& in;
-  const Shape& out;
-  const double*& weight;
-  const Vector& values;
-
-  double At(int c, int h, int w) const {
-    return values[static_cast<std::size_t>((c * in[1] + h) * in[2] + w)];
-  }
-  bool Inside(int h, int w) const {
-    return h >= 0 && h < in[1] && w >= 0 && w < in[2];
-  }
-  template <typename Value>
-  Vector Image(const Value& value) const {
-    Vector next;
-    for (int c = 0; c < out[0]; ++c)
-      for (int p = 0; p < out[1]; ++p)
-        for (int q = 0; q < out[2]; ++q) next.push_back(value(c, p, q));
-    return next;
-  }
-
-  Vector operator()(const Dense& layer) const {
-    Vector next(static_cast<std::size_t>(layer.units));
-    for (double& z : next)
-      for (const double value : values) z += *weight++ * value;
-    for (double& z : next)
-      z = ReferenceActivation(layer.activation, z + *weight++);
-    return next;
-  }
-  Vector operator()(const Conv2d& layer) const {
-    const int of_group = in[0] / layer.groups;
-    const auto& [height, width] = layer.kernel;
-    const double* const bias =
-        weight + layer.filters * of_group * height * width;
-    const auto value = [&](int f, int p, int q) {
-      double z = bias[f];
-      const int group = f / (layer.filters / layer.groups);
-      for (int c = 0; c < of_group; ++c)
-        for (int i = 0; i < height; ++i)
-          for (int j = 0; j < width; ++j) {
-            const int h = p * layer.stride.height - layer.padding.height +
-                          i * layer.dilation.height;
-            const int w = q * layer.stride.width - layer.padding.width +
-                          j * layer.dilation.width;
-            if (Inside(h, w))
-              z += weight[((f * of_group + c) * height + i) * width + j] *
-                   At(group * of_group + c, h, w);
-          }
-      return z;
-    };
-    Vector next = Image(value);
-    weight = bias + layer.filters;
-    return next;
-  }
-  Vector operator()(const MaxPool2d& layer) const {
-    return Image([&](int c, int p, int q) {
-      double most = -std::numeric_limits<double>::infinity();
-      for (int i = 0; i < layer.kernel.height; ++i)
-        for (int j = 0; j < layer.kernel.width; ++j) {
-          const int h = p * layer.stride.height - layer.padding.height + i;
-          const int w = q * layer.stride.width - layer.padding.width + j;
-          if (Inside(h, w)) most = std::max(most, At(c, h, w));
-        }
-      return most;
-    });
-  }
-  Vector operator()(const AvgPool2d& layer) const {
-    return Image([&](int c, int p, int q) {
-      double sum = 0;
-      for (int i = 0; i < layer.kernel.height; ++i)
-        for (int j = 0; j < layer.kernel.width; ++j) {
-          const int h = p * layer.stride.height - layer.padding.height + i;
-          const int w = q * layer.stride.width - layer.padding.width + j;
-          if (Inside(h, w)) sum += At(c, h, w);
-        }
-      return sum / (layer.kernel.height * layer.kernel.width);
-    });
-  }
-  Vector operator()(const Flatten&) const { return values; }
-  Vector operator()(const Activate& layer) const {
-    Vector next = values;
-    for (double& value : next)
-      value = ReferenceActivation(layer.activation, value);
-    return next;
-  }
-};
-
 inline Vector ReferenceOutputs(const ModelSpec& spec, const Vector& weights,
-                               Vector values) {
+                               const Vector& features,
+                               ReferenceMasks* masks = nullptr) {
   const double* weight = weights.data();
-  const std::vector<Shape> shapes = Shapes(spec);
-  for (std::size_t l = 0; l < spec.layers.size(); ++l)
-    values =
-        std::visit(ReferenceLayer{shapes[l], shapes[l + 1], weight, values},
-                   spec.layers[l].kind);
-  return values;
+  return ReferenceList(spec.layers, Shapes(spec)[0], weight, features, masks);
 }
 
 inline double ReferenceLoss(const ModelSpec& spec, const Vector& weights,
-                            const Vector& features, const Vector& label) {
-  const Vector out = ReferenceOutputs(spec, weights, features);
+                            const Vector& features, const Vector& label,
+                            const ReferenceMasks* masks = nullptr) {
+  ReferenceMasks drawn = masks == nullptr ? ReferenceMasks{} : *masks;
+  const Vector out = ReferenceOutputs(spec, weights, features,
+                                      masks == nullptr ? nullptr : &drawn);
   double loss = 0;
   switch (spec.loss) {
     case Loss::kSoftmaxCrossEntropy: {
@@ -160,15 +53,16 @@ inline double ReferenceLoss(const ModelSpec& spec, const Vector& weights,
 
 // Error about 1e-9 for values around 1 (h^2 truncation plus rounding / h).
 inline Vector ReferenceGradient(const ModelSpec& spec, Vector weights,
-                                const Vector& features, const Vector& label) {
+                                const Vector& features, const Vector& label,
+                                const ReferenceMasks* masks = nullptr) {
   constexpr double kStep = 1e-5;
   Vector gradient(weights.size());
   for (std::size_t p = 0; p < weights.size(); ++p) {
     const double weight = weights[p];
     weights[p] = weight + kStep;
-    const double above = ReferenceLoss(spec, weights, features, label);
+    const double above = ReferenceLoss(spec, weights, features, label, masks);
     weights[p] = weight - kStep;
-    const double below = ReferenceLoss(spec, weights, features, label);
+    const double below = ReferenceLoss(spec, weights, features, label, masks);
     weights[p] = weight;
     gradient[p] = (above - below) / (2 * kStep);
   }
@@ -201,6 +95,14 @@ struct Case {
     const auto rows = static_cast<std::size_t>(count);
     features.resize(rows * static_cast<std::size_t>(spec.inputs));
     for (float& feature : features) feature = normal(engine);
+    if (const auto* table = std::get_if<Embedding>(&spec.layers[0].kind))
+      for (float& feature : features)
+        feature = static_cast<float>(engine() %
+                                     static_cast<unsigned>(table->vocabulary));
+    if (const auto* table = std::get_if<TableEmbedding>(&spec.layers[0].kind))
+      for (std::size_t i = 0; i < features.size(); ++i)
+        if (const int n = table->categories[i % table->categories.size()])
+          features[i] = static_cast<float>(engine() % static_cast<unsigned>(n));
     labels.resize(rows * static_cast<std::size_t>(LabelWidth(spec)));
     const auto classes = static_cast<unsigned>(std::max(Outputs(spec), 2));
     for (float& label : labels)
@@ -228,11 +130,11 @@ struct Case {
     const Batch row = Rows(b, 1);
     return {row.labels.begin(), row.labels.end()};
   }
-  Vector Gradient(int b) const {
-    return ReferenceGradient(spec, Weights(), Features(b), Label(b));
+  Vector Gradient(int b, const ReferenceMasks* masks = nullptr) const {
+    return ReferenceGradient(spec, Weights(), Features(b), Label(b), masks);
   }
-  double Loss(int b) const {
-    return ReferenceLoss(spec, Weights(), Features(b), Label(b));
+  double Loss(int b, const ReferenceMasks* masks = nullptr) const {
+    return ReferenceLoss(spec, Weights(), Features(b), Label(b), masks);
   }
 };
 

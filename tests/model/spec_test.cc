@@ -60,6 +60,18 @@ TEST(SpecTest, CanonicalTextReadsBackAsTheSameModel) {
   }
 }
 
+TEST(SpecTest, CanonicalTextOfBodiesIsStable) {
+  const ModelSpec spec = {
+      4,
+      {Residual{.body = {LayerNorm{}, {4, Activation::kGelu}, Dropout{0.1}}},
+       {2}},
+      Loss::kMse};
+  EXPECT_EQ(Canonical(spec),
+            "hearsay-model/1 inputs=4 residual(0x0) { layer_norm() "
+            "dense(4,gelu) dropout(0.1) } dense(2,none) loss=mse");
+  EXPECT_EQ(ParseCanonical(Canonical(spec)).layers, spec.layers);
+}
+
 TEST(SpecTest, EveryTextThatIsReadIsTheCanonicalOne) {
   std::mt19937 engine(2);
   const std::string letters = " =(),01x";
@@ -112,7 +124,17 @@ INSTANTIATE_TEST_SUITE_P(
         "hearsay-model/1 inputs=1 conv(1,none) loss=mse",
         "hearsay-model/1 inputs=1 dense(1,none)",
         "hearsay-model/1 inputs=1 dense(1,none) loss=",
-        "hearsay-model/1 inputs=1 dense(1,none) loss=hinge"));
+        "hearsay-model/1 inputs=1 dense(1,none) loss=hinge",
+        "hearsay-model/1 inputs=1 residual(0x0) dense(1,none) loss=mse",
+        "hearsay-model/1 inputs=1 residual(0x0) { dense(1,none) loss=mse",
+        "hearsay-model/1 inputs=1 residual(0x0) { dense(1,none) }} loss=mse",
+        "hearsay-model/1 inputs=1 residual(0x0) { } loss=mse",
+        "hearsay-model/1 inputs=1 residual(0x0) {  dense(1,none) } loss=mse",
+        "hearsay-model/1 inputs=1 { dense(1,none) } loss=mse",
+        "hearsay-model/1 inputs=1 dense(1,none) } loss=mse",
+        "hearsay-model/1 inputs=1 dropout(0.10) dense(1,none) loss=mse",
+        "hearsay-model/1 inputs=1 dropout(nan) dense(1,none) loss=mse",
+        "hearsay-model/1 inputs=1 dropout(0.5) loss=mse"));
 
 ModelSpec Softmax(int inputs, std::vector<Layer> layers) {
   return {inputs, std::move(layers), Loss::kSoftmaxCrossEntropy};
@@ -164,6 +186,27 @@ TEST(SpecTest, SlicesAreNamedAsPyTorchNamesThemAndTileTheArena) {
   EXPECT_EQ(next, ParameterCount(kSpec));
   EXPECT_EQ(next, 120u * 16 + 16 + 16 * 2 + 2);
   EXPECT_EQ(ParameterSlices(Softmax(3, {{4}, {2}}))[2].name, "1.weight");
+}
+
+// As a module whose members are the body, an nn.Sequential, and the projection.
+TEST(SpecTest, SlicesOfBodiesAreNamedByTheirPlace) {
+  const Conv2d conv{.filters = 3, .kernel = {1, 1}};
+  const ModelSpec spec = {
+      2,
+      {Residual{.body = {GroupNorm{1}, conv,
+                         Residual{.body = {Activate{Activation::kTanh}, conv}}},
+                .projection = {1, 1}},
+       Flatten{},
+       {2}},
+      Loss::kMse,
+      {2, 1, 1}};
+  std::vector<std::string> names;
+  for (const auto& slice : ParameterSlices(spec)) names.push_back(slice.name);
+  EXPECT_EQ(names, (std::vector<std::string>{
+                       "0.body.0.weight", "0.body.0.bias", "0.body.1.weight",
+                       "0.body.1.bias", "0.body.2.body.1.weight",
+                       "0.body.2.body.1.bias", "0.projection.weight",
+                       "0.projection.bias", "2.weight", "2.bias"}));
 }
 
 TEST(SpecTest, LabelsAreOneValueExceptForRegression) {

@@ -159,6 +159,20 @@ TEST_F(ModelVerbsTest, EvalRefusesDataThatDoesNotFitNamingBoth) {
   EXPECT_TRUE(json["models"][0]["accuracy"].is_null());
 }
 
+TEST_F(ModelVerbsTest, EvalGivesCodesToAModelThatTakesThem) {
+  const model::Loss loss = model::Loss::kSoftmaxCrossEntropy;
+  const std::string table = WriteModel(
+      "table", 1, {2, {model::TableEmbedding{{0, 2}, 3}, {2}}, loss});
+  EXPECT_EQ(Json("eval --model " + table + " --data " + Path("shard"))["models"]
+                .size(),
+            1u);
+  const std::string other = WriteModel(
+      "other", 1, {2, {model::TableEmbedding{{0, 5}, 3}, {2}}, loss});
+  ExpectRefused("eval --model " + other + " --data " + Path("shard"), 1,
+                AllOf(HasSubstr(other), HasSubstr("\"colour\""),
+                      HasSubstr("2 categories, not 5")));
+}
+
 TEST_F(ModelVerbsTest, EvalExplainsBadFilesAndBadUsage) {
   const std::string model = WriteModel("model", 1);
   ExpectRefused("eval --model " + model + " --data " + Path("none"), 1,
@@ -253,6 +267,23 @@ TEST_F(ModelVerbsTest, InspectPrintsAPresetAsConfiguration) {
   EXPECT_EQ(printed["description"], preset["description"]);
   EXPECT_EQ(printed["config"], preset["config"]);
   EXPECT_EQ(preset["layers"][0]["output"], (std::vector<int>{16, 14, 14}));
+}
+
+TEST_F(ModelVerbsTest, InspectPrintsLayersInsideLayers) {
+  const std::string text =
+      tests::HearsayLine("inspect --model wide-resnet-16-4").out;
+  EXPECT_THAT(text, StartsWith("# 2751146 parameters\n[model]\n"));
+  EXPECT_THAT(text,
+              HasSubstr("[[model.layer]]  # to [128,16,16], 230016 parameters\n"
+                        "type = \"residual\"\nprojection = [2, 2]\n"
+                        "[[model.layer.layer]]  # to [128,16,16], 73856 "
+                        "parameters\ntype = \"conv2d\"\n"));
+  const auto file = (folder_ / "printed.toml").string();
+  std::ofstream(file) << text;
+  const auto preset = Json("inspect --model wide-resnet-16-4");
+  EXPECT_EQ(Json("inspect --model " + file)["description"],
+            preset["description"]);
+  EXPECT_EQ(preset["layers"][3]["layers"][0]["type"], "conv2d");
 }
 
 TEST_F(ModelVerbsTest, InspectOfAFlatPresetLeavesTheWidthToTheData) {

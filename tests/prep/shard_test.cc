@@ -68,6 +68,21 @@ struct Small {
   }
 };
 
+TEST(ShardTest, GivesCodesAsTheyAreToWhoAsksForThem) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "s", Small().Contents());
+  const Shard shard = Shard::Open(folder / "s", Encoding::kCodes);
+  EXPECT_EQ(shard.features(), 3);
+  EXPECT_EQ(shard.schema_fingerprint(),
+            Shard::Open(folder / "s").schema_fingerprint());
+  std::vector<float> features(2 * 3, 99.0F);
+  std::vector<float> labels(2, 99.0F);
+  const std::vector<std::uint32_t> rows = {2, 0};
+  shard.Gather(rows, features, labels);
+  EXPECT_THAT(features, ElementsAre(0, 0.25F, 1, 2, -1.0F, 0));
+  EXPECT_THAT(labels, ElementsAre(2, 0));
+}
+
 TEST(ShardTest, ExpandsRowsInTheOrderOfTheSchema) {
   const TemporaryFolder folder;
   WriteShard(folder / "s", Small().Contents());

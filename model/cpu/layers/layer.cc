@@ -24,21 +24,52 @@ void Layer::ZeroRejected(int B, const float* factors) {
 }
 
 std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
-                                 std::size_t offset) {
+                                 const Place& place) {
   const Shape out = OutputShape(layer, in);
   struct Make {
     const Shape& in;
     const Shape& out;
-    std::size_t offset;
+    const Place& place;
     using Made = std::unique_ptr<Layer>;
-    Made operator()(const Dense& l) { return MakeDense(l, in, out, offset); }
-    Made operator()(const Conv2d& l) { return MakeConv2d(l, in, out, offset); }
+    Made operator()(const Dense& l) {
+      return MakeDense(l, in, out, place.offset);
+    }
+    Made operator()(const Conv2d& l) {
+      return MakeConv2d(l, in, out, place.offset);
+    }
     Made operator()(const MaxPool2d& l) { return MakeMaxPool2d(l, in, out); }
     Made operator()(const AvgPool2d& l) { return MakeAvgPool2d(l, in, out); }
     Made operator()(const Flatten&) { return nullptr; }
     Made operator()(const model::Activate& l) { return MakeActivate(l, in); }
+    Made operator()(const LayerNorm& l) {
+      return MakeLayerNorm(l, in, place.offset);
+    }
+    Made operator()(const GroupNorm& l) {
+      return MakeGroupNorm(l, in, place.offset);
+    }
+    Made operator()(const Dropout& l) {
+      return MakeDropout(l, in, place.masks);
+    }
+    Made operator()(const Embedding& l) {
+      return MakeEmbedding(l, in, out, place.offset);
+    }
+    Made operator()(const TableEmbedding& l) {
+      return MakeTableEmbedding(l, in, out, place.offset);
+    }
+    Made operator()(const PositionEmbedding& l) {
+      return MakePositionEmbedding(l, in, place.offset);
+    }
+    Made operator()(const Attention& l) {
+      return MakeAttention(l, in, place.offset);
+    }
+    Made operator()(const SequenceMean& l) {
+      return MakeSequenceMean(l, in, out);
+    }
+    Made operator()(const Residual& l) {
+      return MakeResidual(l, in, out, place);
+    }
   };
-  return std::visit(Make{in, out, offset}, layer.kind);
+  return std::visit(Make{in, out, place}, layer.kind);
 }
 
 }  // namespace hearsay::model::cpu

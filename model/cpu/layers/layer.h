@@ -21,6 +21,7 @@
 #include <memory>
 
 #include "model/cpu/cutter.h"
+#include "model/cpu/masks.h"
 #include "model/spec.h"
 
 namespace hearsay::model::cpu {
@@ -64,12 +65,17 @@ class Layer {
   float* grad_ = nullptr;
 };
 
-// A layer whose parameters begin at `offset`; nullptr for one that only names
-// its inputs anew (flatten).
-std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
-                                 std::size_t offset);
+// Where a layer stands in the whole model.
+struct Place {
+  std::size_t offset;  // of its first parameter
+  Masks& masks;
+};
 
-// One function a layer type, each in the file of its name.
+// nullptr for a layer that only names its inputs anew (flatten).
+std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
+                                 const Place& place);
+
+// One function a layer type, each in the file of its name or its family's.
 std::unique_ptr<Layer> MakeDense(const Dense& dense, const Shape& in,
                                  const Shape& out, std::size_t offset);
 std::unique_ptr<Layer> MakeConv2d(const Conv2d& conv, const Shape& in,
@@ -80,5 +86,26 @@ std::unique_ptr<Layer> MakeAvgPool2d(const AvgPool2d& pool, const Shape& in,
                                      const Shape& out);
 std::unique_ptr<Layer> MakeActivate(const model::Activate& activate,
                                     const Shape& in);
+std::unique_ptr<Layer> MakeLayerNorm(const LayerNorm& norm, const Shape& in,
+                                     std::size_t offset);
+std::unique_ptr<Layer> MakeGroupNorm(const GroupNorm& norm, const Shape& in,
+                                     std::size_t offset);
+std::unique_ptr<Layer> MakeDropout(const Dropout& dropout, const Shape& in,
+                                   Masks& masks);
+std::unique_ptr<Layer> MakeEmbedding(const Embedding& embedding,
+                                     const Shape& in, const Shape& out,
+                                     std::size_t offset);
+std::unique_ptr<Layer> MakeTableEmbedding(const TableEmbedding& embedding,
+                                          const Shape& in, const Shape& out,
+                                          std::size_t offset);
+std::unique_ptr<Layer> MakePositionEmbedding(const PositionEmbedding& embedding,
+                                             const Shape& in,
+                                             std::size_t offset);
+std::unique_ptr<Layer> MakeAttention(const Attention& attention,
+                                     const Shape& in, std::size_t offset);
+std::unique_ptr<Layer> MakeSequenceMean(const SequenceMean& mean,
+                                        const Shape& in, const Shape& out);
+std::unique_ptr<Layer> MakeResidual(const Residual& residual, const Shape& in,
+                                    const Shape& out, const Place& place);
 
 }  // namespace hearsay::model::cpu
