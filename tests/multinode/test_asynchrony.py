@@ -160,7 +160,9 @@ class Noise(unittest.TestCase):
     """Steps of nothing but privacy's own noise: no record is ever sampled, so each
     weight of each node walks with variance v a step, and only mixing holds the nodes
     together. Expected at interval 1 and delay 0.3: the design's values, which
-    tests/sim holds too, and for 16 nodes the simulator's."""
+    tests/sim holds too, and for 16 and 64 nodes the simulator's, without the pull of
+    a gradient (at a learning rate of 0.01 towards a common optimum 64 nodes disagree
+    by 3.0 v only; here nothing but exchanges hold them)."""
 
     STEP = 0.1
 
@@ -176,7 +178,9 @@ class Noise(unittest.TestCase):
                 0, train__sample_rate=rate, train__public_size=10 ** 9,
                 train__learning_rate=0.01, train__min_step_time=f"{int(step * 1e3)}ms",
                 mixing__rule=rule, mixing__interval=f"{int(step * 1e3)}ms",
-                test__exchange_delay=f"{int(step * 300)}ms", cluster__profile=profile)
+                test__exchange_delay=f"{int(step * 300)}ms", cluster__profile=profile,
+                # Who begins without the others walks away from them.
+                cluster__expect_timeout="600s")
             config["model.layer"][0]["units"] = 16
             return config
         v = 0.01 ** 2  # learning rate * sigma * clip, squared
@@ -212,12 +216,12 @@ class Noise(unittest.TestCase):
         self.check("pairwise", 8, 1.00)
 
     def test_pairwise_16(self):
-        self.check("pairwise", 16, 1.57, settled=150)
+        self.check("pairwise", 16, 1.65, settled=150)
 
     @unittest.skipUnless(invariants.FULL, "seven minutes: HEARSAY_FULL_FAULTS=1")
     def test_pairwise_64(self):
         # Slow steps: on two cores a step is 64 nodes' work.
-        self.check("pairwise", 64, 2.96, settled=400, step=0.8, profile="wan")
+        self.check("pairwise", 64, 5.15, settled=400, step=0.8, profile="wan")
 
     def test_one_way_4(self):
         self.check("one_way", 4, 1.01)
