@@ -51,11 +51,12 @@ TEST(GridSumTest, NoVectorIsLongerThanItsReach) {
                     GridSum::Fate::kRejected);
           EXPECT_LE(SquaredLength(sum.sum()), Wide{sum.reach()} * sum.reach());
           // And a long one loses nothing that it may keep.
-          if (times >= 1.5)
+          if (times >= 1.5) {
             EXPECT_GE(static_cast<double>(SquaredLength(sum.sum())),
                       std::pow((1 - 1e-6) * static_cast<double>(sum.reach()) -
                                    std::sqrt(static_cast<double>(size)),
                                2));
+          }
         }
 }
 

@@ -23,9 +23,13 @@ class Rollback(scene.NodeTest):
         self.assertEqual(self.a.terminate(), CLEAN)
         self.old = self.copy("old")
         self.a.start()
-        self.trains_past(self.a, 120)
+        self.trains_past(self.a, self.at() + 80)
         self.assertEqual(self.a.terminate(), CLEAN)
         self.newest = self.copy("newest")
+
+    def at(self):
+        """The step that a's newest checkpoint is of."""
+        return int(scene.metadata(scene.checkpoints(self.a)[-1])["hearsay.step"])
 
     def trains_past(self, node, step):
         self.until(f"past {step}", lambda: node.own()["step"] > step)
@@ -59,7 +63,7 @@ class Rollback(scene.NodeTest):
         # What was put right is let in, and pays on.
         self.put_back(self.newest)
         self.a.start()
-        self.trains_past(self.a, 140)
+        self.trains_past(self.a, self.at() + 20)
         self.assertEqual(self.pair.stop(), [CLEAN, CLEAN])
 
     def test_a_ledger_begun_anew_for_the_same_data_is_refused(self):
@@ -69,7 +73,8 @@ class Rollback(scene.NodeTest):
         self.assert_refuses(self.a, LEDGER, "lost or replaced", "b remembers", "restore")
         # Without anybody who remembers, it is a node like any other.
         self.assertEqual(self.b.terminate(), CLEAN)
-        shutil.rmtree(self.a.folder / "ledger")
+        for part in ("state", "ledger"):
+            shutil.rmtree(self.a.folder / part)
         self.a.start()
         self.trains_past(self.a, 5)
 
