@@ -57,6 +57,7 @@ class IdxTest : public testing::Test {
   PrepareOptions Options(const fs::path& images, const fs::path& labels) {
     PrepareOptions options;
     options.schema = ParseSchema(kSchema, "s.toml");
+    options.strict = true;
     options.inputs = {images, labels};
     options.out = folder_ / "out";
     options.shards = 1;
@@ -137,9 +138,9 @@ TEST_F(IdxTest, ALabelBeyondTheClassesIsABadRow) {
   EXPECT_THAT(Error(options),
               HasSubstr("labels: record 1: label 3, but the schema has classes "
                         "0 to 2"));
-  options.skip_bad = true;
+  options.strict = false;
   const auto report = Prepare(options);
-  EXPECT_EQ(report.bad, 1U);
+  EXPECT_EQ(report.counts.bad(), 1U);
   EXPECT_EQ(report.parts[0].rows, 1U);
 }
 
