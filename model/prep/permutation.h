@@ -17,7 +17,8 @@ class Permutation {
  public:
   Permutation() = default;
   Permutation(std::uint64_t size, std::uint64_t seed) : size_(size) {
-    const int bits = std::max(2, std::bit_width(size > 0 ? size - 1 : 0));
+    const int bits =
+        std::max(2, static_cast<int>(std::bit_width(size > 0 ? size - 1 : 0)));
     right_bits_ = bits / 2;
     left_mask_ = (std::uint64_t{1} << (bits - right_bits_)) - 1;
     right_mask_ = (std::uint64_t{1} << right_bits_) - 1;

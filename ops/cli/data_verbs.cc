@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "model/prep/infer.h"
 #include "model/prep/prepare.h"
 #include "model/prep/synth.h"
 #include "ops/cli/verbs.h"
@@ -25,6 +26,7 @@ using model::prep::PartReport;
 using model::prep::PrepareReport;
 
 struct PrepFlags {
+  model::prep::InferOptions infer;
   std::string schema;
   std::vector<std::string> inputs;
   std::vector<std::string> eval;
@@ -202,6 +204,14 @@ void WarnOfBadRows(const model::prep::LoadCounts& counts) {
 
 void Prep(PrepFlags& flags) {
   auto& options = flags.options;
+  if (!flags.infer.file.empty()) {
+    fmt::print("{}", model::prep::InferSchema(flags.infer));
+    return;
+  }
+  if (flags.schema.empty() || flags.inputs.empty() || options.out.empty())
+    throw Exit(kUsage,
+               "prep needs --schema FILE, INPUT... and --out FOLDER; or "
+               "--infer FILE, which drafts a schema");
   options.schema = model::prep::LoadSchema(flags.schema);
   options.partition = model::prep::ParsePartition(flags.partition);
   options.inputs.assign(flags.inputs.begin(), flags.inputs.end());
@@ -240,12 +250,17 @@ void AddPrep(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
       "prep", "Turn CSV or IDX files, plain, gzip or zstd, into shards");
   verb->add_option("--schema", flags->schema,
-                   "What the columns mean (TOML; see ops/schemas)")
-      ->required();
+                   "What the columns mean (TOML; see ops/schemas)");
   verb->add_option("input", flags->inputs,
-                   "CSV files; or IDX files in pairs: images, then labels")
-      ->required();
-  verb->add_option("--out", options.out, "Folder for the shards")->required();
+                   "CSV files; or IDX files in pairs: images, then labels");
+  verb->add_option("--out", options.out, "Folder for the shards");
+  auto* infer = verb->add_option(
+      "--infer", flags->infer.file,
+      "Instead: read the first rows of this CSV file and print a draft of its "
+      "schema, in which all that was read off the rows is marked as private");
+  verb->add_option("--label", flags->infer.label,
+                   "Of --infer: the column to predict (default: the last)")
+      ->needs(infer);
   verb->add_option("--shards", options.shards,
                    "How many shards (default: one, or one a group)")
       ->check(CLI::Range(1, 100'000));
