@@ -114,6 +114,7 @@ class CsvCursor {
  private:
   // Finds separators and newlines, 64 bytes at a time.
   struct Scan {
+    std::uint64_t Look(std::size_t at) const;
     std::size_t Next();
     std::size_t NextFrom(std::size_t at);
 

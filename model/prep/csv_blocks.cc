@@ -1,11 +1,15 @@
 // Cutting: where a block of whole records ends. Without a quote in the block
-// that is its last newline; with one, the records are walked.
+// that is its last newline. With quotes it is the last newline that has an even
+// number of them before it, as long as each that opens stands where a field
+// begins; else the records are walked.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "model/prep/byte_mask.h"
 #include "model/prep/csv.h"
 
 namespace hearsay::model::prep {
@@ -37,6 +41,33 @@ std::uint64_t CountLines(std::string_view text) {
     for (std::size_t i = 0; i < sizeof(Bytes); ++i) lines += found[i];
   }
   return lines + static_cast<std::uint64_t>(std::count(at, end, '\n'));
+}
+
+// Offset just behind the last record, 0 if none ends; nothing if some quote
+// that opens by its number is text by its place. Requires: a record begins
+// here; 64 readable bytes behind the text.
+std::optional<std::size_t> LastEndByParity(std::string_view text,
+                                           char separator) {
+  std::size_t last = 0;
+  std::uint64_t inside = 0;    // All ones: the window begins in quotes.
+  std::uint64_t may_open = 1;  // Bit 0: so may the window's first byte.
+  for (std::size_t base = 0; base < text.size(); base += kMaskBytes) {
+    const std::size_t left = text.size() - base;
+    const std::uint64_t valid =
+        left < kMaskBytes ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
+    const char* const at = text.data() + base;
+    const std::uint64_t quotes = ByteMask(at, '"') & valid;
+    const std::uint64_t newlines = ByteMask(at, '\n') & valid;
+    const std::uint64_t before = quotes | newlines | ByteMask(at, separator);
+    const std::uint64_t quoted = Parities(quotes) ^ inside;
+    // A quote behind a closing one is an escaped one: it opens again.
+    if ((quotes & quoted & ~(before << 1 | may_open)) != 0) return std::nullopt;
+    if (const std::uint64_t ends = newlines & ~quoted; ends != 0)
+      last = base + static_cast<std::size_t>(std::bit_width(ends));
+    inside = std::uint64_t{0} - (quoted >> 63);
+    may_open = before >> 63;
+  }
+  return last;
 }
 
 // Walks over records without taking them apart, as CsvCursor would.
@@ -197,6 +228,10 @@ bool CsvBlocks::Fill(CsvBlock& block) {
 std::size_t CsvBlocks::LastRecordEnd(std::string_view text) const {
   if (text.find('"') == std::string_view::npos)
     return text.rfind('\n') + 1;  // npos + 1 is 0.
+  // A comment's quotes count for nothing, and blanks may stand before one.
+  if (format_.comment.empty() && !format_.trim)
+    if (const auto last = LastEndByParity(text, format_.separator))
+      return *last;
   const Walk walk(text, format_);
   std::size_t last = 0;
   while (const auto end = walk.End(last)) last = *end;

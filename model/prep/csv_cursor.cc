@@ -5,51 +5,27 @@
 #include <bit>
 #include <cstring>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
+#include "model/prep/byte_mask.h"
 #include "model/prep/csv.h"
 
 namespace hearsay::model::prep {
 
 namespace {
 
-constexpr std::size_t kWindow = 64;
-static_assert(kCsvMargin >= kWindow);
-
-// Bit i: text[i] is the separator or a newline.
-inline std::uint64_t Specials(const char* text, char separator) {
-  std::uint64_t mask = 0;
-#ifdef __SSE2__
-  const __m128i separators = _mm_set1_epi8(separator);
-  const __m128i newlines = _mm_set1_epi8('\n');
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const __m128i bytes =
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + 16 * i));
-    const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, separators),
-                                       _mm_cmpeq_epi8(bytes, newlines));
-    mask |= static_cast<std::uint64_t>(
-                static_cast<unsigned>(_mm_movemask_epi8(found)))
-            << (16 * i);
-  }
-#else
-  for (std::size_t i = 0; i < kWindow; ++i)
-    mask |= static_cast<std::uint64_t>(text[i] == separator || text[i] == '\n')
-            << i;
-#endif
-  return mask;
-}
+static_assert(kCsvMargin >= kMaskBytes);
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
 }  // namespace
 
+inline std::uint64_t CsvCursor::Scan::Look(std::size_t at) const {
+  return ByteMask(text + at, separator) | ByteMask(text + at, '\n');
+}
+
 inline std::size_t CsvCursor::Scan::Next() {
   while (mask == 0) {
-    base += kWindow;
-    mask = Specials(text + base, separator);
+    base += kMaskBytes;
+    mask = Look(base);
   }
   const std::size_t found =
       base + static_cast<std::size_t>(std::countr_zero(mask));
@@ -59,11 +35,11 @@ inline std::size_t CsvCursor::Scan::Next() {
 
 // The first at or behind `at`, to which a quote has led.
 inline std::size_t CsvCursor::Scan::NextFrom(std::size_t at) {
-  if (at - base < kWindow) {
+  if (at - base < kMaskBytes) {
     mask &= ~std::uint64_t{0} << (at - base);
   } else {
     base = at;
-    mask = Specials(text + base, separator);
+    mask = Look(base);
   }
   return Next();
 }
@@ -75,8 +51,8 @@ void CsvCursor::Start(const CsvBlock& block) {
   line_ = block.line;
   count_ = 0;
   unescaped_.clear();
-  scan_ = {text_, 0, end_ == 0 ? 0 : Specials(text_, format_.separator),
-           format_.separator};
+  scan_ = {text_, 0, 0, format_.separator};
+  if (end_ > 0) scan_.mask = scan_.Look(0);
 }
 
 CsvCursor::Step CsvCursor::Next() {

@@ -81,7 +81,7 @@ class IdxTest : public testing::Test {
 
 TEST_F(IdxTest, BytesBecomeNumbersAndLabelsClasses) {
   const auto report = Prepare(Options(Images(), Labels()));
-  EXPECT_EQ(report.read, 2U);
+  EXPECT_EQ(report.counts.read, 2U);
   EXPECT_EQ(report.features, 6);
   EXPECT_THAT(report.parts[0].class_counts, ElementsAre(1, 0, 1));
   const Shard shard = Shard::Open(report.parts[0].file);
@@ -98,7 +98,7 @@ TEST_F(IdxTest, BytesBecomeNumbersAndLabelsClasses) {
 TEST_F(IdxTest, OneChannelMayBeWritten) {
   const auto images =
       Write("four", Head(8, {2, 1, 2, 3}) + std::string(12, 'x'));
-  EXPECT_EQ(Prepare(Options(images, Labels())).read, 2U);
+  EXPECT_EQ(Prepare(Options(images, Labels())).counts.read, 2U);
 }
 
 TEST_F(IdxTest, SaysWhatIsWrongWithAFile) {
