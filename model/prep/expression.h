@@ -31,8 +31,16 @@
 namespace hearsay::model::prep {
 
 // What can be wrong with a row; what a report counts by.
-enum class RowFault { kFields, kQuotes, kMissing, kCategory, kNumber, kLabel };
-inline constexpr std::size_t kRowFaults = 6;
+enum class RowFault {
+  kFields,
+  kQuotes,
+  kMissing,
+  kCategory,
+  kNumber,
+  kLabel,
+  kImage
+};
+inline constexpr std::size_t kRowFaults = 7;
 
 // A row that cannot be used, and why; the reader adds file and line.
 class RowError : public std::runtime_error {

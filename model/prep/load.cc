@@ -212,10 +212,12 @@ class CsvLoad {
 }  // namespace
 
 Loaded Load(const LoadOptions& options, RowStore& store) {
-  std::vector<fs::path> sources;
-  for (std::size_t i = 0; i < options.files.size();
-       i += options.schema.images ? 2 : 1)
-    sources.push_back(options.files[i]);
+  std::vector<fs::path> sources = options.files;
+  if (options.schema.images) {
+    sources.clear();
+    for (const ImageFiles& files : PairImages(options.files))
+      sources.push_back(files.images);
+  }
   Gathering gathering(options.partition, options.schema.label.classes.size(),
                       sources, store);
   if (options.schema.images)

@@ -7,6 +7,7 @@
 
 #include "model/prep/duplicates.h"
 #include "model/prep/load.h"
+#include "model/prep/load_images.h"
 #include "model/prep/output_folder.h"
 #include "model/prep/write_shards.h"
 
@@ -49,10 +50,8 @@ void CheckOptions(const PrepareOptions& options) {
   if (options.threads < 1)
     throw std::invalid_argument("--threads must be positive");
   if (options.schema.images) {
-    for (const auto* files : {&options.inputs, &options.eval_inputs})
-      if (files->size() % 2 != 0)
-        throw std::invalid_argument(
-            "images come in pairs of files: images, then their labels");
+    PairImages(options.inputs);
+    PairImages(options.eval_inputs);
     if (options.partition.kind == Partition::Kind::kByColumn)
       throw std::invalid_argument("--partition by:COLUMN: images have none");
   }
@@ -235,6 +234,8 @@ const char* Describe(RowFault fault) {
       return "not a number";
     case RowFault::kLabel:
       return "label of no class";
+    case RowFault::kImage:
+      return "unreadable image";
   }
   return "?";
 }

@@ -107,7 +107,8 @@ using model::prep::RowFault;
 
 constexpr std::array kFaults = {RowFault::kFields,  RowFault::kQuotes,
                                 RowFault::kMissing, RowFault::kCategory,
-                                RowFault::kNumber,  RowFault::kLabel};
+                                RowFault::kNumber,  RowFault::kLabel,
+                                RowFault::kImage};
 static_assert(kFaults.size() == model::prep::kRowFaults);
 
 // How long it took, and how much was read.
@@ -252,7 +253,8 @@ void AddPrep(CLI::App& app) {
   verb->add_option("--schema", flags->schema,
                    "What the columns mean (TOML; see ops/schemas)");
   verb->add_option("input", flags->inputs,
-                   "CSV files; or IDX files in pairs: images, then labels");
+                   "CSV files; or IDX files in pairs: images, then labels; "
+                   "or folders with one of PNG files for each class");
   verb->add_option("--out", options.out, "Folder for the shards");
   auto* infer = verb->add_option(
       "--infer", flags->infer.file,
