@@ -78,6 +78,7 @@ class CsvBlocks {
   std::vector<std::string> header_;
   CsvBlock first_;  // What follows the header; empty once it was handed over.
   std::vector<char> carry_;  // Read, but behind the last whole record.
+  bool is_first_ = true;     // The block that comes next.
   bool at_end_ = false;
   std::uint64_t next_line_ = 1;
   std::uint64_t index_ = 0;

@@ -138,7 +138,6 @@ CsvBlocks::CsvBlocks(ByteSource source, const std::filesystem::path& path,
     throw FileError(path_.string() +
                     ": is binary data, not CSV (IDX files need a schema with "
                     "[images]; UTF-16 is not read)");
-  if (text.starts_with(kByteOrderMark)) first_.begin += kByteOrderMark.size();
   if (format_.header)
     ReadHeader();
   else
@@ -197,7 +196,6 @@ bool CsvBlocks::Fill(CsvBlock& block) {
   make_room(room);
   std::copy(carry_.begin(), carry_.end(), block.bytes.begin());
   carry_.clear();
-  block.begin = 0;
   block.line = next_line_;
   while (true) {
     while (filled < room && !at_end_) {
@@ -207,13 +205,19 @@ bool CsvBlocks::Fill(CsvBlock& block) {
       filled += count;
     }
     if (filled == 0) return false;
-    block.end = at_end_ ? filled : LastRecordEnd({block.bytes.data(), filled});
-    if (block.end > 0) break;
+    const std::string_view text(block.bytes.data(), filled);
+    block.begin = is_first_ && text.starts_with(kByteOrderMark)
+                      ? kByteOrderMark.size()
+                      : 0;
+    block.end = at_end_ ? filled
+                        : block.begin + LastRecordEnd(text.substr(block.begin));
+    if (block.end > block.begin) break;
+    if (at_end_) return false;  // A mark, and nothing behind it.
     if (filled >= kMaxRecord)
       throw FileError(path_.string() + ":" + std::to_string(next_line_) +
                       ":1: a record of more than 16 MiB begins here (a quote "
                       "that is never closed?)");
-    room *= 2;
+    room = std::min(2 * room, kMaxRecord);
     make_room(room);
   }
   carry_.assign(block.bytes.begin() + static_cast<std::ptrdiff_t>(block.end),
@@ -221,6 +225,7 @@ bool CsvBlocks::Fill(CsvBlock& block) {
   if (block.bytes[block.end - 1] != '\n') block.bytes[block.end++] = '\n';
   block.lines = CountLines(block.text());
   next_line_ += block.lines;
+  is_first_ = false;
   return true;
 }
 

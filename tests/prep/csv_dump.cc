@@ -25,9 +25,9 @@ int main(int argc, char** argv) {
       prep::CsvCursor::Step step = cursor.Next();
       for (; step == prep::CsvCursor::Step::kRecord; step = cursor.Next()) {
         line.clear();
-        for (const std::string_view field : cursor.fields()) {
-          if (&field != cursor.fields().data()) line += ',';
-          for (const char c : field) {
+        for (std::size_t i = 0; i < cursor.fields().size(); ++i) {
+          if (i > 0) line += ',';
+          for (const char c : cursor.fields()[i]) {
             constexpr char kDigits[] = "0123456789abcdef";
             const auto byte = static_cast<unsigned char>(c);
             line += kDigits[byte >> 4];

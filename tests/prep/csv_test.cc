@@ -175,7 +175,7 @@ TEST_F(CsvTest, ReadsZstdOfSeveralFramesUnderAnyName) {
 
 TEST_F(CsvTest, NoticesDamagedZstd) {
   std::string text;
-  for (int i = 0; i < 50'000; ++i) text += std::to_string(i * i) + ",x\n";
+  for (int i = 0; i < 40'000; ++i) text += std::to_string(i * i) + ",x\n";
   const std::string good = Zstd(text);
   ASSERT_GT(good.size(), 1000U);
   for (const std::size_t length :

@@ -42,7 +42,7 @@ class InferTest : public testing::Test {
   }
   // As an owner would who has looked everything up.
   static std::string Declared(const std::string& schema) {
-    return std::regex_replace(schema, std::regex("public = false[^\n]*\n"), "");
+    return std::regex_replace(schema, std::regex("\npublic = false[^\n]*"), "");
   }
 
   tests::TemporaryFolder folder_;
@@ -81,7 +81,7 @@ TEST_F(InferTest, IsRefusedUntilItsOwnerDeclaresItPublic) {
   const std::string schema = Infer(Mixed());
   EXPECT_THAT(ErrorOf(schema), HasSubstr("inferred from private rows"));
   // Every mark counts, not the first alone.
-  const std::regex mark("public = false[^\n]*\n");
+  const std::regex mark("\npublic = false[^\n]*");
   const auto marks = std::distance(
       std::sregex_iterator(schema.begin(), schema.end(), mark), {});
   EXPECT_EQ(marks, 4);  // age, wage, sex, y
