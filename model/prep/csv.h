@@ -100,7 +100,8 @@ class CsvCursor {
   void Start(const CsvBlock& block);
   Step Next();
 
-  // Of the record that came last; valid until the next call.
+  // Of the record that came last; valid until the next call. kCsvMargin bytes
+  // behind each may be read.
   std::span<const std::string_view> fields() const {
     return {fields_.data(), count_};
   }

@@ -139,7 +139,7 @@ std::size_t CsvCursor::Quoted(std::size_t at, std::string_view& field) {
 std::string_view CsvCursor::Unescaped(std::size_t begin, std::size_t end) {
   // All of the fields of a record fit where all of the text does, so that
   // nothing moves while it is pointed at.
-  if (unescaped_.empty()) unescaped_.resize(end_);
+  if (unescaped_.empty()) unescaped_.resize(end_ + kCsvMargin);
   char* const to = unescaped_.data() + unescaped_used_;
   char* last = to;
   for (std::size_t at = begin; at < end; ++at) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "model/prep/quick_number.h"
+
 namespace hearsay::model::prep {
 
 namespace {
@@ -61,12 +63,6 @@ float Scaled(double number, double minimum, double maximum) {
 }
 
 }  // namespace
-
-void EncodedRows::Reserve(std::size_t rows) {
-  codes.resize(rows * code_columns);
-  values.resize(rows * value_columns);
-  labels.resize(rows);
-}
 
 EncodedRows MakeRows(const Schema& schema) {
   EncodedRows rows;
@@ -255,7 +251,8 @@ inline bool Encoder::AppendValue(Bound& bound,
   } else {
     std::optional<double> number;
     missing = numbers_stand_for_missing_ && IsMissing(field);
-    if (!missing) number = ParseNumber(field);
+    if (!missing) number = QuickNumber(field);
+    if (!number && !missing) number = ParseNumber(field);
     if (!number && !missing) {
       missing = IsMissing(field);
       if (!missing) FailNumber(column.from, field, "a finite number");

@@ -11,25 +11,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/prep/encoded_rows.h"
 #include "model/prep/memo.h"
 #include "model/prep/schema.h"
 
 namespace hearsay::model::prep {
-
-// Rows as Shard stores them. The vectors may have room for more than `size`.
-struct EncodedRows {
-  std::size_t code_columns = 0;
-  std::size_t value_columns = 0;
-  std::size_t size = 0;
-  std::vector<std::uint8_t> codes;
-  std::vector<float> values;
-  std::vector<float> labels;
-
-  // Room for so many rows in all.
-  void Reserve(std::size_t rows);
-  // To what `size` says.
-  void Trim() { Reserve(size); }
-};
 
 EncodedRows MakeRows(const Schema& schema);
 
@@ -47,7 +33,7 @@ class Encoder {
   Encoder(const Schema& schema, const std::vector<std::string>& header,
           const std::filesystem::path& path);
 
-  // Appends the record. Requires: room for it.
+  // Appends the record. Requires: room for it; kFieldMargin behind each field.
   // Throws: RowError (and leaves `rows` as it was).
   Outcome Append(std::span<const std::string_view> fields, EncodedRows& rows);
 

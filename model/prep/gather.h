@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "model/prep/expression.h"  // RowFault
 #include "model/prep/partition.h"
 #include "model/prep/row_store.h"
 

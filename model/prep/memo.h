@@ -11,82 +11,73 @@
 
 namespace hearsay::model::prep {
 
+// Bytes behind a field that may be read, whatever they are: so its length needs
+// no branches.
+inline constexpr std::size_t kFieldMargin = 16;
+
 // A table in which a text may push another one out. Texts beyond 16 bytes are
-// not remembered.
+// not remembered. Requires: kFieldMargin.
 class Memo {
  public:
   // Nothing that was put in is negative.
   static constexpr std::int32_t kUnknown = -1;
 
   std::int32_t Find(std::string_view text) const {
+    if (text.size() > kLongest) return kUnknown;
     const Key key = MakeKey(text);
     const Entry& entry = (*entries_)[key.slot];
     return entry.low == key.low && entry.high == key.high &&
-                   entry.length == key.length
+                   entry.length == text.size()
                ? entry.result
                : kUnknown;
   }
   void Put(std::string_view text, std::int32_t result) {
+    if (text.size() > kLongest) return;
     const Key key = MakeKey(text);
-    if (key.length == kTooLong) return;
-    (*entries_)[key.slot] = {key.low, key.high, key.length, result};
+    (*entries_)[key.slot] = {key.low, key.high,
+                             static_cast<std::uint32_t>(text.size()), result};
   }
 
  private:
-  static constexpr std::size_t kSlots = 512;
-  static constexpr std::uint32_t kTooLong = 17;
+  static constexpr int kSlotBits = 9;
+  static constexpr std::size_t kLongest = 16;
+  static_assert(kFieldMargin >= kLongest);
 
   struct Entry {
     std::uint64_t low = 0;
     std::uint64_t high = 0;
-    std::uint32_t length = kTooLong + 1;  // As no text.
+    std::uint32_t length = kLongest + 1;  // As no text.
     std::int32_t result = kUnknown;
   };
-  // Different for different texts of the same length.
+  using Entries = std::array<Entry, std::size_t{1} << kSlotBits>;
   struct Key {
-    std::uint64_t low = 0;
+    std::uint64_t low = 0;  // The text's bytes, and zeros behind them.
     std::uint64_t high = 0;
-    std::uint32_t length = kTooLong;
     std::size_t slot = 0;
   };
 
-  template <typename Word>
-  static std::uint64_t Load(const char* at) {
-    Word word;
-    std::memcpy(&word, at, sizeof word);
-    return word;
-  }
-
-  // Loads overlap instead of reaching beyond the text.
   static Key MakeKey(std::string_view text) {
-    Key key;
-    const std::size_t n = text.size();
-    const char* const at = text.data();
-    if (n - 1 < 3) {
-      key.low = Load<std::uint8_t>(at) | Load<std::uint8_t>(at + n / 2) << 8 |
-                Load<std::uint8_t>(at + n - 1) << 16;
-    } else if (n == 0) {
-      key.low = 0;
-    } else if (n < 8) {
-      key.low = Load<std::uint32_t>(at) | Load<std::uint32_t>(at + n - 4) << 32;
-    } else if (n <= 16) {
-      key.low = Load<std::uint64_t>(at);
-      key.high = Load<std::uint64_t>(at + n - 8);
-    } else {
-      return key;
-    }
-    key.length = static_cast<std::uint32_t>(n);
+    // 0xff for each byte of a text; where a window begins says for how many.
+    static constexpr auto kMask = [] {
+      std::array<unsigned char, 2 * kLongest> mask{};
+      for (std::size_t i = 0; i < kLongest; ++i) mask[i] = 0xff;
+      return mask;
+    }();
+    std::array<std::uint64_t, 2> bytes;
+    std::array<std::uint64_t, 2> mask;
+    std::memcpy(bytes.data(), text.data(), sizeof bytes);
+    std::memcpy(mask.data(), kMask.data() + kLongest - text.size(),
+                sizeof mask);
+    Key key{bytes[0] & mask[0], bytes[1] & mask[1]};
     // Fibonacci hashing: the product's high bits.
     const std::uint64_t mixed =
-        (key.low ^ (key.high * 0xc2b2ae3d27d4eb4fULL) ^ n) *
+        (key.low ^ (key.high * 0xc2b2ae3d27d4eb4fULL) ^ text.size()) *
         0x9e3779b97f4a7c15ULL;
-    key.slot = static_cast<std::size_t>(mixed >> 55);
+    key.slot = static_cast<std::size_t>(mixed >> (64 - kSlotBits));
     return key;
   }
-  static_assert(kSlots == 1U << (64 - 55));
 
-  std::unique_ptr<std::array<Entry, kSlots>> entries_ =
-      std::make_unique<std::array<Entry, kSlots>>();
+  std::unique_ptr<Entries> entries_ = std::make_unique<Entries>();
 };
 
 }  // namespace hearsay::model::prep

@@ -8,7 +8,8 @@
 #include <mutex>
 #include <vector>
 
-#include "model/prep/encoder.h"
+#include "model/prep/encoded_rows.h"
+#include "model/safetensors.h"  // FileError
 
 namespace hearsay::model::prep {
 
