@@ -38,10 +38,9 @@ Mapping Map(const std::filesystem::path& path) {
     Fail(path, "is not a regular file");
   }
   const auto size = static_cast<std::size_t>(status.st_size);
-  if (size <= format::kLengthBytes) {
+  if (size == 0) {  // Which cannot be mapped.
     close(file);
-    Fail(path, "truncated: " + std::to_string(size) +
-                   " bytes are too few for a safetensors file");
+    return {};
   }
   void* memory = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
   const std::string error = memory == MAP_FAILED ? LastError() : "";
@@ -59,6 +58,9 @@ Mapping Map(const std::filesystem::path& path) {
 // The header's JSON text; what follows it is data.
 std::string_view HeaderText(const std::filesystem::path& path,
                             const Mapping& mapping) {
+  if (mapping.size <= format::kLengthBytes)
+    Fail(path, "truncated: " + std::to_string(mapping.size) +
+                   " bytes are too few for a safetensors file");
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < format::kLengthBytes; ++i)
     length |= std::to_integer<std::uint64_t>(mapping.data.get()[i]) << (8 * i);
@@ -229,7 +231,23 @@ void VerifyChecksum(const std::filesystem::path& path, const Mapping& mapping,
 
 SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path,
                                       Checksum checksum) {
-  const Mapping mapping = Map(path);
+  Mapping mapping = Map(path);
+  return Read(std::move(mapping.data), mapping.size, path, checksum);
+}
+
+SafetensorsFile SafetensorsFile::Parse(std::string bytes,
+                                       const std::filesystem::path& name,
+                                       Checksum checksum) {
+  const auto owner = std::make_shared<const std::string>(std::move(bytes));
+  return Read({owner, reinterpret_cast<const std::byte*>(owner->data())},
+              owner->size(), name, checksum);
+}
+
+SafetensorsFile SafetensorsFile::Read(std::shared_ptr<const std::byte> data,
+                                      std::size_t size,
+                                      const std::filesystem::path& path,
+                                      Checksum checksum) {
+  const Mapping mapping{std::move(data), size};
   const std::string_view text = HeaderText(path, mapping);
   const json header = ParseHeader(path, text);
   SafetensorsFile file;

@@ -53,6 +53,10 @@ class SafetensorsFile {
   // Throws: FileError.
   static SafetensorsFile Open(const std::filesystem::path& path,
                               Checksum checksum = Checksum::kIfPresent);
+  // The same of bytes in memory; `name` is what errors call them.
+  static SafetensorsFile Parse(std::string bytes,
+                               const std::filesystem::path& name,
+                               Checksum checksum = Checksum::kIfPresent);
 
   const std::vector<Tensor>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
@@ -63,6 +67,11 @@ class SafetensorsFile {
   const Tensor& At(const std::string& name) const;
 
  private:
+  static SafetensorsFile Read(std::shared_ptr<const std::byte> data,
+                              std::size_t size,
+                              const std::filesystem::path& path,
+                              Checksum checksum);
+
   std::filesystem::path path_;
   std::shared_ptr<const std::byte> mapping_;
   std::size_t size_ = 0;
@@ -80,6 +89,30 @@ class SafetensorsFile {
 void WriteSafetensors(const std::filesystem::path& path,
                       const std::vector<Tensor>& tensors,
                       const Metadata& metadata);
+
+// The same for bytes that come in pieces: those of each tensor in their order,
+// tensors in any. Nothing is there before Commit(), and nothing if it is not
+// called.
+class SafetensorsWriter {
+ public:
+  // `tensors` without bytes. Throws: as WriteSafetensors.
+  SafetensorsWriter(const std::filesystem::path& path,
+                    const std::vector<Tensor>& tensors,
+                    const Metadata& metadata);
+  ~SafetensorsWriter();
+  SafetensorsWriter(SafetensorsWriter&&) noexcept;
+
+  // Appends to the tensor that the constructor was given at this index.
+  // Throws: FileError; std::invalid_argument: more than its shape holds.
+  void Append(std::size_t tensor, std::span<const std::byte> bytes);
+  // Reads all of it once more, for the checksum.
+  // Throws: FileError; std::invalid_argument: a tensor is not complete.
+  void Commit();
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
 
 // The file's bytes, as WriteSafetensors would write them.
 std::string EncodeSafetensors(const std::vector<Tensor>& tensors,

@@ -22,18 +22,24 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 
 struct Layout {
-  std::string header;                  // Length, JSON and padding.
+  std::string header;        // Length, JSON and padding; the checksum is zeros.
+  std::size_t checksum = 0;  // Where its digits are.
   std::vector<const Tensor*> tensors;  // In the order of the file.
 };
 
-void Check(const Tensor& tensor, std::set<std::string>& names) {
-  if (tensor.name == format::kMetadataKey || !names.insert(tensor.name).second)
-    throw std::invalid_argument("safetensors: the tensor name \"" +
-                                tensor.name + "\" is reserved or used twice");
-  if (format::SizeInBytes(tensor.dtype, tensor.shape) != tensor.bytes.size())
-    throw std::invalid_argument("safetensors: the bytes of tensor \"" +
-                                tensor.name +
-                                "\" do not fit its shape and type");
+std::uint64_t Size(const Tensor& tensor) {
+  const auto size = format::SizeInBytes(tensor.dtype, tensor.shape);
+  if (size) return *size;
+  throw std::invalid_argument("safetensors: tensor \"" + tensor.name +
+                              "\" has an impossible shape");
+}
+
+void CheckBytes(const std::vector<Tensor>& tensors) {
+  for (const Tensor& tensor : tensors)
+    if (Size(tensor) != tensor.bytes.size())
+      throw std::invalid_argument("safetensors: the bytes of tensor \"" +
+                                  tensor.name +
+                                  "\" do not fit its shape and type");
 }
 
 // The format allows no holes, so alignment comes from the order: the widest
@@ -42,7 +48,10 @@ std::vector<const Tensor*> Arrange(const std::vector<Tensor>& tensors) {
   std::set<std::string> names;
   std::vector<const Tensor*> order;
   for (const Tensor& tensor : tensors) {
-    Check(tensor, names);
+    if (tensor.name == format::kMetadataKey ||
+        !names.insert(tensor.name).second)
+      throw std::invalid_argument("safetensors: the tensor name \"" +
+                                  tensor.name + "\" is reserved or used twice");
     order.push_back(&tensor);
   }
   std::stable_sort(order.begin(), order.end(),
@@ -63,7 +72,7 @@ std::string HeaderJson(const std::vector<const Tensor*>& tensors,
       std::string(kDigestDigits, '0');
   std::uint64_t begin = 0;
   for (const Tensor* tensor : tensors) {
-    const std::uint64_t end = begin + tensor->bytes.size();
+    const std::uint64_t end = begin + Size(*tensor);
     header[tensor->name] = {{"dtype", format::Describe(tensor->dtype).word},
                             {"shape", tensor->shape},
                             {"data_offsets", {begin, end}}};
@@ -90,13 +99,19 @@ Layout Arrange(const std::vector<Tensor>& tensors, const Metadata& metadata) {
     layout.header +=
         static_cast<char>(static_cast<std::uint64_t>(text.size()) >> (8 * i));
   layout.header += text;
+  layout.checksum = layout.header.find(format::kChecksumText) +
+                    std::strlen(format::kChecksumText);
+  return layout;
+}
 
+Layout ArrangeWhole(const std::vector<Tensor>& tensors,
+                    const Metadata& metadata) {
+  CheckBytes(tensors);
+  Layout layout = Arrange(tensors, metadata);
   Digest digest;
   digest.Add(std::as_bytes(std::span(layout.header)));
   for (const Tensor* tensor : layout.tensors) digest.Add(tensor->bytes);
-  const std::size_t at = layout.header.find(format::kChecksumText) +
-                         std::strlen(format::kChecksumText);
-  layout.header.replace(at, kDigestDigits, digest.Hex());
+  layout.header.replace(layout.checksum, kDigestDigits, digest.Hex());
   return layout;
 }
 
@@ -109,7 +124,7 @@ class Replacement {
     temporary_ +=
         "." + std::to_string(getpid()) + "-" + std::to_string(count++) + ".tmp";
     file_ =
-        open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file_ < 0) Fail("cannot create a file here");
   }
   ~Replacement() {
@@ -119,14 +134,32 @@ class Replacement {
   Replacement(const Replacement&) = delete;
   Replacement& operator=(const Replacement&) = delete;
 
-  void Write(std::span<const std::byte> bytes) {
+  void Write(std::uint64_t at, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
       // Linux moves at most 2 GiB a call anyway.
-      const ssize_t wrote = write(file_, bytes.data(),
-                                  std::min(bytes.size(), std::size_t{1} << 30));
+      const ssize_t wrote = pwrite(file_, bytes.data(),
+                                   std::min(bytes.size(), std::size_t{1} << 30),
+                                   static_cast<off_t>(at));
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote <= 0) Fail("cannot write");
       bytes = bytes.subspan(static_cast<std::size_t>(wrote));
+      at += static_cast<std::uint64_t>(wrote);
+    }
+  }
+
+  std::string Digest() {
+    constexpr std::size_t kBlock = std::size_t{1} << 20;
+    std::vector<std::byte> block(kBlock);
+    hearsay::model::Digest digest;
+    for (std::uint64_t at = 0;;) {
+      const ssize_t count =
+          pread(file_, block.data(), block.size(), static_cast<off_t>(at));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) Fail("cannot read back");
+      if (count == 0) return digest.Hex();
+      const auto size = static_cast<std::size_t>(count);
+      digest.Add(std::span(block).first(size));
+      at += size;
     }
   }
 
@@ -166,16 +199,83 @@ class Replacement {
 void WriteSafetensors(const std::filesystem::path& path,
                       const std::vector<Tensor>& tensors,
                       const Metadata& metadata) {
-  const Layout layout = Arrange(tensors, metadata);
+  const Layout layout = ArrangeWhole(tensors, metadata);
   Replacement file(path);
-  file.Write(std::as_bytes(std::span(layout.header)));
-  for (const Tensor* tensor : layout.tensors) file.Write(tensor->bytes);
+  std::uint64_t at = 0;
+  const auto append = [&](std::span<const std::byte> bytes) {
+    file.Write(at, bytes);
+    at += bytes.size();
+  };
+  append(std::as_bytes(std::span(layout.header)));
+  for (const Tensor* tensor : layout.tensors) append(tensor->bytes);
   file.Commit();
 }
 
+class SafetensorsWriter::Implementation {
+ public:
+  Implementation(const std::filesystem::path& path,
+                 const std::vector<Tensor>& tensors, const Metadata& metadata)
+      : layout_(Arrange(tensors, metadata)),
+        file_(path),
+        extents_(tensors.size()) {
+    std::uint64_t at = layout_.header.size();
+    for (const Tensor* tensor : layout_.tensors) {
+      Extent& extent = extents_[static_cast<std::size_t>(tensor - &tensors[0])];
+      extent.at = at;
+      at += Size(*tensor);
+      extent.end = at;
+    }
+    layout_.tensors.clear();  // They are the caller's.
+    file_.Write(0, std::as_bytes(std::span(layout_.header)));
+  }
+
+  void Append(std::size_t tensor, std::span<const std::byte> bytes) {
+    Extent& extent = extents_.at(tensor);
+    if (bytes.size() > extent.end - extent.at)
+      throw std::invalid_argument(
+          "safetensors: more bytes than the tensor's shape holds");
+    file_.Write(extent.at, bytes);
+    extent.at += bytes.size();
+  }
+
+  void Commit() {
+    for (const Extent& extent : extents_)
+      if (extent.at != extent.end)
+        throw std::invalid_argument("safetensors: a tensor is not complete");
+    const std::string digits = file_.Digest();
+    file_.Write(layout_.checksum, std::as_bytes(std::span(digits)));
+    file_.Commit();
+  }
+
+ private:
+  struct Extent {
+    std::uint64_t at = 0;
+    std::uint64_t end = 0;
+  };
+
+  Layout layout_;
+  Replacement file_;
+  std::vector<Extent> extents_;
+};
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     const std::vector<Tensor>& tensors,
+                                     const Metadata& metadata)
+    : implementation_(
+          std::make_unique<Implementation>(path, tensors, metadata)) {}
+SafetensorsWriter::~SafetensorsWriter() = default;
+SafetensorsWriter::SafetensorsWriter(SafetensorsWriter&&) noexcept = default;
+
+void SafetensorsWriter::Append(std::size_t tensor,
+                               std::span<const std::byte> bytes) {
+  implementation_->Append(tensor, bytes);
+}
+
+void SafetensorsWriter::Commit() { implementation_->Commit(); }
+
 std::string EncodeSafetensors(const std::vector<Tensor>& tensors,
                               const Metadata& metadata) {
-  const Layout layout = Arrange(tensors, metadata);
+  const Layout layout = ArrangeWhole(tensors, metadata);
   std::string bytes = layout.header;
   for (const Tensor* tensor : layout.tensors)
     bytes.append(reinterpret_cast<const char*>(tensor->bytes.data()),

@@ -197,33 +197,110 @@ std::string SchemaFingerprint(const std::vector<ShardColumn>& columns,
   return digest.Hex();
 }
 
-void WriteShard(const std::filesystem::path& path,
-                const ShardContents& contents) {
-  CheckSchema(path, contents.columns, contents.label);
-  CheckRows(path, contents);
-  if (contents.public_size < 1) Fail(path, "the public size must be positive");
-  const auto rows = static_cast<std::int64_t>(contents.labels.size());
-  std::vector<Tensor> tensors;
-  const auto add = [&](const char* name, DType dtype, auto values) {
-    if (values.empty()) return;
-    const auto columns = static_cast<std::int64_t>(values.size()) / rows;
-    tensors.push_back({name, dtype, {rows, columns}, std::as_bytes(values)});
-  };
-  add("codes", DType::kU8, contents.codes);
-  add("values", DType::kF32, contents.values);
-  tensors.push_back(
-      {"labels", DType::kF32, {rows}, std::as_bytes(contents.labels)});
+namespace {
 
-  json schema = Meaning(contents.columns, contents.label);
-  schema["label"]["description"] = contents.label.description;
+Metadata Describe(const ShardContents& head) {
+  json schema = Meaning(head.columns, head.label);
+  schema["label"]["description"] = head.label.description;
   Metadata metadata = {
       {kKind, "shard"},
-      {kName, contents.name},
+      {kName, head.name},
       {kSchema, schema.dump()},
-      {kFingerprint, SchemaFingerprint(contents.columns, contents.label)},
-      {kPublicSize, std::to_string(contents.public_size)}};
-  if (!contents.source.empty()) metadata[kSource] = contents.source;
-  WriteSafetensors(path, tensors, metadata);
+      {kFingerprint, SchemaFingerprint(head.columns, head.label)},
+      {kPublicSize, std::to_string(head.public_size)}};
+  if (!head.source.empty()) metadata[kSource] = head.source;
+  return metadata;
+}
+
+void CheckHead(const std::filesystem::path& path, const ShardContents& head) {
+  CheckSchema(path, head.columns, head.label);
+  if (head.public_size < 1) Fail(path, "the public size must be positive");
+}
+
+constexpr std::size_t kCodes = 0;
+constexpr std::size_t kValues = 1;
+constexpr std::size_t kLabels = 2;
+
+// Without bytes; those without columns are not written.
+std::vector<Tensor> Tensors(const ShardContents& head, std::size_t rows) {
+  const auto count = static_cast<std::int64_t>(rows);
+  const auto codes = std::count_if(
+      head.columns.begin(), head.columns.end(),
+      [](const ShardColumn& column) { return column.categorical(); });
+  const auto values = static_cast<std::int64_t>(head.columns.size()) - codes;
+  return {{"codes", DType::kU8, {count, codes}, {}},
+          {"values", DType::kF32, {count, values}, {}},
+          {"labels", DType::kF32, {count}, {}}};
+}
+
+std::vector<Tensor> WithColumns(std::vector<Tensor> tensors) {
+  std::erase_if(tensors, [](const Tensor& tensor) {
+    return tensor.shape.size() == 2 && tensor.shape[1] == 0;
+  });
+  return tensors;
+}
+
+}  // namespace
+
+void WriteShard(const std::filesystem::path& path,
+                const ShardContents& contents) {
+  CheckHead(path, contents);
+  CheckRows(path, contents);
+  std::vector<Tensor> tensors = Tensors(contents, contents.labels.size());
+  tensors[kCodes].bytes = std::as_bytes(contents.codes);
+  tensors[kValues].bytes = std::as_bytes(contents.values);
+  tensors[kLabels].bytes = std::as_bytes(contents.labels);
+  WriteSafetensors(path, WithColumns(std::move(tensors)), Describe(contents));
+}
+
+ShardWriter::ShardWriter(const std::filesystem::path& path,
+                         const ShardContents& head, std::size_t rows,
+                         std::size_t buffer_bytes)
+    : tensors_((CheckHead(path, head), WithColumns(Tensors(head, rows)))),
+      file_(path, tensors_, Describe(head)) {
+  if (rows == 0) Fail(path, "has no rows");
+  if (rows > UINT32_MAX) Fail(path, "has more than 2^32 rows");
+  const std::pair<const char*, Column*> columns[] = {
+      {"codes", &codes_}, {"values", &values_}, {"labels", &labels_}};
+  for (std::size_t i = 0; i < tensors_.size(); ++i)
+    for (const auto& [name, column] : columns)
+      if (tensors_[i].name == name) {
+        column->tensor = i;
+        column->buffer.resize(buffer_bytes / tensors_.size());
+      }
+}
+
+void ShardWriter::Append(std::span<const std::uint8_t> codes,
+                         std::span<const float> values,
+                         std::span<const float> labels) {
+  Append(codes_, std::as_bytes(codes));
+  Append(values_, std::as_bytes(values));
+  Append(labels_, std::as_bytes(labels));
+}
+
+inline void ShardWriter::Append(Column& column,
+                                std::span<const std::byte> bytes) {
+  if (bytes.size() > column.buffer.size() - column.used) {
+    Flush(column);
+    if (bytes.size() >= column.buffer.size()) {
+      file_.Append(column.tensor, bytes);
+      return;
+    }
+  }
+  std::copy(bytes.begin(), bytes.end(),
+            column.buffer.begin() + static_cast<std::ptrdiff_t>(column.used));
+  column.used += bytes.size();
+}
+
+void ShardWriter::Flush(Column& column) {
+  if (column.used == 0) return;
+  file_.Append(column.tensor, std::span(column.buffer).first(column.used));
+  column.used = 0;
+}
+
+void ShardWriter::Commit() {
+  for (Column* column : {&codes_, &values_, &labels_}) Flush(*column);
+  file_.Commit();
 }
 
 Shard Shard::Open(const std::filesystem::path& path, Encoding encoding) {

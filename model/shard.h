@@ -72,6 +72,36 @@ struct ShardContents {
 void WriteShard(const std::filesystem::path& path,
                 const ShardContents& contents);
 
+// The same for rows that come in pieces. Memory: `buffer_bytes`.
+class ShardWriter {
+ public:
+  // `head`: all but its rows. Throws: as WriteShard.
+  ShardWriter(const std::filesystem::path& path, const ShardContents& head,
+              std::size_t rows, std::size_t buffer_bytes = 1 << 18);
+
+  // Row-major, as many of each as `labels`. What Shard::Open checks of rows is
+  // the caller's to keep.
+  void Append(std::span<const std::uint8_t> codes,
+              std::span<const float> values, std::span<const float> labels);
+  // Throws: FileError; std::invalid_argument: not as many rows as announced.
+  void Commit();
+
+ private:
+  struct Column {
+    std::size_t tensor = 0;
+    std::vector<std::byte> buffer;
+    std::size_t used = 0;
+  };
+  void Append(Column& column, std::span<const std::byte> bytes);
+  void Flush(Column& column);
+
+  std::vector<Tensor> tensors_;
+  SafetensorsWriter file_;
+  Column codes_;
+  Column values_;
+  Column labels_;
+};
+
 // Hex hash of the names, categories and bounds of columns and label, and of the
 // names of the classes; descriptions do not matter.
 std::string SchemaFingerprint(const std::vector<ShardColumn>& columns,

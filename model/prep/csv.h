@@ -1,17 +1,24 @@
-// Reading CSV (RFC 4180) as a stream: plain or gzip, in blocks, one record at a
-// time, with the place of every error.
+// Reading CSV (RFC 4180): CsvBlocks cuts a file into blocks of whole records,
+// which is quick and has to be done in order; CsvCursor takes a block apart,
+// which any number of threads may do at once, a block each. CsvReader is both,
+// for who has one thread.
 //
-// Memory: one block and the longest record, whatever the file's size.
+// What is a record: fields between separators, up to a newline that no quote
+// protects; a carriage return before it is not part of it. A field is quoted if
+// its first character is a quote; any other quote is text as it stands. Blank
+// lines and comments are skipped.
+//
+// Memory: a block, and the longest record, whatever the file's size.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "model/safetensors.h"  // FileError
+#include "model/prep/byte_source.h"
 
 namespace hearsay::model::prep {
 
@@ -24,79 +31,152 @@ struct CsvFormat {
   std::vector<std::string> missing = {""};  // What stands for no value.
 };
 
-// A file's bytes, inflated if they are gzip (by their first two bytes, not by
-// the file's name; but a name in .gz promises gzip).
-class ByteSource {
- public:
-  // Throws: FileError (missing, a folder, ...).
-  explicit ByteSource(const std::filesystem::path& path);
-  ~ByteSource();
-  ByteSource(ByteSource&&) noexcept;
-  ByteSource& operator=(ByteSource&&) noexcept;
+// Whole records; the last byte of a text is a newline.
+struct CsvBlock {
+  std::string_view text() const { return {bytes.data() + begin, end - begin}; }
 
-  // Bytes put into `out`; 0 only at the end.
-  // Throws: FileError (unreadable, damaged or truncated gzip).
-  std::size_t Read(char* out, std::size_t capacity);
-
-  // Of the file as it lies on disk, for progress; size 0: not known (a pipe).
-  std::uint64_t consumed() const;
-  std::uint64_t size() const;
-
- private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  std::vector<char> bytes;  // At least kCsvMargin more than `end`.
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::uint64_t line = 1;   // On which it begins, from 1.
+  std::uint64_t lines = 0;  // At least as many as it has records.
+  std::uint64_t index = 0;  // In its file.
 };
 
-class CsvReader {
+// Bytes behind a block that may be read, whatever they are.
+inline constexpr std::size_t kCsvMargin = 64;
+inline constexpr std::size_t kCsvBlockBytes = std::size_t{1} << 20;
+
+class CsvBlocks {
  public:
   // Reads the header, if the format has one.
   // Throws: FileError (an empty file, a name used twice, ...).
-  CsvReader(const std::filesystem::path& path, CsvFormat format);
+  CsvBlocks(ByteSource source, const std::filesystem::path& path,
+            CsvFormat format, std::size_t block_bytes = kCsvBlockBytes);
 
   const std::vector<std::string>& header() const { return header_; }
+  const CsvFormat& format() const { return format_; }
 
-  // The next record; false at the end. Blank lines and comments are skipped.
-  // Fields are valid until the next call, and may be more or fewer than the
-  // header's: the caller decides whether to skip such a record.
-  // Throws: FileError for what no reader could skip: an unterminated quote,
-  // text after a closing quote, a record beyond 16 MiB, broken gzip.
-  bool Next(std::vector<std::string_view>& fields);
+  // The next block, in the room that `block` has; false at the end.
+  // Throws: FileError: unreadable, or a record beyond 16 MiB.
+  bool Next(CsvBlock& block);
 
-  // Line on which the current record began, from 1.
-  std::uint64_t line() const { return line_; }
-  // "FILE:LINE".
-  std::string Place() const;
+  // Of the block that comes next.
+  std::uint64_t index() const { return index_; }
   std::uint64_t bytes_consumed() const { return source_.consumed(); }
   std::uint64_t bytes_total() const { return source_.size(); }
 
  private:
-  // Offset just behind the record at position_, its newline included; nothing
-  // if the buffer ends first.
-  bool FindEnd(std::size_t& end) const;
-  bool FindQuotedEnd(std::size_t& end) const;
-  std::size_t SkipQuoted(std::size_t at) const;
-  bool Refill();
-  // Cuts buffer_[begin, end) up; unescapes in place.
-  void Split(std::size_t begin, std::size_t end,
-             std::vector<std::string_view>& fields);
-  std::size_t SplitQuoted(std::size_t at, std::size_t begin, std::size_t end,
-                          std::vector<std::string_view>& fields);
-  std::string_view Trimmed(std::string_view field) const;
-  std::size_t SkipBlanks(std::size_t at, std::size_t end) const;
-  [[noreturn]] void FailAt(std::size_t offset_in_record,
-                           const std::string& what) const;
+  bool Fill(CsvBlock& block);
+  std::size_t LastRecordEnd(std::string_view text) const;
   void ReadHeader();
 
   std::filesystem::path path_;
   CsvFormat format_;
   ByteSource source_;
+  std::size_t block_bytes_;
   std::vector<std::string> header_;
-  std::vector<char> buffer_;
-  std::size_t position_ = 0;
-  std::size_t filled_ = 0;
+  CsvBlock first_;  // What follows the header; empty once it was handed over.
+  std::vector<char> carry_;  // Read, but behind the last whole record.
+  bool is_first_ = true;     // The block that comes next.
   bool at_end_ = false;
-  std::uint64_t line_ = 0;
   std::uint64_t next_line_ = 1;
+  std::uint64_t index_ = 0;
 };
+
+class CsvCursor {
+ public:
+  enum class Step {
+    kRecord,
+    kBroken,        // Text behind a closing quote, at column().
+    kUnterminated,  // The quote at column() is never closed; the end.
+    kEnd,
+  };
+
+  // Requires: `format` outlives the cursor.
+  explicit CsvCursor(const CsvFormat& format) : format_(format) {}
+
+  // Requires: `block` stays as it is meanwhile.
+  void Start(const CsvBlock& block);
+  Step Next();
+
+  // Of the record that came last; valid until the next call. kCsvMargin bytes
+  // behind each may be read.
+  std::span<const std::string_view> fields() const {
+    return {fields_.data(), count_};
+  }
+  // As it stands in the file, its newline included.
+  std::string_view record() const { return {text_ + record_, at_ - record_}; }
+  // On which it begins. Counts on from where it counted last.
+  std::uint64_t line();
+  std::size_t column() const { return broken_ - record_ + 1; }
+  // Where its first field ends in the text.
+  std::size_t offset() const { return at_; }
+
+ private:
+  // Finds separators and newlines, 64 bytes at a time.
+  struct Scan {
+    std::uint64_t Look(std::size_t at) const;
+    std::size_t Next();
+    std::size_t NextFrom(std::size_t at);
+
+    const char* text = nullptr;
+    std::size_t base = 0;
+    std::uint64_t mask = 0;  // Bit i: text[base + i] is one, and not yet seen.
+    char separator = ',';
+  };
+
+  Step Split();
+  std::size_t Quoted(std::size_t at, std::string_view& field);
+  std::string_view Unescaped(std::size_t begin, std::size_t end);
+  std::size_t SkipBlanks(std::size_t at) const;
+  std::string_view Trimmed(std::string_view field) const;
+
+  const CsvFormat& format_;
+  const char* text_ = nullptr;
+  std::size_t end_ = 0;
+  std::size_t at_ = 0;
+  std::size_t record_ = 0;
+  std::size_t broken_ = 0;
+  bool quoted_ = false;
+  Scan scan_;
+  std::vector<std::string_view> fields_;
+  std::size_t count_ = 0;
+  std::vector<char> unescaped_;  // Fields of this record that had "" in them.
+  std::size_t unescaped_used_ = 0;
+  std::size_t counted_ = 0;  // Text whose lines line_ has counted.
+  std::uint64_t line_ = 1;
+};
+
+class CsvReader {
+ public:
+  // As CsvBlocks.
+  CsvReader(const std::filesystem::path& path, const CsvFormat& format);
+  CsvReader(const CsvReader&) = delete;
+  CsvReader& operator=(const CsvReader&) = delete;
+
+  const std::vector<std::string>& header() const { return blocks_.header(); }
+
+  // The next record; false at the end. Fields are valid until the next call,
+  // and may be more or fewer than the header's.
+  // Throws: FileError for what CsvBlocks and CsvCursor find broken.
+  bool Next(std::vector<std::string_view>& fields);
+
+  // Line on which the current record began, from 1.
+  std::uint64_t line() { return cursor_.line(); }
+  // "FILE:LINE".
+  std::string Place();
+
+ private:
+  std::filesystem::path path_;
+  CsvBlocks blocks_;
+  CsvBlock block_;
+  CsvCursor cursor_;
+  bool started_ = false;
+};
+
+// What is wrong, for people.
+// Requires: kBroken or kUnterminated.
+const char* Describe(CsvCursor::Step step);
 
 }  // namespace hearsay::model::prep

@@ -1,7 +1,10 @@
 #include "model/prep/encoder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
+
+#include "model/prep/quick_number.h"
 
 namespace hearsay::model::prep {
 
@@ -35,10 +38,22 @@ std::string Join(const std::vector<std::string>& names) {
   return list;
 }
 
+[[noreturn]] void FailNumber(const std::string& column, std::string_view field,
+                             const char* what) {
+  throw RowError(RowFault::kNumber,
+                 "column " + column + ": " + Quoted(field) + " is not " + what);
+}
+
 double Number(const std::string& column, std::string_view field) {
   if (const auto number = ParseNumber(field)) return *number;
-  throw RowError("column " + column + ": " + Quoted(field) +
-                 " is not a finite number");
+  FailNumber(column, field, "a finite number");
+}
+
+// The first inner edge beyond the number ends its bin; the end bins are open.
+std::int32_t Bin(const InputColumn& column, double number) {
+  const auto inner = column.edges.begin() + 1;
+  return static_cast<std::int32_t>(
+      std::upper_bound(inner, column.edges.end() - 1, number) - inner);
 }
 
 float Scaled(double number, double minimum, double maximum) {
@@ -59,10 +74,15 @@ EncodedRows MakeRows(const Schema& schema) {
 Encoder::Encoder(const Schema& schema, const std::vector<std::string>& header,
                  const std::filesystem::path& path)
     : schema_(schema), header_(header), path_(path) {
+  for (const std::string& token : schema.csv.missing)
+    numbers_stand_for_missing_ |= ParseNumber(token).has_value();
   std::vector<std::string> missing;
   for (const InputColumn& column : schema.columns) {
-    Bound bound{&column, Locate(column.from).value_or(0), {}};
-    if (!Locate(column.from)) missing.push_back(column.from);
+    Bound bound{&column, 0, {}, Bind(column.when, missing), {}};
+    if (!column.when) {
+      bound.field = Locate(column.from).value_or(0);
+      if (!Locate(column.from)) missing.push_back(column.from);
+    }
     for (std::size_t i = 0; i < column.categories.size(); ++i)
       for (const std::string& value : column.categories[i].values)
         bound.codes[value] = static_cast<std::uint8_t>(i);
@@ -74,6 +94,11 @@ Encoder::Encoder(const Schema& schema, const std::vector<std::string>& header,
   if (schema.label.classes.empty()) {
     label_field_ = Locate(schema.label.column).value_or(0);
     if (!Locate(schema.label.column)) missing.push_back(schema.label.column);
+  } else {
+    const auto& first = classes_.front();
+    if (first && first->fields.size() == 1) label_field_ = first->fields[0];
+    for (const auto& entry : classes_)
+      if (entry && entry->fields != first->fields) label_field_.reset();
   }
   if (missing.empty()) return;
   std::sort(missing.begin(), missing.end());
@@ -99,7 +124,7 @@ std::optional<Encoder::Condition> Encoder::Bind(
     const std::optional<Expression>& expression,
     std::vector<std::string>& missing) const {
   if (!expression) return std::nullopt;
-  Condition condition{&*expression, {}, {}};
+  Condition condition{&*expression, {}, {}, {}};
   for (const std::string& column : expression->columns()) {
     if (!Locate(column)) missing.push_back(column);
     condition.fields.push_back(Locate(column).value_or(0));
@@ -109,95 +134,156 @@ std::optional<Encoder::Condition> Encoder::Bind(
 }
 
 bool Encoder::IsMissing(std::string_view field) const {
-  const auto& words = schema_.csv.missing;
-  return std::find(words.begin(), words.end(), field) != words.end();
+  return std::find(schema_.csv.missing.begin(), schema_.csv.missing.end(),
+                   field) != schema_.csv.missing.end();
 }
 
-bool Encoder::Holds(Condition& condition,
-                    std::span<const std::string_view> fields) {
+inline bool Encoder::Holds(Condition& condition,
+                           std::span<const std::string_view> fields) {
+  if (condition.fields.size() != 1) return Evaluate(condition, fields);
+  const std::string_view field = fields[condition.fields[0]];
+  std::int32_t holds = condition.memo.Find(field);
+  if (holds == Memo::kUnknown) {
+    holds = Evaluate(condition, fields) ? 1 : 0;
+    condition.memo.Put(field, holds);
+  }
+  return holds == 1;
+}
+
+bool Encoder::Evaluate(Condition& condition,
+                       std::span<const std::string_view> fields) {
   for (std::size_t i = 0; i < condition.fields.size(); ++i) {
     const std::string_view field = fields[condition.fields[i]];
-    condition.values[i] =
-        IsMissing(field) ? std::nullopt : std::optional(field);
+    condition.values[i].reset();
+    if (!IsMissing(field)) condition.values[i] = field;
   }
   return condition.expression->Evaluate(condition.values);
 }
 
-bool Encoder::Append(std::span<const std::string_view> fields,
-                     EncodedRows& rows) {
+Encoder::Outcome Encoder::Append(std::span<const std::string_view> fields,
+                                 EncodedRows& rows) {
   if (fields.size() != header_.size())
-    throw RowError(std::to_string(fields.size()) + " fields, the " +
-                   (schema_.csv.header ? "header" : "schema") + " has " +
-                   std::to_string(header_.size()));
-  if (keep_ && !Holds(*keep_, fields)) return false;
-  codes_.clear();
-  values_.clear();
-  for (const Bound& bound : columns_) Encode(bound, fields[bound.field]);
-  const float label = Label(fields);
-  rows.codes.insert(rows.codes.end(), codes_.begin(), codes_.end());
-  rows.values.insert(rows.values.end(), values_.begin(), values_.end());
-  rows.labels.push_back(label);
+    throw RowError(RowFault::kFields,
+                   std::to_string(fields.size()) + " fields, the " +
+                       (schema_.csv.header ? "header" : "schema") + " has " +
+                       std::to_string(header_.size()));
+  if (keep_ && !Holds(*keep_, fields)) return Outcome::kLeftOut;
+  std::uint8_t* codes = rows.codes.data() + rows.size * rows.code_columns;
+  float* values = rows.values.data() + rows.size * rows.value_columns;
+  for (Bound& bound : columns_) {
+    if (bound.column->categorical()) {
+      const std::int32_t code = Code(bound, fields[bound.field]);
+      if (code == kDrop) return Outcome::kDropped;
+      *codes++ = static_cast<std::uint8_t>(code);
+    } else if (!AppendValue(bound, fields, values)) {
+      return Outcome::kDropped;
+    }
+  }
+  rows.labels[rows.size] = Label(fields);
+  ++rows.size;  // Only now, so that a bad row leaves no half behind.
+  return Outcome::kTaken;
+}
+
+inline std::int32_t Encoder::Code(Bound& bound, std::string_view field) {
+  std::int32_t code = bound.memo.Find(field);
+  if (code == Memo::kUnknown) {
+    code = MakeCode(bound, field);
+    bound.memo.Put(field, code);
+  }
+  return code;
+}
+
+std::int32_t Encoder::MissingCode(const Bound& bound,
+                                  std::string_view field) const {
+  const InputColumn& column = *bound.column;
+  if (column.drop_missing) return kDrop;
+  if (column.kind == InputColumn::Kind::kBinned && column.fill)
+    return Bin(column, *column.fill);
+  if (column.fill_value) {
+    const auto found = bound.codes.find(*column.fill_value);
+    return found != bound.codes.end()
+               ? found->second
+               : static_cast<std::int32_t>(column.categories.size());
+  }
+  if (column.missing_category)
+    return static_cast<std::int32_t>(column.kind == InputColumn::Kind::kBinned
+                                         ? column.edges.size() - 1
+                                         : column.categories.size() +
+                                               column.other);
+  const bool number = column.kind == InputColumn::Kind::kNumeric ||
+                      column.kind == InputColumn::Kind::kBoolean;
+  throw RowError(RowFault::kMissing,
+                 "column " + column.from + ": the value is missing (" +
+                     Quoted(field) +
+                     "); the schema may give missing values a place by " +
+                     (number ? "fill = NUMBER" : "missing = \"category\"") +
+                     ", or drop such rows by missing = \"drop\"");
+}
+
+std::int32_t Encoder::MakeCode(const Bound& bound,
+                               std::string_view field) const {
+  const InputColumn& column = *bound.column;
+  // A value that the schema lists is never missing, whatever csv.missing says.
+  const auto found = bound.codes.find(field);
+  if (found != bound.codes.end()) return found->second;
+  if (IsMissing(field)) return MissingCode(bound, field);
+  if (column.kind == InputColumn::Kind::kBinned)
+    return Bin(column, Number(column.from, field));
+  if (column.other) return static_cast<std::int32_t>(column.categories.size());
+  throw RowError(RowFault::kCategory,
+                 "column " + column.from + ": " + Quoted(field) +
+                     " is none of the categories " + AllowedValues(column));
+}
+
+inline bool Encoder::AppendValue(Bound& bound,
+                                 std::span<const std::string_view> fields,
+                                 float*& values) {
+  const InputColumn& column = *bound.column;
+  if (bound.when) {
+    *values++ = Holds(*bound.when, fields) ? 1.0F : -1.0F;
+    return true;
+  }
+  const std::string_view field = fields[bound.field];
+  bool missing = false;
+  if (column.kind == InputColumn::Kind::kBoolean) {
+    missing = IsMissing(field) && !bound.codes.contains(field);
+    if (!missing) *values = Code(bound, field) == 1 ? 1.0F : -1.0F;
+  } else {
+    std::optional<double> number;
+    missing = numbers_stand_for_missing_ && IsMissing(field);
+    if (!missing) number = QuickNumber(field);
+    if (!number && !missing) number = ParseNumber(field);
+    if (!number && !missing) {
+      missing = IsMissing(field);
+      if (!missing) FailNumber(column.from, field, "a finite number");
+    }
+    if (number && column.whole && *number != std::floor(*number))
+      FailNumber(column.from, field, "a whole number");
+    if (number) *values = Scaled(*number, column.minimum, column.maximum);
+  }
+  if (missing && !column.fill) return MissingCode(bound, field) != kDrop;
+  if (missing) *values = Scaled(*column.fill, column.minimum, column.maximum);
+  ++values;
+  if (column.missing_indicator) *values++ = missing ? 1.0F : -1.0F;
   return true;
 }
 
-void Encoder::Encode(const Bound& bound, std::string_view field) {
-  const InputColumn& column = *bound.column;
-  // A value that the schema lists is never missing, whatever csv.missing says.
-  const bool missing = IsMissing(field) && !bound.codes.contains(field);
-  const bool has_place = column.missing_category || column.fill.has_value();
-  if (missing && !has_place)
-    throw RowError("column " + column.from + ": the value is missing (" +
-                   Quoted(field) +
-                   "); the schema may give missing values a place by " +
-                   (column.kind == InputColumn::Kind::kNumeric
-                        ? "fill = NUMBER"
-                        : "missing = \"category\""));
-  switch (column.kind) {
-    case InputColumn::Kind::kCategorical:
-      codes_.push_back(missing ? static_cast<std::uint8_t>(
-                                     column.categories.size() + column.other)
-                               : CategoryCode(bound, field));
-      break;
-    case InputColumn::Kind::kBinned:
-      codes_.push_back(missing
-                           ? static_cast<std::uint8_t>(column.edges.size() - 1)
-                           : BinCode(column, field));
-      break;
-    case InputColumn::Kind::kNumeric:
-      values_.push_back(
-          Scaled(missing ? *column.fill : Number(column.from, field),
-                 column.minimum, column.maximum));
-      if (column.missing_indicator) values_.push_back(missing ? 1.0F : -1.0F);
-      break;
-  }
+inline float Encoder::Label(std::span<const std::string_view> fields) {
+  if (classes_.empty() || !label_field_) return MakeLabel(fields);
+  const std::string_view field = fields[*label_field_];
+  const std::int32_t known = label_memo_.Find(field);
+  if (known != Memo::kUnknown) return static_cast<float>(known);
+  const float label = MakeLabel(fields);
+  label_memo_.Put(field, static_cast<std::int32_t>(label));
+  return label;
 }
 
-std::uint8_t Encoder::CategoryCode(const Bound& bound,
-                                   std::string_view field) const {
-  const auto found = bound.codes.find(field);
-  if (found != bound.codes.end()) return found->second;
-  if (bound.column->other)
-    return static_cast<std::uint8_t>(bound.column->categories.size());
-  throw RowError("column " + bound.column->from + ": " + Quoted(field) +
-                 " is none of the categories " + AllowedValues(*bound.column));
-}
-
-std::uint8_t Encoder::BinCode(const InputColumn& column,
-                              std::string_view field) const {
-  const double number = Number(column.from, field);
-  // The first inner edge beyond the number ends its bin; the end bins are open.
-  const auto inner_begin = column.edges.begin() + 1;
-  const auto inner_end = column.edges.end() - 1;
-  return static_cast<std::uint8_t>(
-      std::upper_bound(inner_begin, inner_end, number) - inner_begin);
-}
-
-float Encoder::Label(std::span<const std::string_view> fields) {
+float Encoder::MakeLabel(std::span<const std::string_view> fields) {
   if (classes_.empty()) {
-    const std::string_view field = fields[label_field_];
+    const std::string_view field = fields[*label_field_];
     if (IsMissing(field))
-      throw RowError("column " + schema_.label.column +
-                     ": the label is missing");
+      throw RowError(RowFault::kMissing, "column " + schema_.label.column +
+                                             ": the label is missing");
     return Scaled(Number(schema_.label.column, field), schema_.label.minimum,
                   schema_.label.maximum);
   }
@@ -207,13 +293,16 @@ float Encoder::Label(std::span<const std::string_view> fields) {
   std::string seen;
   for (const auto& condition : classes_)
     for (std::size_t i = 0; i < condition->fields.size(); ++i) {
-      const std::string pair = condition->expression->columns()[i] + " = " +
-                               Quoted(condition->values[i].value_or("missing"));
+      const std::string_view field = fields[condition->fields[i]];
+      const std::string pair =
+          condition->expression->columns()[i] + " = " +
+          Quoted(IsMissing(field) ? std::string_view("missing") : field);
       if (seen.find(pair) == std::string::npos)
         seen += (seen.empty() ? "" : ", ") + pair;
     }
-  throw RowError("no class of the label " + schema_.label.name + " holds for " +
-                 seen);
+  throw RowError(
+      RowFault::kLabel,
+      "no class of the label " + schema_.label.name + " holds for " + seen);
 }
 
 }  // namespace hearsay::model::prep

@@ -30,10 +30,27 @@
 
 namespace hearsay::model::prep {
 
+// What can be wrong with a row; what a report counts by.
+enum class RowFault {
+  kFields,
+  kQuotes,
+  kMissing,
+  kCategory,
+  kNumber,
+  kLabel,
+  kImage
+};
+inline constexpr std::size_t kRowFaults = 7;
+
 // A row that cannot be used, and why; the reader adds file and line.
 class RowError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  RowError(RowFault fault, const std::string& what)
+      : std::runtime_error(what), fault_(fault) {}
+  RowFault fault() const { return fault_; }
+
+ private:
+  RowFault fault_;
 };
 
 class Expression {
@@ -80,7 +97,8 @@ class Expression {
   std::size_t root_ = 0;
 };
 
-// The whole text as a finite decimal number; nothing otherwise.
+// The whole text as a finite decimal number, a sign before it; nothing
+// otherwise.
 std::optional<double> ParseNumber(std::string_view text);
 
 }  // namespace hearsay::model::prep

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace hearsay::model::prep {
@@ -59,10 +60,16 @@ void RequireEnd(ByteSource& source, const fs::path& path) {
 
 IdxReader::IdxReader(const fs::path& images, const fs::path& labels,
                      const ImageFormat& format)
+    : IdxReader(ByteSource(images), images, ByteSource(labels), labels,
+                format) {}
+
+IdxReader::IdxReader(ByteSource image_source, const fs::path& images,
+                     ByteSource label_source, const fs::path& labels,
+                     const ImageFormat& format)
     : images_path_(images),
       labels_path_(labels),
-      images_(images),
-      labels_(labels) {
+      images_(std::move(image_source)),
+      labels_(std::move(label_source)) {
   auto extents = ReadExtents(images_, images);
   const auto count = extents.empty() ? 0 : extents.front();
   // (count, height, width) is one channel.

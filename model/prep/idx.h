@@ -13,7 +13,7 @@
 #include <span>
 #include <string>
 
-#include "model/prep/csv.h"  // ByteSource
+#include "model/prep/byte_source.h"
 
 namespace hearsay::model::prep {
 
@@ -33,6 +33,11 @@ class IdxReader {
   // size than `format`, more images than labels, ...
   IdxReader(const std::filesystem::path& images,
             const std::filesystem::path& labels, const ImageFormat& format);
+
+  // The same of any two sources.
+  IdxReader(ByteSource images, const std::filesystem::path& images_path,
+            ByteSource labels, const std::filesystem::path& labels_path,
+            const ImageFormat& format);
 
   // The next image, channel by channel and row by row, and its label; nothing
   // at the end of both. Throws: FileError (truncated, or longer than it says).

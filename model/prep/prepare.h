@@ -1,9 +1,12 @@
 // `hearsay prep`: CSV or IDX files and a schema in, shards out.
 //
-// One pass over the input; memory is the encoded rows (a byte or a float a
-// column), one more copy of the shard being written, and a block of the file.
+// One pass over the input, by all threads; encoded rows (a byte or a float a
+// column) wait in memory, and beyond a limit in a file, for what is dealt to
+// them once all are counted. So memory is bounded whatever the input's size,
+// and what is written does not depend on the number of threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -11,17 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "model/prep/gather.h"
 #include "model/prep/partition.h"
 #include "model/prep/schema.h"
 
 namespace hearsay::model::prep {
-
-struct Progress {
-  std::filesystem::path file;
-  std::uint64_t rows_read = 0;    // of all files
-  std::uint64_t bytes_read = 0;   // of all files, as they lie on disk
-  std::uint64_t bytes_total = 0;  // 0: not known
-};
 
 struct PrepareOptions {
   Schema schema;
@@ -34,40 +31,55 @@ struct PrepareOptions {
   Partition partition;
   int shards = 0;  // 0: one a group, or one
   std::uint64_t seed = 1;
-  bool skip_bad = false;  // Drop and count bad rows instead of failing.
-  bool replace = false;   // Remove the shards of an earlier run from `out`.
+  int threads = 1;
+  bool strict = false;   // Fail at the first bad row instead of counting it.
+  bool replace = false;  // Remove the shards of an earlier run from `out`.
+  bool find_duplicates = false;
   std::optional<std::int64_t> public_size;  // Else the schema's, else rounded.
-  std::function<void(const Progress&)> progress;  // Now and then; may be empty.
+  // Encoded rows beyond it lie in a file in `out` meanwhile.
+  std::uint64_t memory_bytes = std::uint64_t{256} << 20;
+  std::size_t block_bytes = kCsvBlockBytes;  // Of text, taken by a thread.
+  // Now and then, by one thread at a time; may be empty.
+  std::function<void(const Progress&)> progress;
 };
 
 struct PartReport {
   std::filesystem::path file;
   std::string source;
-  std::size_t rows = 0;
-  std::vector<std::size_t> class_counts;  // Empty: regression.
+  std::uint64_t rows = 0;
+  std::vector<std::uint64_t> class_counts;  // Empty: regression.
   std::int64_t public_size = 0;
   std::uint64_t bytes = 0;
+};
+
+// Records that are equal to the byte. Egress: private.
+struct Duplicates {
+  std::uint64_t records = 0;  // that came before in the input
+  std::uint64_t across = 0;   // of these, in another shard than the first
 };
 
 struct PrepareReport {
   std::vector<PartReport> parts;
   std::optional<PartReport> eval;
-  std::uint64_t read = 0;      // records
-  std::uint64_t left_out = 0;  // by the schema's keep
-  std::uint64_t bad = 0;
-  std::vector<std::string> first_bad;  // The first few, with their places.
+  LoadCounts counts;
+  std::optional<Duplicates> duplicates;
+  std::uint64_t spilled_bytes = 0;
   int features = 0;
   std::vector<std::string> classes;
   std::string fingerprint;
 };
 
 // Writes out/part-0.safetensors, part-1 ... and, if asked for,
-// eval.safetensors. Either all of them or, after an error, none. Throws:
-// FileError (an input, a row, the output), std::invalid_argument (options that
-// contradict each other or the data).
+// eval.safetensors; and partition.json, which says how rows were dealt and, as
+// it counts them, is for its owner's eyes (mode 0600). Either all of them or,
+// after an error, none. Throws: FileError (an input, a row, the output),
+// std::invalid_argument (options that contradict each other or the data).
 PrepareReport Prepare(const PrepareOptions& options);
 
 // To two significant digits, as public sizes are: 12737 -> 13000.
-std::int64_t RoundPublicSize(std::size_t rows);
+std::int64_t RoundPublicSize(std::uint64_t rows);
+
+// "wrong number of fields", ...
+const char* Describe(RowFault fault);
 
 }  // namespace hearsay::model::prep

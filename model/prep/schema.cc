@@ -35,6 +35,7 @@ ShardColumn Describe(const InputColumn& column) {
             BinName(column.edges[i], column.edges[i + 1]));
       break;
     case InputColumn::Kind::kNumeric:
+    case InputColumn::Kind::kBoolean:
       described.minimum = column.minimum;
       described.maximum = column.maximum;
       break;

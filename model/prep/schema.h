@@ -29,20 +29,31 @@ struct InputColumn {
     kCategorical,  // one input a category
     kBinned,       // a number; one input a bin, the end bins are open
     kNumeric,      // a number, clamped to its bounds and scaled to [-1, 1]
+    kBoolean,      // one input, -1 or 1
   };
+  // It becomes a code of a shard, not a value.
+  bool categorical() const {
+    return kind == Kind::kCategorical || kind == Kind::kBinned;
+  }
+
   std::string name;
   std::string from;  // The CSV's column.
   Kind kind = Kind::kCategorical;
 
-  std::vector<Category> categories;
-  bool other = false;             // Categorical: a bucket for all else.
-  bool missing_category = false;  // Categorical, binned.
+  std::vector<Category> categories;  // Boolean: false, then true.
+  bool other = false;                // Categorical: a bucket for all else.
+  bool missing_category = false;     // Categorical, binned.
+  bool drop_missing = false;         // A missing value costs the row.
+  std::optional<Expression> when;    // Boolean: whether it holds; no `from`.
 
   std::vector<double> edges;  // Binned: bin i is [edges[i], edges[i + 1]).
 
   double minimum = 0;  // Numeric.
   double maximum = 0;
-  std::optional<double> fill;      // Stands for a missing value.
+  bool whole = false;  // Only whole numbers are accepted.
+  // Stands for a missing value: a number (boolean: 0 or 1), or a category.
+  std::optional<double> fill;
+  std::optional<std::string> fill_value;
   bool missing_indicator = false;  // One more input: was it missing?
 };
 

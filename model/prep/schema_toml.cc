@@ -108,6 +108,10 @@ class Section {
     Fail(node.source(),
          std::string(key) + ": needs text in quotes or whole numbers");
   }
+  // Requires: Has(key).
+  std::string RawAt(const char* key) const {
+    return Raw(key, *table_.get(key));
+  }
   std::vector<std::string> Raws(const char* key) const {
     std::vector<std::string> values;
     for (const toml::node& node : Array(key)) values.push_back(Raw(key, node));
@@ -159,11 +163,19 @@ CsvFormat ReadCsv(const Section& section) {
   return csv;
 }
 
-bool ReadMissing(const Section& section) {
+// A category of its own, a constant (fill), the end of the row, or of all.
+void ReadMissing(const Section& section, InputColumn& column) {
   const std::string word = section.String("missing", "error");
-  if (word != "error" && word != "category")
-    section.FailAt("missing", "must be \"error\" or \"category\"");
-  return word == "category";
+  column.missing_category = word == "category";
+  column.drop_missing = word == "drop";
+  if (column.missing_category && !column.categorical())
+    section.FailAt("missing",
+                   "\"category\" is for categorical and binned columns: use "
+                   "fill, and indicator = true");
+  if (word != "error" && !column.missing_category && !column.drop_missing)
+    section.FailAt("missing", "must be \"error\", \"category\" or \"drop\"");
+  if (section.Has("fill") && section.Has("missing"))
+    section.FailAt("fill", "stands instead of missing");
 }
 
 void ReadBounds(const Section& section, double& minimum, double& maximum) {
@@ -195,7 +207,8 @@ Category ReadCategory(const Section& section, const toml::node& node) {
 }
 
 void ReadCategorical(const Section& section, InputColumn& column) {
-  section.Allow({"name", "from", "kind", "categories", "other", "missing"});
+  section.Allow({"name", "from", "kind", "public", "categories", "other",
+                 "missing", "fill"});
   std::set<std::string> names;
   std::set<std::string> values;
   for (const toml::node& node : section.Array("categories")) {
@@ -210,7 +223,13 @@ void ReadCategorical(const Section& section, InputColumn& column) {
     column.categories.push_back(std::move(category));
   }
   column.other = section.Bool("other", false);
-  column.missing_category = ReadMissing(section);
+  ReadMissing(section, column);
+  if (section.Has("fill")) {
+    column.fill_value = section.RawAt("fill");
+    if (!column.other && !values.contains(*column.fill_value))
+      section.FailAt(
+          "fill", "\"" + *column.fill_value + "\" is a value of no category");
+  }
   if (column.categories.empty())
     section.FailAt("categories", "needs at least one");
   if ((column.other && names.contains("other")) ||
@@ -221,9 +240,10 @@ void ReadCategorical(const Section& section, InputColumn& column) {
 }
 
 void ReadBinned(const Section& section, InputColumn& column) {
-  section.Allow(
-      {"name", "from", "kind", "min", "max", "width", "edges", "missing"});
-  column.missing_category = ReadMissing(section);
+  section.Allow({"name", "from", "kind", "public", "min", "max", "width",
+                 "edges", "missing", "fill"});
+  ReadMissing(section, column);
+  if (section.Has("fill")) column.fill = section.Number("fill");
   if (section.Has("edges")) {
     if (section.Has("min") || section.Has("max") || section.Has("width"))
       section.FailAt("edges", "stands instead of min, max and width");
@@ -250,17 +270,60 @@ void ReadBinned(const Section& section, InputColumn& column) {
   column.edges.push_back(maximum);
 }
 
-void ReadNumeric(const Section& section, InputColumn& column) {
-  section.Allow({"name", "from", "kind", "min", "max", "fill", "indicator"});
-  ReadBounds(section, column.minimum, column.maximum);
-  if (section.Has("fill")) column.fill = section.Number("fill");
-  if (column.fill &&
-      (*column.fill < column.minimum || *column.fill > column.maximum))
-    section.FailAt("fill", "must lie between min and max");
+void ReadIndicator(const Section& section, InputColumn& column) {
   column.missing_indicator = section.Bool("indicator", false);
   if (column.missing_indicator && !column.fill)
     section.FailAt("indicator",
                    "needs fill, the value instead of a missing one");
+}
+
+void ReadNumeric(const Section& section, InputColumn& column) {
+  section.Allow({"name", "from", "kind", "public", "min", "max", "fill",
+                 "indicator", "missing"});
+  ReadBounds(section, column.minimum, column.maximum);
+  ReadMissing(section, column);
+  if (section.Has("fill")) column.fill = section.Number("fill");
+  if (column.fill &&
+      (*column.fill < column.minimum || *column.fill > column.maximum))
+    section.FailAt("fill", "must lie between min and max");
+  ReadIndicator(section, column);
+}
+
+// Spelt by the column's text, or derived from others.
+void ReadBoolean(const Section& section, InputColumn& column) {
+  column.maximum = 1;
+  if (section.Has("when")) {
+    section.Allow({"name", "kind", "when"});
+    column.when = section.Condition("when");
+    return;
+  }
+  section.Allow({"name", "from", "kind", "public", "true", "false", "fill",
+                 "indicator", "missing"});
+  column.categories = {
+      {"false", {"0", "false", "False", "FALSE", "f", "F", "no", "No", "NO"}},
+      {"true", {"1", "true", "True", "TRUE", "t", "T", "yes", "Yes", "YES"}}};
+  if (section.Has("true") != section.Has("false"))
+    section.Fail("needs both true = [...] and false = [...], or neither");
+  if (section.Has("true")) {
+    column.categories[0].values = section.Raws("false");
+    column.categories[1].values = section.Raws("true");
+    for (const std::string& value : column.categories[0].values)
+      if (std::count(column.categories[1].values.begin(),
+                     column.categories[1].values.end(), value) > 0)
+        section.FailAt("false", "\"" + value + "\" is also true");
+  }
+  ReadMissing(section, column);
+  if (section.Has("fill")) column.fill = section.Bool("fill", false) ? 1 : 0;
+  ReadIndicator(section, column);
+}
+
+// What prep --infer proposes was read off private rows.
+void RequirePublic(const Section& section) {
+  if (!section.Bool("public", true))
+    section.FailAt("public",
+                   "what stands here was inferred from private rows: compare "
+                   "it with the data's documentation, make it what is known "
+                   "without the rows, and then remove this line");
 }
 
 InputColumn ReadColumn(const Section& plain, const toml::node& node) {
@@ -270,19 +333,25 @@ InputColumn ReadColumn(const Section& plain, const toml::node& node) {
   const Section section = plain.Inner(node, "column " + column.name + ": ");
   column.from = section.String("from", column.name);
   const std::string kind = section.String("kind");
+  RequirePublic(section);
   if (kind == "categorical") {
     column.kind = InputColumn::Kind::kCategorical;
     ReadCategorical(section, column);
   } else if (kind == "binned") {
     column.kind = InputColumn::Kind::kBinned;
     ReadBinned(section, column);
-  } else if (kind == "numeric") {
+  } else if (kind == "numeric" || kind == "integer") {
     column.kind = InputColumn::Kind::kNumeric;
+    column.whole = kind == "integer";
     ReadNumeric(section, column);
+  } else if (kind == "boolean") {
+    column.kind = InputColumn::Kind::kBoolean;
+    ReadBoolean(section, column);
   } else {
-    section.FailAt(
-        "kind", "must be \"categorical\", \"binned\" or \"numeric\", not \"" +
-                    kind + "\"");
+    section.FailAt("kind",
+                   "must be \"categorical\", \"binned\", \"numeric\", "
+                   "\"integer\" or \"boolean\", not \"" +
+                       kind + "\"");
   }
   const std::size_t categories =
       column.categories.size() + column.other + column.missing_category +
@@ -296,7 +365,9 @@ InputColumn ReadColumn(const Section& plain, const toml::node& node) {
 }
 
 LabelRule ReadLabel(const Section& section) {
-  section.Allow({"name", "description", "classes", "column", "min", "max"});
+  section.Allow(
+      {"name", "description", "public", "classes", "column", "min", "max"});
+  RequirePublic(section);
   LabelRule label;
   label.name = section.Name("name");
   label.description = section.String("description", "");

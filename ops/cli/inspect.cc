@@ -1,7 +1,6 @@
 #include "ops/cli/inspect.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include "dp/ledger.h"
 #include "model/shard.h"
 #include "model/weights_file.h"
+#include "ops/cli/histogram.h"
 #include "ops/cli/verbs.h"
 
 namespace hearsay::ops {
@@ -76,11 +76,18 @@ void DescribeShard(const std::filesystem::path& path, ordered_json& out) {
   out["features"] = shard.features();
   out["schema_fingerprint"] = shard.schema_fingerprint();
   out["content_hash"] = shard.content_hash();
+  const ShardHistograms histograms = CountRows(shard);
   out["label"] = {{"name", shard.label().name},
                   {"description", shard.label().description},
                   {"classes", shard.label().classes}};
+  if (shard.classes() == 0) {
+    out["label"]["minimum"] = shard.label().minimum;
+    out["label"]["maximum"] = shard.label().maximum;
+  }
+  out["label"]["counts"] = histograms.label;
   out["columns"] = ordered_json::array();
-  for (const model::ShardColumn& column : shard.columns()) {
+  for (std::size_t i = 0; i < shard.columns().size(); ++i) {
+    const model::ShardColumn& column = shard.columns()[i];
     ordered_json entry = {{"name", column.name}, {"inputs", column.width()}};
     if (column.categorical()) {
       entry["type"] = "categorical";
@@ -90,6 +97,7 @@ void DescribeShard(const std::filesystem::path& path, ordered_json& out) {
       entry["minimum"] = column.minimum;
       entry["maximum"] = column.maximum;
     }
+    entry["counts"] = histograms.columns[i];
     out["columns"].push_back(entry);
   }
 }
@@ -157,15 +165,26 @@ ordered_json DescribeLedger(const std::filesystem::path& path) {
   return out;
 }
 
+// Of a shard's column or of its label.
+std::string Histogram(const ordered_json& of, const char* names) {
+  const auto counts = of["counts"].get<std::vector<std::uint64_t>>();
+  if (of.contains("minimum"))
+    return Bars(BinNames(of["minimum"].get<double>(),
+                         of["maximum"].get<double>(), counts.size()),
+                counts);
+  return Bars(of[names].get<std::vector<std::string>>(), counts);
+}
+
 std::string ColumnLine(const ordered_json& column) {
-  if (column["type"] == "numeric")
-    return fmt::format(
-        "  {:<24} numeric, {:g} to {:g}\n", column["name"].get<std::string>(),
-        column["minimum"].get<double>(), column["maximum"].get<double>());
-  return fmt::format(
-      "  {:<24} {} categories: {}\n", column["name"].get<std::string>(),
-      column["inputs"].get<int>(),
-      fmt::join(column["categories"].get<std::vector<std::string>>(), " "));
+  const auto name = column["name"].get<std::string>();
+  const std::string line =
+      column["type"] == "numeric"
+          ? fmt::format("  {:<24} numeric, {:g} to {:g}\n", name,
+                        column["minimum"].get<double>(),
+                        column["maximum"].get<double>())
+          : fmt::format("  {:<24} {} categories\n", name,
+                        column["inputs"].get<int>());
+  return line + Histogram(column, "categories");
 }
 
 std::string TensorLine(const ordered_json& tensor) {
@@ -235,9 +254,7 @@ std::string InspectionText(const nlohmann::ordered_json& inspection) {
     } else if (key == "label") {
       text +=
           fmt::format("{:<20} {}\n", "label", value["name"].get<std::string>());
-      const auto classes = value["classes"].get<std::vector<std::string>>();
-      if (!classes.empty())
-        text += fmt::format("{:<20} {}\n", "classes", fmt::join(classes, ", "));
+      text += Histogram(value, "classes");
     } else {
       text += fmt::format(
           "{:<20} {}\n", key,

@@ -622,7 +622,8 @@ class Csv(unittest.TestCase):
             self.csv.write_text("".join(line + "\n" for line in lines))
         out = self.folder / "out"
         code, stdout, stderr = scene.hearsay("prep", "--schema", schema, self.csv,
-                                             "--eval-fraction", "0.1", "--out", out)
+                                             "--eval-fraction", "0.1", "--strict",
+                                             "--out", out)
         self.assertEqual(code, 1, stderr)
         self.assertEqual(stdout, "")
         self.assertEqual(len(stderr.splitlines()), 1, stderr)

@@ -195,9 +195,23 @@ TEST_F(ModelVerbsTest, InspectDescribesAShard) {
   EXPECT_EQ(json["columns"][1]["categories"],
             (std::vector<std::string>{"red", "blue"}));
   EXPECT_EQ(json["label"]["classes"], (std::vector<std::string>{"no", "yes"}));
-  EXPECT_THAT(tests::HearsayLine("inspect " + Path("shard")).out,
-              AllOf(HasSubstr("2 categories: red blue"),
-                    HasSubstr("numeric, -1 to 1"), HasSubstr("no, yes")));
+  EXPECT_THAT(
+      tests::HearsayLine("inspect " + Path("shard")).out,
+      AllOf(HasSubstr("2 categories\n"), HasSubstr("numeric, -1 to 1")));
+}
+
+TEST_F(ModelVerbsTest, InspectDrawsHowAShardsRowsAreSpread) {
+  const auto json = Json("inspect " + Path("shard"));
+  EXPECT_EQ(json["label"]["counts"], (std::vector<int>{3, 1}));
+  EXPECT_EQ(json["columns"][1]["counts"], (std::vector<int>{2, 2}));
+  // 1, -1, 0.5 and -0.5, in ten bins from -1 to 1; the last is closed.
+  EXPECT_EQ(json["columns"][0]["counts"],
+            (std::vector<int>{1, 0, 1, 0, 0, 0, 0, 1, 0, 1}));
+  EXPECT_THAT(
+      tests::HearsayLine("inspect " + Path("shard")).out,
+      AllOf(HasSubstr("    no           3  " + std::string(40, '#') + "\n"),
+            HasSubstr("    yes          1  " + std::string(14, '#') + "\n"),
+            HasSubstr("    0.4 to 0.6            1  ####")));
 }
 
 TEST_F(ModelVerbsTest, InspectDescribesACheckpoint) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <fstream>
 #include <functional>
@@ -37,6 +38,13 @@ std::string Gzip(const std::string& text) {
   deflate(&stream, Z_FINISH);
   out.resize(stream.total_out);
   deflateEnd(&stream);
+  return out;
+}
+
+std::string Zstd(const std::string& text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(
+      ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
   return out;
 }
 
@@ -157,6 +165,74 @@ TEST_F(CsvTest, ReadsGzipOfSeveralMembersUnderAnyName) {
   WriteAll(folder_ / "f.txt", Gzip("a,b\n") + Gzip("c,d\n"));
   EXPECT_EQ(ReadRecords(folder_ / "f.txt", NoHeader()),
             (Records{{"a", "b"}, {"c", "d"}}));
+}
+
+TEST_F(CsvTest, ReadsZstdOfSeveralFramesUnderAnyName) {
+  WriteAll(folder_ / "f.txt", Zstd("a,b\n") + Zstd("c,d\n"));
+  EXPECT_EQ(ReadRecords(folder_ / "f.txt", NoHeader()),
+            (Records{{"a", "b"}, {"c", "d"}}));
+}
+
+TEST_F(CsvTest, NoticesDamagedZstd) {
+  std::string text;
+  for (int i = 0; i < 40'000; ++i) text += std::to_string(i * i) + ",x\n";
+  const std::string good = Zstd(text);
+  ASSERT_GT(good.size(), 1000U);
+  for (const std::size_t length :
+       {good.size() - 1, good.size() / 2, std::size_t{20}, std::size_t{5}})
+    EXPECT_THAT(Error(good.substr(0, length), NoHeader(), "f.csv.zst"),
+                HasSubstr("truncated: the zstd data end too early"))
+        << length;
+  EXPECT_THAT(Error(good + "tail", NoHeader(), "f.csv.zst"),
+              HasSubstr("damaged zstd data"));
+  EXPECT_THAT(Error(text, NoHeader(), "f.csv.zst"),
+              HasSubstr("is not zstd data, although its name says so"));
+}
+
+// The text in blocks of any size comes apart as it does in one.
+TEST_F(CsvTest, BlocksEndWhereRecordsDo) {
+  CsvFormat format = NoHeader();
+  format.comment = "#";
+  const std::string text =
+      "a,\"b\nc\"\n#\"d\n\ne\"f,g\r\n\"h\"\"\n\"\"\",i\n\"\",\r\n,\nj,k";
+  const Records expected = {{"a", "b\nc"}, {"e\"f", "g"}, {"h\"\n\"", "i"},
+                            {"", ""},      {"", ""},      {"j", "k"}};
+  for (const bool trim : {false, true})
+    for (std::size_t size = 1; size <= text.size() + 1; ++size) {
+      format.trim = trim;
+      CsvBlocks blocks(ByteSource(text, "f"), "f", format, size);
+      CsvBlock block;
+      CsvCursor cursor(format);
+      Records records;
+      std::uint64_t line = 1;
+      for (std::uint64_t index = 0; blocks.Next(block); ++index) {
+        EXPECT_EQ(block.index, index);
+        EXPECT_EQ(block.line, line);
+        line += block.lines;
+        cursor.Start(block);
+        while (cursor.Next() == CsvCursor::Step::kRecord)
+          records.emplace_back(cursor.fields().begin(), cursor.fields().end());
+      }
+      EXPECT_EQ(records, expected) << "blocks of " << size;
+      EXPECT_EQ(line, 11U);
+    }
+}
+
+// A broken field costs its record, not those behind it.
+TEST_F(CsvTest, GoesOnBehindABrokenQuote) {
+  const CsvFormat format = NoHeader();
+  CsvBlocks blocks(ByteSource("1,\"x\"y,\"\n\",2\n3,4\n", "f"), "f", format);
+  CsvBlock block;
+  ASSERT_TRUE(blocks.Next(block));
+  CsvCursor cursor(format);
+  cursor.Start(block);
+  EXPECT_EQ(cursor.Next(), CsvCursor::Step::kBroken);
+  EXPECT_EQ(cursor.line(), 1U);
+  EXPECT_EQ(cursor.column(), 6U);
+  ASSERT_EQ(cursor.Next(), CsvCursor::Step::kRecord);
+  EXPECT_EQ(cursor.line(), 3U);
+  EXPECT_THAT(cursor.fields(), ElementsAre("3", "4"));
+  EXPECT_EQ(cursor.Next(), CsvCursor::Step::kEnd);
 }
 
 TEST_F(CsvTest, ReadsAPipe) {

@@ -57,6 +57,7 @@ class IdxTest : public testing::Test {
   PrepareOptions Options(const fs::path& images, const fs::path& labels) {
     PrepareOptions options;
     options.schema = ParseSchema(kSchema, "s.toml");
+    options.strict = true;
     options.inputs = {images, labels};
     options.out = folder_ / "out";
     options.shards = 1;
@@ -80,7 +81,7 @@ class IdxTest : public testing::Test {
 
 TEST_F(IdxTest, BytesBecomeNumbersAndLabelsClasses) {
   const auto report = Prepare(Options(Images(), Labels()));
-  EXPECT_EQ(report.read, 2U);
+  EXPECT_EQ(report.counts.read, 2U);
   EXPECT_EQ(report.features, 6);
   EXPECT_THAT(report.parts[0].class_counts, ElementsAre(1, 0, 1));
   const Shard shard = Shard::Open(report.parts[0].file);
@@ -97,7 +98,7 @@ TEST_F(IdxTest, BytesBecomeNumbersAndLabelsClasses) {
 TEST_F(IdxTest, OneChannelMayBeWritten) {
   const auto images =
       Write("four", Head(8, {2, 1, 2, 3}) + std::string(12, 'x'));
-  EXPECT_EQ(Prepare(Options(images, Labels())).read, 2U);
+  EXPECT_EQ(Prepare(Options(images, Labels())).counts.read, 2U);
 }
 
 TEST_F(IdxTest, SaysWhatIsWrongWithAFile) {
@@ -137,9 +138,9 @@ TEST_F(IdxTest, ALabelBeyondTheClassesIsABadRow) {
   EXPECT_THAT(Error(options),
               HasSubstr("labels: record 1: label 3, but the schema has classes "
                         "0 to 2"));
-  options.skip_bad = true;
+  options.strict = false;
   const auto report = Prepare(options);
-  EXPECT_EQ(report.bad, 1U);
+  EXPECT_EQ(report.counts.bad(), 1U);
   EXPECT_EQ(report.parts[0].rows, 1U);
 }
 

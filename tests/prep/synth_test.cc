@@ -186,7 +186,7 @@ TEST(SynthTest, GoesThroughEveryPumsSchema) {
     options.inputs = {folder / "p.csv"};
     options.out = folder / name;
     const PrepareReport report = Prepare(options);
-    EXPECT_EQ(report.read, 3000U);
+    EXPECT_EQ(report.counts.read, 3000U);
     const double share = static_cast<double>(report.parts[0].class_counts[1]) /
                          static_cast<double>(report.parts[0].rows);
     EXPECT_NEAR(share,

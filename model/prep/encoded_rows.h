@@ -1,0 +1,29 @@
+// Rows as Shard stores them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace hearsay::model::prep {
+
+// The vectors may have room for more than `size` rows.
+struct EncodedRows {
+  std::size_t code_columns = 0;
+  std::size_t value_columns = 0;
+  std::size_t size = 0;
+  std::vector<std::uint8_t> codes;  // (rows, code columns)
+  std::vector<float> values;        // (rows, value columns)
+  std::vector<float> labels;        // (rows)
+
+  // Room for so many rows in all.
+  void Reserve(std::size_t rows) {
+    codes.resize(rows * code_columns);
+    values.resize(rows * value_columns);
+    labels.resize(rows);
+  }
+  // To what `size` says.
+  void Trim() { Reserve(size); }
+};
+
+}  // namespace hearsay::model::prep
