@@ -140,7 +140,7 @@ TEST(NetworkDeathTest, StopsAtABrokenContract) {
       "max_batch");
   EXPECT_DEATH(
       network->AddClippedSum(examples.weights, examples.Rows(0, 1), 0, sum),
-      "clip_norm > 0");
+      "clipping.norm > 0");
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const float label : {2.0f, -1.0f, 0.5f, nan}) {
     const std::vector<float> features = {1, 1};

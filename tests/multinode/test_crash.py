@@ -160,7 +160,7 @@ class Crash(scene.NodeTest):
         struck = self.struck()
         if self.a.process.poll() is None:
             ledger = struck["path"].endswith("/ledger/ledger")
-            harmless = kind == "EINTR" or kind == "short" and struck["call"] == "write"
+            harmless = kind in ("EINTR", "short") and struck["call"] == "write"
             if ledger and not harmless and struck["call"] in ("write", "fdatasync"):
                 # It says so, trains no more, and lives.
                 self.until(f"failed ({where})", lambda: self.a.own()["state"] == "failed")
