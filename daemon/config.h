@@ -56,7 +56,7 @@ struct Config {
     std::string advertise;
     std::vector<std::string> peers;  // retried for ever
     std::string profile = "lan";
-    // What carries arrays: auto | ucx | socket (ops/decisions/0008).
+    // What carries arrays: auto | ucx | socket (ops/decisions/0008, 0028).
     std::string wire = "auto";
     // Members to wait for before the first step of a fresh run, so that no
     // budget is spent before there is anybody to mix with; 1 = do not wait.

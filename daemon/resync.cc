@@ -33,6 +33,17 @@ std::uint64_t NumberOf(const std::string& name) {
 
 }  // namespace
 
+// Of two that were proposed at once, all take part in the one whose proposer's
+// name comes first, or nobody's would ever be whole; of one proposer's, in its
+// newest.
+bool Resync::GivesWay(const Round& round, const std::string& name,
+                      const std::vector<std::string>& members) {
+  const auto& mine = round.members.front();
+  const auto& other = members.front();
+  return other < mine ||
+         (other == mine && NumberOf(name) > NumberOf(round.name));
+}
+
 Resync::Resync(boost::asio::io_context& io, transport::Transport& transport,
                std::string self, LiveWeights& weights,
                const ResyncOptions& options, Hooks hooks)
@@ -81,8 +92,7 @@ void Resync::Stop() {
 
 void Resync::OnTrainingEnded() {
   group_.reset();
-  if (const auto held = std::exchange(held_, std::nullopt))
-    Join(held->name, held->members, [](const auto&) {});
+  JoinHeld();
   if (asked_) ProposeNow(std::exchange(asked_, nullptr));
 }
 
@@ -153,11 +163,23 @@ void Resync::OnProposed(const std::string& name,
   if (stopped_ || !name.starts_with(kPrefix) || !hooks_.trusts(members.front()))
     return;
   if (!started_ && options_.mode != ResyncOptions::Mode::kBlocking) return;
-  if (WaitsForTrainer()) {
-    held_ = Held{name, members, Clock::now() + options_.limit};
-    return;
+  if (round_ && !round_->formed) {
+    if (!GivesWay(*round_, name, members)) return;
+    const auto done = std::exchange(round_->done, nullptr);
+    round_.reset();
+    return Join(name, members, done);
   }
-  Join(name, members, std::exchange(met_, nullptr));
+  held_ = Held{name, members, Clock::now() + options_.limit};
+  JoinHeld();
+}
+
+// Unless a round is under way here: whoever was quicker to end it may have
+// proposed the next.
+void Resync::JoinHeld() {
+  if (!held_ || round_ || WaitsForTrainer()) return;
+  const auto held = *std::exchange(held_, std::nullopt);
+  if (held.until > Clock::now())
+    Join(held.name, held.members, std::exchange(met_, nullptr));
 }
 
 void Resync::Meet(Done done) {
@@ -206,7 +228,7 @@ void Resync::Join(const std::string& name, std::vector<std::string> members,
   boost::asio::post(worker_, [this, round] {
     weights_.Snapshot(Floats(round->mine));
     boost::asio::post(io_, [this, round] {
-      if (!stopped_) Sum(round);
+      if (!stopped_ && round_ == round) Sum(round);
     });
   });
 }
@@ -219,8 +241,9 @@ void Resync::Sum(std::shared_ptr<Round> round) {
   const auto until = round->began + options_.limit;
   transport_.collectives().Form(
       round->name, terms, options_.limit, [this, round, until](auto formed) {
-        if (stopped_) return;
+        if (stopped_ || round_ != round) return;
         if (!formed) return End(round, formed.error().detail);
+        round->formed = true;
         const auto left =
             std::chrono::ceil<transport::Milliseconds>(until - Clock::now());
         const auto group = *formed;
@@ -259,7 +282,7 @@ std::string Resync::Move(const Round& round, std::span<float> sum) {
 
 void Resync::End(const std::shared_ptr<Round>& round,
                  const std::string& error) {
-  if (round_ == round) round_.reset();
+  round_.reset();
   last_ = RoundReport{
       round->name, round->members.size(), error,
       std::chrono::duration<double>(Clock::now() - round->began).count()};
@@ -271,6 +294,7 @@ void Resync::End(const std::shared_ptr<Round>& round,
         fmt::format("{} of {} failed and changed nothing: {}", round->name,
                     fmt::join(round->members, ", "), error));
   round->done(error);
+  JoinHeld();
 }
 
 void Resync::MeanOf(std::span<float> values, Done done) {

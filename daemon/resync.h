@@ -137,6 +137,7 @@ class Resync {
     transport::Buffer mine;
     Clock::time_point began;
     Done done;
+    bool formed = false;  // all take part
   };
 
   // Of the first meeting, who comes no more, and why; nothing if all do.
@@ -147,6 +148,9 @@ class Resync {
   void ProposeNow(Done done);
   void OnProposed(const std::string& name,
                   const std::vector<std::string>& members);
+  static bool GivesWay(const Round& round, const std::string& name,
+                       const std::vector<std::string>& members);
+  void JoinHeld();
   void Join(const std::string& name, std::vector<std::string> members,
             Done done);
   void Sum(std::shared_ptr<Round> round);
@@ -174,9 +178,9 @@ class Resync {
   std::uint64_t number_ = 0;  // of the rounds that this node proposed
   std::uint64_t next_ = 0;    // step of its next one
   std::shared_ptr<Round> round_;
-  std::optional<Held> held_;       // proposed, and waits for the trainer here
-  Done met_;                       // the trainer waits
-  Done asked_;                     // by Propose, and waits for the trainer
+  std::optional<Held> held_;  // proposed; waits for the trainer, or for round_
+  Done met_;                  // the trainer waits
+  Done asked_;                // by Propose, and waits for the trainer
   std::vector<std::string> crew_;  // of the first meeting, where all are needed
   std::shared_ptr<transport::collective::Group> group_;  // of MeanOf
   std::uint64_t succeeded_ = 0;

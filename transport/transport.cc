@@ -42,24 +42,21 @@ void CheckOptions(const Options& options) {
         " and cut an array into fewer than " + std::to_string(kMaxChunks));
 }
 
-// UCX over TCP writes where any stranger says (ops/decisions/0008): it is for
-// fabrics that need no port, and for one host.
-bool UcxIsSafe(const Listener& listener) {
+// UCX over TCP writes where any stranger says (ops/decisions/0008), and aborts
+// the survivor of some deaths (0028): it is for fabrics that need no port.
+bool UcxIsSafe() {
   const char* set = std::getenv("UCX_TLS");
   const std::string transports = set == nullptr ? "tcp" : set;
-  const bool port_free = transports.find("tcp") == std::string::npos &&
-                         transports.find("all") == std::string::npos &&
-                         transports.front() != '^';
-  const auto ip = boost::asio::ip::make_address(listener.ip());
-  return port_free || ip.is_loopback();
+  return transports.find("tcp") == std::string::npos &&
+         transports.find("all") == std::string::npos &&
+         !transports.starts_with('^');
 }
 
 std::unique_ptr<Wire> MakeWires(boost::asio::io_context& io, WireKind kind,
                                 const Listener& listener,
                                 const Wire::OnMessage& on_message) {
   std::vector<Wires::Named> wires;
-  if (kind == WireKind::kUcx ||
-      (kind == WireKind::kAuto && UcxIsSafe(listener)))
+  if (kind == WireKind::kUcx || (kind == WireKind::kAuto && UcxIsSafe()))
     wires.push_back({"ucx", std::make_unique<UcxWorker>(
                                 io, InterfaceOf(listener.ip()), on_message)});
   if (kind != WireKind::kUcx)

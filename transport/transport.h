@@ -52,7 +52,7 @@ struct Timing {
 };
 
 // What carries arrays, of those that both ends offer. kAuto offers UCX where it
-// is safe and sockets beside it (ops/decisions/0008).
+// is safe and sockets beside it (ops/decisions/0008, 0028).
 enum class WireKind { kAuto, kUcx, kSocket };
 
 struct Options {

@@ -17,8 +17,14 @@ UcxContext MakeUcxContext(const std::string& network_interface) {
   CheckUcx(ucp_config_read(nullptr, nullptr, &config), "ucp_config_read");
   const std::unique_ptr<ucp_config_t, decltype(&ucp_config_release)> owner(
       config, &ucp_config_release);
-  if (std::getenv("UCX_TLS") == nullptr)
+  if (std::getenv("UCX_TLS") == nullptr) {
     CheckUcx(ucp_config_modify(config, "TLS", "tcp,self"), "TLS=tcp,self");
+    // Over TCP a zero-copy send that fails is completed twice, and the second
+    // aborts the process (ops/decisions/0028).
+    if (std::getenv("UCX_ZCOPY_THRESH") == nullptr)
+      CheckUcx(ucp_config_modify(config, "ZCOPY_THRESH", "inf"),
+               "ZCOPY_THRESH=inf");
+  }
   if (std::getenv("UCX_NET_DEVICES") == nullptr && !network_interface.empty())
     CheckUcx(
         ucp_config_modify(config, "NET_DEVICES", network_interface.c_str()),

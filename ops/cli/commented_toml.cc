@@ -28,7 +28,8 @@ listen = ?
 advertise = ?                # the address told to others, if it differs
 peers = ?                    # retried for ever
 profile = "local"            # local | lan | wan: every timeout follows from it
-wire = "auto"                # auto | ucx | socket: what carries arrays
+wire = "auto"                # auto | ucx | socket: what carries arrays; auto is
+                             # ucx where UCX_TLS names a fabric, such as rc
 expect = ?                   # members to wait for before a fresh run's first step
 expect_timeout = "30s"       # and how long; then it starts with those there
 

@@ -75,8 +75,8 @@ Findings CheckUcx(const transport::UcxReport& report) {
   if (!tcp)
     findings.push_back(
         {Level::kImprove, "ucx-tcp", "UCX has no tcp transport here",
-         "nodes on one host have no lane but sockets: set UCX_TLS=tcp or "
-         "cluster.wire = \"socket\""});
+         "cluster.wire = \"ucx\" cannot join nodes of one host: leave it at "
+         "\"auto\""});
   std::vector<std::string> devices = report.memory_types;
   std::erase(devices, "host");
   findings.push_back(

@@ -174,7 +174,7 @@ class ExchangeLoopTest : public testing::Test {
 TEST_F(ExchangeLoopTest, PairwiseMeetsInTheMiddleAndConservesTheSum) {
   Make(mixing::MakePairwise());
   StartAsking();
-  RunFor(60ms);
+  RunUntil([&] { return Of(*a, "b").ok > 1 && Of(*b, "a").answered > 1; });
   EXPECT_EQ(a->value(), 4);
   EXPECT_EQ(b->value(), 4);
   EXPECT_GT(a->loop.counters().at("b").ok, 1U);
@@ -186,7 +186,7 @@ TEST_F(ExchangeLoopTest, PairwiseMeetsInTheMiddleAndConservesTheSum) {
 TEST_F(ExchangeLoopTest, OneWayMovesOnlyTheAskerAndSendsNothing) {
   Make(mixing::MakeOneWay());
   StartAsking();
-  RunFor(60ms);
+  RunUntil([&] { return a->value() > 7.9; });
   EXPECT_NEAR(a->value(), 8, 0.1);
   EXPECT_EQ(b->value(), 8);
   EXPECT_FALSE(a->transport.last_carried);
@@ -437,7 +437,7 @@ TEST_F(ExchangeLoopTest, PushSumMergesALateArrayOnceThoughItIsSentAgain) {
 TEST_F(ExchangeLoopTest, PushSumNumbersBeginAnewWithANewProcess) {
   Make(mixing::MakePushSum());
   StartAsking();
-  RunUntil([&] { return Of(*b, "a").answered >= 1; });
+  RunUntil([&] { return Of(*a, "b").ok >= 1; });
   a->loop.Stop();
   RunFor(20ms);
   const float before = b->value();
@@ -563,7 +563,7 @@ TEST_F(ExchangeLoopTest, ALostExchangeChangesNothingAndIsCounted) {
   Make(mixing::MakePairwise());
   a->transport.lose = true;
   StartAsking();
-  RunFor(150ms);
+  RunUntil([&] { return Of(*a, "b").failed > 0; });
   EXPECT_EQ(a->value(), 0);
   EXPECT_EQ(b->value(), 8);
   EXPECT_GE(a->loop.counters().at("b").failed, 1U);
@@ -574,7 +574,7 @@ TEST_F(ExchangeLoopTest, AnAnswerThatIsNotFiniteIsDroppedWhole) {
   Make(mixing::MakePairwise());
   a->transport.spoil = true;
   StartAsking();
-  RunFor(30ms);
+  RunUntil([&] { return Of(*a, "b").not_finite > 0; });
   EXPECT_EQ(a->value(), 0) << "nothing of it was let in";
   EXPECT_GE(a->loop.counters().at("b").not_finite, 1U);
 }
@@ -588,7 +588,7 @@ TEST_F(ExchangeLoopTest, ARequestThatIsNotFiniteIsDroppedWholeAndNotAnswered) {
   bool answered = false;
   b->loop.OnRequest("a", {1, payload},
                     [&](const Message&) { answered = true; });
-  RunFor(30ms);
+  RunUntil([&] { return answered || Of(*b, "a").not_finite > 0; });
   EXPECT_FALSE(answered);
   EXPECT_EQ(b->value(), 8);
   EXPECT_EQ(b->loop.counters().at("a").not_finite, 1U);
@@ -606,11 +606,11 @@ TEST_F(ExchangeLoopTest, WorkGoesOnWhileTheAnswerIsOnItsWay) {
   Make(mixing::MakePairwise());
   a->transport.delay = 300ms;
   StartAsking();
-  RunFor(25ms);  // Asked; no answer yet.
+  RunUntil([&] { return a->transport.requests == 1; });  // No answer yet.
   const std::vector<float> step(kSize, 100);
   a->weights.Add(step);
   a->neighbours.Update({}, transport::Clock::now());
-  RunFor(600ms);
+  RunUntil([&] { return Of(*a, "b").ok > 0; });
   EXPECT_EQ(a->value(), 104) << "the step is not undone by the correction";
   EXPECT_EQ(b->value(), 4);
 }
@@ -633,14 +633,14 @@ TEST_F(ExchangeLoopTest, AnEmptyPoolSkipsATurn) {
   RunFor(20ms);
   EXPECT_EQ(a->transport.requests, 0);
   all.clear();
-  RunFor(40ms);
+  RunUntil([&] { return a->transport.requests > 0; });
   EXPECT_GT(a->transport.requests, 0);
 }
 
 TEST_F(ExchangeLoopTest, BeforeItsStartANodeDeclinesEverything) {
   Make(mixing::MakePairwise());
   a->loop.Start();
-  RunFor(30ms);
+  RunUntil([&] { return Of(*a, "b").declined > 0; });
   EXPECT_EQ(a->value(), 0);
   EXPECT_EQ(b->value(), 8) << "no weights to mix yet";
   EXPECT_GE(a->loop.counters().at("b").declined, 1U);
@@ -652,7 +652,7 @@ TEST_F(ExchangeLoopTest, ARequestThatCarriesNothingFetchesAndMovesNobody) {
   Answers(*b);
   transport::Message got;
   b->loop.OnRequest("a", {0, nullptr}, [&](Message m) { got = std::move(m); });
-  RunFor(20ms);
+  RunUntil([&] { return got.payload != nullptr; });
   ASSERT_NE(got.payload, nullptr);
   EXPECT_EQ(Floats(got.payload)[kSize - 1], 8);
   EXPECT_EQ(got.version, 5U);
@@ -664,9 +664,10 @@ TEST_F(ExchangeLoopTest, ADonorGivesToOneAtATimeAndSaysSoToTheOthers) {
   Answers(*b);
   std::vector<Message> got;
   const auto fetch = [&] {
+    const auto before = got.size();
     b->loop.OnRequest("a", {0, nullptr},
                       [&](Message m) { got.push_back(std::move(m)); });
-    RunFor(10ms);
+    RunUntil([&] { return got.size() > before; });
   };
   fetch();
   fetch();  // The first is still on its way: somebody holds its buffer.
@@ -724,26 +725,28 @@ TEST_F(ExchangeLoopTest, APeerThatRepeatsOffencesIsNeitherAskedNorAnswered) {
   options.passes.misbehave = "nan";
   Make(mixing::MakePairwise());
   StartAsking();
-  for (int i = 0; i < 1000 && !b->loop.counters().contains("a"); ++i)
-    RunFor(1ms);
-  ASSERT_TRUE(b->loop.counters().contains("a"));
-  RunFor(5ms);
-  EXPECT_EQ(b->loop.counters().at("a").not_finite, 1U);
+  std::uint64_t answered = 0;
+  const auto judged = [&] {
+    return answered + Of(*b, "a").not_finite + Of(*b, "a").untrusted;
+  };
+  RunUntil([&] { return judged() > 0; });
+  a->loop.Stop();
+  EXPECT_EQ(Of(*b, "a").not_finite, 1U);
   EXPECT_TRUE(std::isfinite(a->value())) << "it spoils only what it sends";
 
-  int answered = 0;
   const auto ask = [&](float value) {
     const auto payload = a->transport.pool->Take();
     std::fill_n(Floats(payload).begin(), kSize, value);
+    const auto before = judged();
     b->loop.OnRequest("a", {9, payload}, [&](const auto&) { ++answered; });
-    RunFor(10ms);
+    RunUntil([&] { return judged() > before; });
   };
   ask(std::nanf(""));
   ask(8);
-  EXPECT_EQ(answered, 1) << "two offences may be an accident";
+  EXPECT_EQ(answered, 1U) << "two offences may be an accident";
   ask(std::nanf(""));
   ask(8);
-  EXPECT_EQ(answered, 1);
+  EXPECT_EQ(answered, 1U);
   EXPECT_EQ(b->loop.counters().at("a").untrusted, 1U);
   EXPECT_EQ(b->value(), 8);
 }
@@ -752,8 +755,9 @@ TEST_F(ExchangeLoopTest, APeerThatNeverAnswersIsBypassed) {
   Make(mixing::MakePairwise());
   a->transport.lose = true;
   StartAsking();
-  RunFor(400ms);
-  EXPECT_EQ(a->loop.counters().at("b").failed, 3U);
+  RunUntil([&] { return Of(*a, "b").failed == 3; });
+  RunFor(100ms);
+  EXPECT_EQ(Of(*a, "b").failed, 3U);
   EXPECT_FALSE(a->neighbours.Next(transport::Clock::now()));
   EXPECT_TRUE(a->neighbours.Trusts("b", transport::Clock::now()));
 }

@@ -32,6 +32,7 @@ class Room {
 
   std::string fail;              // if not "": how every round ends
   bool hold = false;             // each round that is whole, until Release
+  std::string late;              // hears of its outcome at HearLate
   std::vector<Terms> proposals;  // in their order
 
   boost::asio::io_context& io() const { return io_; }
@@ -39,6 +40,11 @@ class Room {
   void Release() {
     hold = false;
     for (auto& round : std::exchange(held_, {})) Settle(round);
+  }
+
+  void HearLate() {
+    late.clear();
+    for (const auto& hear : std::exchange(unheard_, {})) hear();
   }
 
   void Listen(const std::string& self, Told told) {
@@ -125,10 +131,15 @@ class Room {
   }
 
   void Settle(Round& round) {
-    for (auto& [self, entry] : round)
-      boost::asio::post(io_, [done = entry.done, outcome = Outcome(round)] {
+    for (auto& [self, entry] : round) {
+      auto hear = [done = entry.done, outcome = Outcome(round)] {
         done(outcome);
-      });
+      };
+      if (self == late)
+        unheard_.push_back(std::move(hear));
+      else
+        boost::asio::post(io_, std::move(hear));
+    }
   }
 
   transport::Result<transport::Buffer> Outcome(const Round& round) const {
@@ -154,6 +165,7 @@ class Room {
   std::map<std::string, std::map<std::string, std::shared_ptr<Ask>>> asked_;
   std::map<std::string, Round> rounds_;
   std::vector<Round> held_;
+  std::vector<std::function<void()>> unheard_;
 };
 
 // A member's door to the room, in which nobody answers an exchange.

@@ -88,6 +88,43 @@ TEST_F(ResyncTest, ARoundThatFailsChangesNothingAndIsCounted) {
   EXPECT_THAT(a().values(), Each(4.0F));
 }
 
+TEST_F(ResyncTest, TheNextRoundWaitsForAMemberThatIsStillInTheLast) {
+  Make();
+  room.late = "b";
+  std::optional<std::string> first, second;
+  a().resync.Propose(Into(first));
+  ASSERT_TRUE(Until([&] { return first.has_value(); }));
+  a().Train(2);
+  a().resync.Propose(Into(second));
+  Settle();
+  EXPECT_FALSE(second);
+  room.HearLate();
+  ASSERT_TRUE(AllEnded(2));
+  EXPECT_EQ(second, "");
+  EXPECT_THAT(a().values(), Each(5.0F));
+  EXPECT_THAT(b().values(), Each(5.0F));
+}
+
+class ResyncAtOnceTest : public ResyncTest,
+                         public testing::WithParamInterface<bool> {};
+
+TEST_P(ResyncAtOnceTest, OfTwoProposalsAllTakePartInTheFirstByName) {
+  Make({"a", "b", "c"});
+  std::optional<std::string> of_a, of_b;
+  if (GetParam()) a().resync.Propose(Into(of_a));
+  b().resync.Propose(Into(of_b));
+  if (!GetParam()) a().resync.Propose(Into(of_a));
+  ASSERT_TRUE(AllEnded(1));
+  EXPECT_EQ(of_a, "");
+  EXPECT_EQ(of_b, "") << "answered by the round that took place";
+  EXPECT_THAT(a().values(), Each(3.0F));
+  EXPECT_THAT((*this)[2].values(), Each(3.0F));
+  EXPECT_EQ(b().resync.last()->name, "resync/a/1");
+  EXPECT_EQ(b().resync.failed(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(FirstOfThemAsks, ResyncAtOnceTest, testing::Bool());
+
 TEST_F(ResyncTest, AMeanThatIsNotFiniteIsNotLetIn) {
   Make();
   b().Train(std::numeric_limits<float>::infinity());

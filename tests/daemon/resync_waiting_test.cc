@@ -61,7 +61,8 @@ TEST_F(BlockingResyncTest, ATrainerThatHasEndedIsNotWaitedFor) {
   at_a.reset();
   a().Train(1);
   a().resync.Meet(Into(at_a));
-  ASSERT_TRUE(Until([&] { return at_a.has_value(); }));
+  ASSERT_TRUE(AllEnded(2));
+  EXPECT_EQ(at_a, "");
   EXPECT_THAT(b().values(), Each(4.5F));
 }
 
@@ -92,6 +93,8 @@ TEST_F(BlockingResyncTest, WhatIsAskedForBeginsWhenTrainingHasEnded) {
   Settle();
   a().resync.Meet(Into(at_a));
   ASSERT_TRUE(Until([&] { return at_a && asked; }));
+  EXPECT_EQ(at_a, "");
+  EXPECT_EQ(asked, "");
   EXPECT_THAT(a().values(), Each(4.0F));
 }
 

@@ -21,6 +21,7 @@ import time
 
 BIN = pathlib.Path(os.environ.get("HEARSAY_BIN", "build/release/bin")).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+WIRE = os.environ.get("HEARSAY_WIRE")  # What carries arrays where no test says it.
 SHARED = pathlib.Path(os.environ.get("HEARSAY_SHARED", ROOT.parent / "shared"))
 
 
@@ -206,8 +207,8 @@ class Cluster:
                 },
                 "tls": certified(self.folder / "tls", name) if tls else {"mode": "off"},
             }
-            if lab:
-                config["cluster"]["wire"] = "socket"
+            if WIRE and not lab:
+                config["cluster"]["wire"] = WIRE
             for section, keys in (sections(i) if callable(sections) else sections).items():
                 if isinstance(keys, list):
                     config[section] = keys

@@ -13,6 +13,7 @@ import statistics
 import time
 import unittest
 
+import invariants
 import scene
 from cluster import Cluster, mean
 
@@ -159,7 +160,9 @@ class Noise(unittest.TestCase):
     """Steps of nothing but privacy's own noise: no record is ever sampled, so each
     weight of each node walks with variance v a step, and only mixing holds the nodes
     together. Expected at interval 1 and delay 0.3: the design's values, which
-    tests/sim holds too, and for 16 nodes the simulator's."""
+    tests/sim holds too, and for 16 and 64 nodes the simulator's, without the pull of
+    a gradient (at a learning rate of 0.01 towards a common optimum 64 nodes disagree
+    by 3.0 v only; here nothing but exchanges hold them)."""
 
     STEP = 0.1
 
@@ -168,22 +171,26 @@ class Noise(unittest.TestCase):
         cls.shards = scene.Shards(rows=400, count=1)
         cls.addClassCleanup(cls.shards.remove)
 
-    def check(self, rule, count, expected, settled=60):
+    def check(self, rule, count, expected, settled=60, step=STEP, profile="local"):
         rate = 1e-9
         def sections(i):
             config = self.shards.sections(
                 0, train__sample_rate=rate, train__public_size=10 ** 9,
-                train__learning_rate=0.01, train__min_step_time=f"{int(self.STEP * 1e3)}ms",
-                mixing__rule=rule, mixing__interval=f"{int(self.STEP * 1e3)}ms",
-                test__exchange_delay=f"{int(self.STEP * 300)}ms")
+                train__learning_rate=0.01, train__min_step_time=f"{int(step * 1e3)}ms",
+                mixing__rule=rule, mixing__interval=f"{int(step * 1e3)}ms",
+                test__exchange_delay=f"{int(step * 300)}ms", cluster__profile=profile,
+                # Who begins without the others walks away from them.
+                cluster__expect_timeout="600s")
             config["model.layer"][0]["units"] = 16
             return config
         v = 0.01 ** 2  # learning rate * sigma * clip, squared
-        with Cluster(count, sections) as cluster, \
+        with Cluster(count, sections, names=[f"n{i:02}" for i in range(count)]) as cluster, \
                 concurrent.futures.ThreadPoolExecutor(count) as pool:
-            cluster.start().until_ready()
-            cluster.until("settled", lambda n: n.own()["step"] > settled)
+            cluster.start().until_ready(seconds=30 + 3 * count)
+            cluster.until("settled", lambda n: n.own()["step"] > settled,
+                          seconds=30 + 2 * settled * step)
             variances, means = [], []
+            before = [(n.own()["step"], asked(n)) for n in cluster.nodes]
             for _ in range(25):
                 # At once: a step that some have taken and others not is no distance.
                 rows = list(pool.map(lambda n: n.weights(), cluster.nodes))
@@ -191,12 +198,14 @@ class Noise(unittest.TestCase):
                 means.append((cluster[0].own()["step"], middle))
                 variances.append(statistics.mean(
                     math.dist(row, middle) ** 2 / len(row) for row in rows))
-                time.sleep(2.3 * self.STEP)
+                time.sleep(2.3 * step)
+            after = [(n.own()["step"], asked(n)) for n in cluster.nodes]
         consensus = statistics.mean(variances) / v
+        rate = statistics.mean((a[1] - b[1]) / (a[0] - b[0]) for a, b in zip(after, before))
         (first, begin), (last, end) = means[0], means[-1]
         walked = math.dist(begin, end) ** 2 / len(begin) / (last - first) / v * count
         print(f"{rule}, n = {count}: consensus variance {consensus:.2f} v, expected "
-              f"{expected}; noise of the mean x n {walked:.2f}")
+              f"{expected}, at {rate:.2f} exchanges a step; noise of the mean x n {walked:.2f}")
         self.assertAlmostEqual(consensus / expected, 1, delta=0.15)
         self.assertAlmostEqual(walked, 1, delta=0.25)
 
@@ -207,13 +216,23 @@ class Noise(unittest.TestCase):
         self.check("pairwise", 8, 1.00)
 
     def test_pairwise_16(self):
-        self.check("pairwise", 16, 1.57, settled=150)
+        self.check("pairwise", 16, 1.65, settled=150)
+
+    @unittest.skipUnless(invariants.FULL, "seven minutes: HEARSAY_FULL_FAULTS=1")
+    def test_pairwise_64(self):
+        # Slow steps: on two cores a step is 64 nodes' work.
+        self.check("pairwise", 64, 5.15, settled=400, step=0.8, profile="wan")
 
     def test_one_way_4(self):
         self.check("one_way", 4, 1.01)
 
     def test_one_way_8(self):
         self.check("one_way", 8, 2.04)
+
+
+def asked(node):
+    """Exchanges that this node began and that succeeded."""
+    return sum(l["ok"] for l in node.get("/v1/links")[1]["links"] if l["direction"] == "out")
 
 
 def last_checkpoint(node):
