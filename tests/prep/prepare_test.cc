@@ -421,10 +421,10 @@ TEST_F(PrepareTest, TheSameBytesForAnyNumberOfThreadsAndAnyMemory) {
     options_.shards = options_.partition.column.empty() ? 3 : 2;
     std::map<std::string, std::string> expected;
     std::optional<PrepareReport> first;
-    for (const int threads : {1, 2, 5})
+    for (const int threads : {1, 3})
       for (const std::size_t block : {std::size_t{700}, kCsvBlockBytes})
         for (const std::uint64_t memory :
-             {std::uint64_t{0}, std::uint64_t{8000}, std::uint64_t{1} << 30}) {
+             {std::uint64_t{8000}, std::uint64_t{1} << 30}) {
           options_.threads = threads;
           options_.block_bytes = block;
           options_.memory_bytes = memory;
