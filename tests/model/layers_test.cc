@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/arena.h"
+#include "model/cpu/weight_gradient.h"
 #include "model/presets.h"
 #include "tests/model/models.h"
 #include "tests/model/reference.h"
@@ -245,6 +247,39 @@ TEST(WeightGradientBoundTest, HoldsWhereTheAddendsCancel) {
         ASSERT_LE(Norm({sum.begin(), sum.end()}), clip_norm) << seed;
       }
     }
+}
+
+// The same input at every place, and gradients whose sum over the places is 0
+// to the last bit: the square of the norm may come out below 0.
+TEST(WeightGradientBoundTest, HasANormWhereNothingIsLeft) {
+  constexpr int T = 6;
+  constexpr int kWidth = 9;
+  cpu::WeightGradient gradient({T, kWidth, kWidth}, cpu::Places::kInRows);
+  ASSERT_TRUE(gradient.ghost());
+  cpu::Cutter count(nullptr);
+  gradient.Cut(count, 1);
+  Arena arena(count.used());
+  cpu::Cutter cutter(arena.span().data());
+  gradient.Cut(cutter, 1);
+  std::mt19937 engine(63);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<float> a(T * kWidth);
+    std::vector<float> g(T * kWidth);
+    for (int o = 0; o < kWidth; ++o) {
+      const float value = normal(engine);
+      float sum = 0;
+      for (int t = 0; t < T; ++t) {
+        a[static_cast<std::size_t>(t * kWidth + o)] = value;
+        const auto part = static_cast<float>(engine() % 1000);
+        g[static_cast<std::size_t>(t * kWidth + o)] = t + 1 < T ? part : -sum;
+        sum += part;
+      }
+    }
+    const double squared = gradient.SquaredNorm(0, a.data(), g.data());
+    ASSERT_GE(squared, 0) << i;
+    ASSERT_LT(squared, 1) << i;  // Where the addends are 1e7.
+  }
 }
 
 TEST(PresetsTest, TheMnistCnnHasAsManyParametersAsEverywhereElse) {
