@@ -290,8 +290,8 @@ TEST_F(ModelConfigTest, RefusalsNameTheKeyAndTheLayer) {
   EXPECT_THAT(Error(with(kImage, "\"sigmoid\"", "\"sigmoid\"\nunits = 4")),
               HasSubstr("model.layer[1].units: there is no such key"));
   EXPECT_THAT(Error(with(kBodies, "filters = 4", "filters = 3")),
-              AllOf(HasSubstr("layer 0 (residual): layer 1 (residual)"),
-                    HasSubstr("(3, 6, 6)")));
+              AllOf(HasSubstr("layer 0 (residual)"),
+                    HasSubstr("(3, 6, 6) of (4, 6, 6)")));
   EXPECT_THAT(Error(with(kBodies, "groups = 2", "groups = 3")),
               HasSubstr("layer 0 (residual): layer 0 (group_norm)"));
   EXPECT_THAT(
