@@ -231,7 +231,7 @@ void Run(const Request& request, const Given& given) {
 
 void AddAuditVerb(CLI::App& app) {
   auto* const verb = app.add_subcommand(
-      "audit", "try to disprove the privacy claim, on made-up data");
+      "audit", "Try to disprove the privacy claim, on made-up data");
   const auto request = std::make_shared<Request>();
   auto* const epsilon =
       verb->add_option("--epsilon", request->epsilon,

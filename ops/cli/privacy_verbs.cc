@@ -218,7 +218,7 @@ void AddCommonOptions(CLI::App& verb, Request& request) {
 void AddPrivacyVerbs(CLI::App& app) {
   auto epsilon = std::make_shared<Request>();
   CLI::App* const epsilon_verb = app.add_subcommand(
-      "epsilon", "what a training costs in privacy, without a daemon");
+      "epsilon", "What a training costs in privacy, without a daemon");
   AddCommonOptions(*epsilon_verb, *epsilon);
   epsilon_verb
       ->add_option("--sigma", epsilon->noise_multiplier,
@@ -230,7 +230,7 @@ void AddPrivacyVerbs(CLI::App& app) {
 
   auto calibrate = std::make_shared<Request>();
   CLI::App* const calibrate_verb = app.add_subcommand(
-      "calibrate", "the noise that a privacy budget needs, without a daemon");
+      "calibrate", "The noise that a privacy budget needs, without a daemon");
   AddCommonOptions(*calibrate_verb, *calibrate);
   calibrate_verb
       ->add_option("--epsilon", calibrate->epsilon,

@@ -358,7 +358,7 @@ class Resync(unittest.TestCase):
     def test_groups_average_by_themselves_while_all_gossip(self):
         for rule, apart in (("none", True), ("pairwise", False)):
             def sections(i):
-                config = probe(rule, steps=400, resync={"every_steps": 20, "among": "group"})(i)
+                config = probe(rule, steps=4000, resync={"every_steps": 20, "among": "group"})(i)
                 config["node"] = {"group": "east" if i < 2 else "west"}
                 return config
             with self.subTest(rule), Cluster(COUNT, sections) as cluster:
@@ -366,15 +366,17 @@ class Resync(unittest.TestCase):
                 cluster.until("rounds", lambda n: resync(n)["ok"] >= 5)
                 for node in cluster.nodes:
                     self.assertEqual(resync(node)["last_round"]["members"], 2)
-                cluster.until_state("finished")
-                rows = [n.weights() for n in cluster.nodes]
-                inside, between = math.dist(rows[0], rows[1]), math.dist(rows[0], rows[2])
-                print(f"{rule}: {inside:.3f} inside a group, {between:.3f} between")
-                if apart:  # At (1/2, 1/2, 0, 0) and (0, 0, 1/2, 1/2).
-                    self.assertAlmostEqual(between, 1, delta=0.3)
-                    self.assertLess(inside, 0.6 * between)
+                for _ in range(100):  # Soon; on a busy machine rounds are late.
+                    rows = [n.weights() for n in cluster.nodes]
+                    inside, between = math.dist(rows[0], rows[1]), math.dist(rows[0], rows[2])
+                    # At (1/2, 1/2, 0, 0) and (0, 0, 1/2, 1/2), or at a quarter each.
+                    if (abs(between - 1) < 0.3 and inside < 0.6 * between if apart
+                            else between < 0.6):
+                        break
+                    time.sleep(0.1)
                 else:
-                    self.assertLess(between, 0.6)
+                    self.fail(f"{rule}: {inside:.3f} inside a group, {between:.3f} between")
+                print(f"{rule}: {inside:.3f} inside a group, {between:.3f} between")
 
     def test_an_operator_asks_for_one(self):
         with Cluster(3, probe("none", steps=50)) as cluster:
