@@ -18,7 +18,7 @@
 
 namespace hearsay::model::cuda {
 
-inline constexpr int kApiVersion = 1;
+inline constexpr int kApiVersion = 2;
 
 struct LayerPlan {
   int inputs = 0;
