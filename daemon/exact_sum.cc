@@ -49,10 +49,10 @@ class ExactSum final : public PrivateSum {
  private:
   dp::GridSum& GridOf(const PrivateSumTerms& terms) {
     if (!grid_ || terms.clip_norm != clip_norm_ ||
-        terms.noise_stddev != noise_stddev_) {
+        terms.noise_multiplier != noise_multiplier_) {
       grid_.emplace(gradient_.size(), terms.clip_norm, terms.noise_multiplier);
       clip_norm_ = terms.clip_norm;
-      noise_stddev_ = terms.noise_stddev;
+      noise_multiplier_ = terms.noise_multiplier;
     }
     return *grid_;
   }
@@ -82,7 +82,7 @@ class ExactSum final : public PrivateSum {
   std::vector<float> gradient_;  // of one row
   std::optional<dp::GridSum> grid_;
   double clip_norm_ = 0;
-  double noise_stddev_ = 0;
+  double noise_multiplier_ = 0;
 };
 
 }  // namespace

@@ -27,8 +27,9 @@ constexpr const char* kKey = "a secret of 32 bytes, or whatever";
 // Real ledgers in folders that are copied back in time.
 class LedgerWatchTest : public testing::Test {
  protected:
-  dp::Ledger Open(const std::string& folder, const std::string& data = kData) {
-    return {folder_ / folder, data, "a@1"};
+  dp::Ledger Open(const std::string& folder, const std::string& data = kData,
+                  const std::string& run = "a@1") {
+    return {folder_ / folder, data, run};
   }
 
   static MarkMaker Maker(const dp::Ledger& ledger,
@@ -90,7 +91,7 @@ TEST_F(LedgerWatchTest, OneThatWasPutBackIsRolledBack) {
     newest = Maker(ledger).At(ledger.position());
   }
   CopyBack("old", "l");
-  auto ledger = Open("l");
+  auto ledger = Open("l", kData, "a@2");
   EXPECT_EQ(Maker(ledger).Compare(newest), Verdict::kRolledBack);
   // Nor when it has gone on, past that place, on another way.
   Spend(ledger, 9);
