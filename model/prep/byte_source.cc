@@ -57,6 +57,7 @@ class ByteSource::Implementation {
   Implementation& operator=(const Implementation&) = delete;
 
   std::size_t Read(char* out, std::size_t capacity) {
+    if (capacity == 0) return 0;  // zlib would never get on.
     switch (packing_) {
       case Packing::kGzip:
         return Inflate(out, capacity);

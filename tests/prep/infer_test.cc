@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <fstream>
 #include <regex>
@@ -112,6 +113,19 @@ TEST_F(InferTest, NamesColumnsThatHaveNoNames) {
                             HasSubstr("columns = [\"column1\", \"column2\", "
                                       "\"column3\"]")));
   EXPECT_EQ(ErrorOf(Declared(schema)), "no error");
+}
+
+// A packed file, larger than what the separator is guessed from.
+TEST_F(InferTest, ReadsAPackedFile) {
+  std::string text = "a;b\n";
+  for (int i = 0; i < 30'000; ++i)
+    text += std::to_string(i) + ";" + std::to_string(i % 2) + "\n";
+  const fs::path path = folder_ / "f.csv.gz";
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
+  gzclose(file);
+  EXPECT_THAT(InferSchema({.file = path}),
+              AllOf(HasSubstr("30000 rows"), HasSubstr("separator = \";\"")));
 }
 
 TEST_F(InferTest, ALabelOfManyNumbersIsARegression) {
