@@ -15,7 +15,7 @@ namespace hearsay::model::prep {
 
 struct InferOptions {
   std::filesystem::path file;
-  std::string label;             // A column; empty: the last.
+  std::string label = "";        // A column; empty: the last.
   std::uint64_t rows = 100'000;  // That are looked at.
 };
 
