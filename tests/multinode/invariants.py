@@ -198,15 +198,17 @@ class Watch(threading.Thread):
         return (last - first) / (end - begin)
 
     def assert_never_paused(self, stalled=0.001):
-        """Steps/s at least 90 % of before, no gap, and no more than a share of
-        `stalled` of the time spent waiting for the weights."""
+        """Steps/s at least 90 % of before (70 % where other scenes run beside this one
+        and start their nodes meanwhile: who waited for a dead one would take none), no
+        gap, and no more than a share of `stalled` of the time spent waiting for the
+        weights."""
         ratios = {n.name: self.rate(n.name) / self.before[n.name] for n in self.nodes}
         pauses = {n.name: self.pause(n.name) for n in self.nodes}
         print(f"watched {self.seconds:.1f} s: steps/s {min(ratios.values()):.2f} of before "
               f"or more, longest pause {max(pauses.values()):.2f} s, longest stall "
               f"{max(self.stalled.values()) * 1e3:.1f} ms")
         for name, ratio in ratios.items():
-            assert ratio >= 0.9, f"{name}: steps/s fell to {ratio:.2f} of before"
+            assert ratio >= (0.9 if FULL else 0.7), f"{name}: steps/s fell to {ratio:.2f} of before"
             assert pauses[name] < self.LONGEST_PAUSE, (
                 f"{name}: no step for {pauses[name]:.2f} s")
             assert self.stalled[name] <= max(stalled * self.seconds, self.SLICES), (
