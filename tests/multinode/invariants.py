@@ -30,7 +30,9 @@ def sections(shards, **changes):
     """Of nodes that spend budget, keep a ledger, and cost 1-2 % of a core.
     `changes` are whole keys, as section__key=value."""
     return lambda i: shards.sections(i, **{
-        "train__min_step_time": f"{int(STEP * 1000)}ms", "train__public_size": 400, **changes})
+        "train__min_step_time": f"{int(STEP * 1000)}ms", "train__public_size": 400,
+        # Not auto: on a busy machine that grows, until no ring is seen in a window.
+        "mixing__interval": "40ms", **changes})
 
 
 def metric(node, name):
