@@ -12,12 +12,6 @@
 namespace hearsay::daemon {
 namespace {
 
-using ExactClock = std::chrono::steady_clock;
-
-double SecondsSince(ExactClock::time_point begin) {
-  return std::chrono::duration<double>(ExactClock::now() - begin).count();
-}
-
 class ExactSum final : public PrivateSum {
  public:
   ExactSum(std::unique_ptr<model::Network> network, const model::Shard& shard,
@@ -34,12 +28,13 @@ class ExactSum final : public PrivateSum {
                                       std::span<float> gradient,
                                       PhaseSeconds& phases) override {
     dp::GridSum& grid = GridOf(terms);
+    BeginStep(*network_, noise);
     model::ClippedSumStatistics seen;
-    const auto begin = ExactClock::now();
+    const auto begin = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < rows.size(); ++i)
       AddRow(weights, rows.subspan(i, 1), grid, seen);
     phases.forward_backward += SecondsSince(begin);
-    const auto summed = ExactClock::now();
+    const auto summed = std::chrono::steady_clock::now();
     grid.AddNoise(noise);
     grid.TakeInto(terms.scale, gradient);
     phases.clip_noise += SecondsSince(summed);

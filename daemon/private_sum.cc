@@ -11,13 +11,21 @@
 
 namespace hearsay::daemon {
 
+double SecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+      .count();
+}
+
+void BeginStep(model::Network& network, dp::SecureRandom& noise) {
+  model::StepKey key{};
+  noise.Fill(std::as_writable_bytes(std::span(key)));
+  network.BeginStep(key);
+  OPENSSL_cleanse(key.data(), sizeof key);
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 class HostSum final : public PrivateSum {
  public:
@@ -36,10 +44,7 @@ class HostSum final : public PrivateSum {
                                       std::span<float> gradient,
                                       PhaseSeconds& phases) override {
     std::fill(gradient.begin(), gradient.end(), 0.0F);
-    model::StepKey key{};
-    noise.Fill(std::as_writable_bytes(std::span(key)));
-    network_->BeginStep(key);
-    OPENSSL_cleanse(key.data(), sizeof key);
+    BeginStep(*network_, noise);
     model::ClippedSumStatistics seen;
     while (!rows.empty()) {
       const auto slice = rows.first(std::min(rows.size(), labels_.size()));
@@ -52,7 +57,7 @@ class HostSum final : public PrivateSum {
     dp::AddGaussianNoise(terms.noise_stddev, noise, gradient);
     const auto scale = static_cast<float>(terms.scale);
     for (float& value : gradient) value *= scale;
-    phases.clip_noise += Since(begin);
+    phases.clip_noise += SecondsSince(begin);
     return seen;
   }
 
@@ -66,12 +71,12 @@ class HostSum final : public PrivateSum {
         rows.size() * static_cast<std::size_t>(shard_.features()));
     const auto labels = std::span(labels_).first(rows.size());
     shard_.Gather(rows, features, labels);
-    phases.load += Since(begin);
+    phases.load += SecondsSince(begin);
     const auto loaded = Clock::now();
     const auto slice = network_->AddClippedSum(
         weights, {static_cast<int>(rows.size()), features, labels}, clipping,
         sum);
-    phases.forward_backward += Since(loaded);
+    phases.forward_backward += SecondsSince(loaded);
     seen.loss_sum += slice.loss_sum;
     seen.bounded_loss_sum += slice.bounded_loss_sum;
     seen.clipped += slice.clipped;
@@ -107,7 +112,7 @@ class DeviceSum final : public PrivateSum {
     OPENSSL_cleanse(key.data(), sizeof key);
     step_->GetGradient(gradient);
     const auto seen = step_->TakeStatistics();
-    phases.forward_backward += Since(begin);
+    phases.forward_backward += SecondsSince(begin);
     return seen;
   }
 

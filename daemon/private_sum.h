@@ -5,6 +5,7 @@
 // Threads: one at a time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -31,6 +32,11 @@ struct PrivateSumTerms {
 struct PhaseSeconds {
   double load = 0, forward_backward = 0, clip_noise = 0;
 };
+double SecondsSince(std::chrono::steady_clock::time_point begin);
+
+// Gives the network a key of this step alone for what it draws itself, such as
+// the masks of dropout.
+void BeginStep(model::Network& network, dp::SecureRandom& noise);
 
 class PrivateSum {
  public:

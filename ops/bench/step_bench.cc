@@ -20,6 +20,7 @@
 #include "daemon/private_sum.h"
 #include "model/arena.h"
 #include "model/cpu/gemm.h"
+#include "model/encoding.h"
 #include "model/initialise.h"
 #include "model/layer_rules.h"
 #include "model/presets.h"
@@ -111,8 +112,10 @@ class Bench {
  public:
   explicit Bench(const StepBenchModel& model)
       : model_(model),
-        shard_(model.shard.empty() ? MakeUp(model.spec, model.batch)
-                                   : model::Shard::Open(model.shard)),
+        shard_(model.shard.empty()
+                   ? MakeUp(model.spec, model.batch)
+                   : model::Shard::Open(model.shard,
+                                        model::EncodingFor(model.spec.layers))),
         live_(model::TrainedCount(model.spec, model.frozen.layers)),
         weights_(live_.size()),
         gradient_(weights_.size()),
@@ -154,6 +157,7 @@ class Bench {
 
   void StepPlainly() {
     Begin();
+    daemon::BeginStep(*plain_, noise_);
     std::ranges::fill(gradient_.span(), 0.0F);
     std::span<const std::uint32_t> rows = rows_;
     while (!rows.empty()) {

@@ -39,10 +39,9 @@ StepBenchModel ModelOfConfig(const std::string& file) {
   if (!config.test.probe.empty())
     throw Exit(kError,
                fmt::format("{}: has a test.probe, which has no model", file));
-  const auto shard = model::Shard::Open(config.data.train);
+  const auto shard = daemon::OpenFor(config.model, config.data.train);
   StepBenchModel bench{.name = config.node.name,
-                       .spec = daemon::SpecOf(config.model, shard.features())};
-  model::Validate(bench.spec);
+                       .spec = daemon::SpecOf(config.model, shard)};
   bench.frozen = daemon::ReadFrozen(config, bench.spec);
   const double mean =
       config.train.sample_rate * static_cast<double>(config.train.public_size);

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "model/encoding.h"
 #include "model/network.h"
 #include "model/shard.h"
 #include "ops/cli/evaluate.h"
@@ -97,7 +98,8 @@ void Write(const std::string& text, std::FILE* out) {
 void Predict(const std::string& model, model::Which which,
              const std::string& data, std::FILE* out) {
   const model::WeightsFile file = model::ReadWeights(model, which);
-  const model::Shard shard = model::Shard::Open(data);
+  const model::Shard shard =
+      model::Shard::Open(data, model::EncodingFor(file.spec.layers));
   RequireFit(model, file.spec, data, shard);
   const auto network = model::MakeCpuNetwork(file.spec, kRowsAtOnce);
   const auto inputs = static_cast<std::size_t>(file.spec.inputs);

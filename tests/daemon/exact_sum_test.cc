@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -85,6 +86,23 @@ TEST_F(ExactSumTest, IsTheFastSumToWithinItsGrid) {
     EXPECT_EQ(seen.rejected, 0);
     EXPECT_NEAR(seen.loss_sum, expected.loss_sum, 1e-5);
   }
+}
+
+TEST_F(ExactSumTest, EveryStepHasMasksOfItsOwn) {
+  const model::ModelSpec dropout{
+      2,
+      {{3, model::Activation::kTanh}, model::Dropout{0.5}, {2}},
+      model::Loss::kSoftmaxCrossEntropy};
+  const auto sum =
+      MakeExactSum(model::MakeCpuNetwork(dropout, 1), *shard_, weights_.size());
+  std::vector<float> one(weights_.size()), two(weights_.size());
+  const auto quiet = Terms(10, 1e-6);
+  Sum(*sum, quiet, {0, 1, 2, 3, 4, 5, 6, 7}, one);
+  Sum(*sum, quiet, {0, 1, 2, 3, 4, 5, 6, 7}, two);
+  float apart = 0;
+  for (std::size_t i = 0; i < one.size(); ++i)
+    apart = std::max(apart, std::abs(one[i] - two[i]));
+  EXPECT_GT(apart, 1e-2) << "a thousand times the noise";
 }
 
 TEST_F(ExactSumTest, OfNobodyIsNoiseOfTheSizeAskedForAndNew) {

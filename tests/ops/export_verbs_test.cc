@@ -136,6 +136,41 @@ TEST_F(ExportVerbsTest, PredictSaysNumbersInTheirUnits) {
   EXPECT_THAT(lines[3], StartsWith("2,300,"));
 }
 
+// One column of three categories, each with a row of its own in the table.
+TEST_F(ExportVerbsTest, PredictGivesCodesToAModelThatTakesThem) {
+  const std::vector<std::uint8_t> codes = {2, 0, 1, 2};
+  const std::vector<float> labels = {0, 1, 1, 0};
+  model::ShardContents contents;
+  contents.columns.resize(1);
+  contents.columns[0].name = "kind";
+  contents.columns[0].categories = {"a", "b", "c"};
+  contents.label.name = "answer";
+  contents.label.classes = {"no", "yes"};
+  contents.public_size = 4;
+  contents.codes = codes;
+  contents.labels = labels;
+  model::WriteShard(Path("codes"), contents);
+  const auto outcome = Run("predict --model " +
+                           WriteModel({1,
+                                       {model::TableEmbedding{{3}, 2}, {2}},
+                                       model::Loss::kSoftmaxCrossEntropy}) +
+                           " --data " + Path("codes"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto lines = Lines(outcome.out);
+  ASSERT_EQ(lines.size(), 5U);
+  for (std::size_t row = 0; row < codes.size(); ++row) {
+    const auto w = [&](std::size_t i) -> double { return weights_[i]; };
+    const std::size_t e = 2 * std::size_t{codes[row]};
+    std::vector<double> z(2);
+    for (std::size_t o = 0; o < 2; ++o)
+      z[o] = w(6 + 2 * o) * w(e) + w(7 + 2 * o) * w(e + 1) + w(10 + o);
+    const std::string& line = lines[row + 1];
+    EXPECT_NEAR(std::stod(line.substr(line.rfind(',') + 1)),
+                1 / (1 + std::exp(z[0] - z[1])), 1e-5)
+        << line;
+  }
+}
+
 TEST_F(ExportVerbsTest, PredictToAFileReplacesItWholeOrNotAtAll) {
   const std::string model = WriteModel(kClassifier);
   const std::string out = Path("p.csv");
@@ -258,6 +293,55 @@ TEST(BenchStepTest, MeasuresBothKindsOfStepAndTheFloor) {
   EXPECT_EQ(json["models"][0]["floor"]["flops"],
             2.0 * 32 * (3 * (640 + 4096 + 128) - 640));
   EXPECT_EQ(json["models"][0]["parameters"], 4994);
+}
+
+// Of a node's file whose layers need more than rows of numbers.
+TEST(BenchStepTest, StepsAModelOfCodesAndMasks) {
+  const tests::TemporaryFolder folder;
+  const std::vector<std::uint8_t> codes = {2, 0, 1, 2, 1, 1, 0, 2};
+  const std::vector<float> labels = {0, 1, 1, 0, 1, 0, 1, 0};
+  model::ShardContents contents;
+  contents.columns.resize(1);
+  contents.columns[0].name = "kind";
+  contents.columns[0].categories = {"a", "b", "c"};
+  contents.label.classes = {"no", "yes"};
+  contents.public_size = 8;
+  contents.codes = codes;
+  contents.labels = labels;
+  model::WriteShard(folder / "shard", contents);
+  std::ofstream(folder / "node.toml") << R"([node]
+name = "a"
+state_dir = "state"
+[cluster]
+name = "c"
+listen = "127.0.0.1:0"
+[tls]
+mode = "off"
+[data]
+train = "shard"
+[[model.layer]]
+type = "table_embedding"
+units = 2
+[[model.layer]]
+type = "dropout"
+rate = 0.5
+[[model.layer]]
+type = "dense"
+units = 2
+[train]
+steps = 1
+sample_rate = 0.5
+public_size = 8
+learning_rate = 0.1
+[privacy]
+noise_multiplier = 1.0
+ledger = "ledger"
+)";
+  const auto outcome = tests::HearsayLine("bench step --config " +
+                                          (folder / "node.toml").string() +
+                                          " --seconds 0.05 -o json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.json()["models"][0]["parameters"], 3 * 2 + 2 * 2 + 2);
 }
 
 TEST(BenchStepTest, AStepAllocatesNothing) {
