@@ -41,9 +41,12 @@ void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
   }
 }
 
-ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
-                      std::span<float> factors) {
-  const double limit = clip_norm * kMargin;
+namespace {
+
+// factors = factor_of(norm), a finite one; 0 for whom has none.
+template <typename FactorOf>
+ClipCount Factors(double clip_norm, std::span<const double> squared_norms,
+                  std::span<float> factors, const FactorOf& factor_of) {
   ClipCount count;
   for (std::size_t b = 0; b < squared_norms.size(); ++b) {
     const double norm = std::sqrt(squared_norms[b]);
@@ -53,27 +56,29 @@ ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
       continue;
     }
     count.clipped += norm > clip_norm ? 1 : 0;
-    factors[b] = norm > limit ? static_cast<float>(limit / norm) : 1.0f;
+    factors[b] = factor_of(norm);
   }
   return count;
+}
+
+}  // namespace
+
+ClipCount ClipFactors(double clip_norm, std::span<const double> squared_norms,
+                      std::span<float> factors) {
+  return Factors(clip_norm, squared_norms, factors,
+                 [limit = clip_norm * kMargin](double norm) {
+                   return norm > limit ? static_cast<float>(limit / norm)
+                                       : 1.0F;
+                 });
 }
 
 ClipCount AutomaticFactors(double clip_norm,
                            std::span<const double> squared_norms,
                            std::span<float> factors) {
-  const double limit = clip_norm * kMargin;
-  ClipCount count;
-  for (std::size_t b = 0; b < squared_norms.size(); ++b) {
-    const double norm = std::sqrt(squared_norms[b]);
-    if (!std::isfinite(norm)) {
-      ++count.rejected;
-      factors[b] = 0;
-      continue;
-    }
-    count.clipped += norm > clip_norm ? 1 : 0;
-    factors[b] = static_cast<float>(limit / (norm + kAutomatic));
-  }
-  return count;
+  return Factors(clip_norm, squared_norms, factors,
+                 [limit = clip_norm * kMargin](double norm) {
+                   return static_cast<float>(limit / (norm + kAutomatic));
+                 });
 }
 
 HEARSAY_VECTORISE
