@@ -77,4 +77,17 @@ class ConfigReader {
   std::vector<std::string> left_to_others_;
 };
 
+// What was read, where it was; else the default that is there already.
+template <typename T, typename U>
+void Take(T& field, std::optional<U> value) {
+  if (value) field = static_cast<T>(*value);
+}
+
+template <typename T>
+T Required(const ConfigReader& reader, const std::string& key,
+           std::optional<T> value) {
+  if (!value) reader.Fail(key, "this key is required");
+  return *value;
+}
+
 }  // namespace hearsay::daemon

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "daemon/config_text.h"
 #include "model/encoding.h"
 #include "model/frozen.h"
 #include "model/presets.h"
@@ -231,7 +232,7 @@ std::string ModelKeys(const Config::Model& model) {
   if (!model.input.empty())
     text += fmt::format("input = [{}]\n", fmt::join(model.input, ", "));
   if (!model.weights.empty())
-    text += fmt::format("weights = \"{}\"\n", model.weights.string());
+    text += fmt::format("weights = {}\n", Quote(model.weights.string()));
   return text + WriteLayers("model.layer", model.layers, model.frozen);
 }
 

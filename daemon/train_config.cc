@@ -40,11 +40,6 @@ const char* Word(ScheduleKind curve) {
   return "constant";
 }
 
-template <typename T, typename U>
-void Fill(T& field, std::optional<U> value) {
-  if (value) field = static_cast<T>(*value);
-}
-
 // `given`: the key is there, and says something.
 void OnlyOf(const ConfigReader& reader, bool given, bool fits, const char* key,
             const char* whose) {
@@ -58,12 +53,12 @@ void ReadOptimizer(ConfigReader& reader, model::OptimizerSpec& spec) {
   if (kind == "adamw") spec.kind = OptimizerKind::kAdamW;
   const bool sgd = spec.kind == OptimizerKind::kSgd;
   if (!sgd) spec.learning_rate = 0.001;
-  Fill(spec.learning_rate, reader.Number("train.learning_rate", 0, kLargest));
+  Take(spec.learning_rate, reader.Number("train.learning_rate", 0, kLargest));
 
-  Fill(spec.momentum, reader.Number("train.momentum", 0, kBelowOne));
+  Take(spec.momentum, reader.Number("train.momentum", 0, kBelowOne));
   OnlyOf(reader, spec.momentum > 0, sgd, "train.momentum",
          "optimizer = \"sgd\"");
-  Fill(spec.nesterov, reader.Truth("train.nesterov"));
+  Take(spec.nesterov, reader.Truth("train.nesterov"));
   if (spec.nesterov && spec.momentum == 0)
     reader.Fail("train.nesterov", "needs train.momentum above 0");
 
@@ -77,10 +72,10 @@ void ReadOptimizer(ConfigReader& reader, model::OptimizerSpec& spec) {
   OnlyOf(reader, epsilon.has_value(), !sgd, "train.adam_epsilon", adams);
   OnlyOf(reader, decay.has_value(), spec.kind == OptimizerKind::kAdamW,
          "train.weight_decay", "optimizer = \"adamw\"");
-  Fill(spec.beta1, beta1);
-  Fill(spec.beta2, beta2);
-  Fill(spec.epsilon, epsilon);
-  Fill(spec.weight_decay, decay);
+  Take(spec.beta1, beta1);
+  Take(spec.beta2, beta2);
+  Take(spec.epsilon, epsilon);
+  Take(spec.weight_decay, decay);
 }
 
 void ReadSchedule(ConfigReader& reader, std::uint64_t steps,
@@ -90,7 +85,7 @@ void ReadSchedule(ConfigReader& reader, std::uint64_t steps,
   if (curve == "cosine") schedule.kind = ScheduleKind::kCosine;
   if (curve == "step") schedule.kind = ScheduleKind::kStep;
   schedule.steps = steps;
-  Fill(schedule.warmup_steps,
+  Take(schedule.warmup_steps,
        reader.Integer("train.warmup_steps", 0, kMostSteps));
   if (schedule.warmup_steps >= steps && schedule.warmup_steps > 0)
     reader.Fail("train.warmup_steps",
@@ -110,9 +105,9 @@ void ReadSchedule(ConfigReader& reader, std::uint64_t steps,
     reader.Fail("train.decay_every",
                 "this key is required by schedule = \"step\": the steps "
                 "between two decays");
-  Fill(schedule.floor, floor);
-  Fill(schedule.every, every);
-  Fill(schedule.factor, factor);
+  Take(schedule.floor, floor);
+  Take(schedule.every, every);
+  Take(schedule.factor, factor);
 }
 
 template <typename T>
@@ -135,16 +130,16 @@ void ReadTrain(ConfigReader& reader, Config::Train& train, bool probe) {
       reader.Fail("train.sample_rate", "must be above 0");
     train.public_size = Need(reader, "train.public_size", size);
   }
-  Fill(train.physical_batch,
+  Take(train.physical_batch,
        reader.Integer("train.physical_batch", 1, 1 << 20));
   train.tf32 = reader.Word("train.precision", {"float32", "tf32"}) == "tf32";
   ReadOptimizer(reader, train.optimizer);
   ReadSchedule(reader, train.steps, train.optimizer.schedule);
-  Fill(train.ema, reader.Number("train.ema", 0, kBelowOne));
-  Fill(train.seed, reader.Integer("train.seed", 0,
+  Take(train.ema, reader.Number("train.ema", 0, kBelowOne));
+  Take(train.seed, reader.Integer("train.seed", 0,
                                   std::numeric_limits<std::int64_t>::max()));
-  Fill(train.throttle, reader.Number("train.throttle", 1, 1e6));
-  Fill(train.min_step_time, reader.Time("train.min_step_time"));
+  Take(train.throttle, reader.Number("train.throttle", 1, 1e6));
+  Take(train.min_step_time, reader.Time("train.min_step_time"));
 }
 
 std::string TrainKeys(const Config::Train& train) {
