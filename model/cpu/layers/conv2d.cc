@@ -10,6 +10,7 @@
 #include "model/cpu/clipping.h"
 #include "model/cpu/gemm.h"
 #include "model/cpu/layers/layer.h"
+#include "model/cpu/unfold.h"
 #include "model/cpu/weight_gradient.h"
 
 namespace hearsay::model::cpu {
@@ -22,14 +23,10 @@ class Conv2dLayer final : public Layer {
               std::size_t offset)
       : Layer(in, out),
         conv_(conv),
-        C_(in[0]),
-        H_(in[1]),
-        W_(in[2]),
-        P_(out[1]),
-        Q_(out[2]),
-        T_(P_ * Q_),
+        unfolder_(conv, in, out),
+        T_(out[1] * out[2]),
         G_(conv.groups),
-        d_(C_ / G_ * conv.kernel.height * conv.kernel.width),
+        d_(in[0] / G_ * conv.kernel.height * conv.kernel.width),
         p_(conv.filters / G_),
         weight_(offset),
         bias_(offset + static_cast<std::size_t>(conv.filters) *
@@ -45,7 +42,8 @@ class Conv2dLayer final : public Layer {
     const auto rows = static_cast<std::size_t>(max_batch);
     const std::size_t one = Columns();
     keeps_columns_ = rows * one <= kMostKept;
-    columns_ = cutter.Take(keeps_columns_ ? rows * one : one);
+    columns_ =
+        cutter.Take((keeps_columns_ ? rows * one : one) + Unfolder::kSlack);
     grad_columns_ = cutter.Take(one);
     bias_grads_ = cutter.Take(rows * static_cast<std::size_t>(conv_.filters));
     for (WeightGradient& gradient : gradients_) gradient.Cut(cutter, max_batch);
@@ -76,7 +74,7 @@ class Conv2dLayer final : public Layer {
             {.rows = d_, .columns = T_, .inner = p_, .transposed_left = true},
             weights + weight_ + GroupOf(p_, d_, g), grad + GroupOf(p_, T_, g),
             grad_columns_ + GroupOf(d_, T_, g));
-      Fold(Row(grad_in, inputs_, b));
+      unfolder_.Fold(grad_columns_, Row(grad_in, inputs_, b));
     }
   }
 
@@ -140,50 +138,11 @@ class Conv2dLayer final : public Layer {
     return Row(bias_grads_, static_cast<std::size_t>(conv_.filters), b);
   }
 
-  // Calls each(index in columns, index in in or -1) for a row of places at a
-  // time: each(columns_at, in_at, first, end): places first to end of the row
-  // lie inside the image, at in_at + (q - first) * stride.
-  template <typename Each>
-  void VisitRows(const Each& each) const {
-    const auto& [filters, kernel, stride, padding, dilation, groups] = conv_;
-    int row = 0;  // of columns
-    for (int c = 0; c < C_; ++c)
-      for (int i = 0; i < kernel.height; ++i)
-        for (int j = 0; j < kernel.width; ++j, ++row) {
-          const int left = j * dilation.width - padding.width;
-          // The first and last place whose value is inside the image.
-          const int first =
-              left >= 0 ? 0 : (-left + stride.width - 1) / stride.width;
-          const int end =
-              left >= W_ ? 0 : std::min(Q_, (W_ - 1 - left) / stride.width + 1);
-          for (int p = 0; p < P_; ++p) {
-            const int h =
-                p * stride.height - padding.height + i * dilation.height;
-            const bool inside = h >= 0 && h < H_ && first < end;
-            each(static_cast<std::size_t>(row) * static_cast<std::size_t>(T_) +
-                     static_cast<std::size_t>(p * Q_),
-                 (c * H_ + h) * W_ + left + first * stride.width,
-                 inside ? first : 0, inside ? end : 0);
-          }
-        }
-  }
-
   const float* Unfold(int b, const float* in) {
     float* const columns =
         columns_ +
         (keeps_columns_ ? static_cast<std::size_t>(b) * Columns() : 0);
-    const float* const image = Row(in, inputs_, b);
-    const int step = conv_.stride.width;
-    VisitRows([&](std::size_t at, int from, int first, int end) {
-      float* const row = columns + at;
-      std::fill_n(row, first, 0.0f);
-      const float* const source = image + from;
-      if (step == 1)
-        std::copy_n(source, end - first, row + first);
-      else
-        for (int q = first; q < end; ++q) row[q] = source[(q - first) * step];
-      std::fill_n(row + end, Q_ - end, 0.0f);
-    });
+    unfolder_.Unfold(Row(in, inputs_, b), columns);
     return columns;
   }
 
@@ -193,18 +152,9 @@ class Conv2dLayer final : public Layer {
                           : Unfold(b, in);
   }
 
-  void Fold(float* grad_in) const {
-    std::fill_n(grad_in, inputs_, 0.0f);
-    const int step = conv_.stride.width;
-    VisitRows([&](std::size_t at, int from, int first, int end) {
-      const float* const row = grad_columns_ + at;
-      float* const to = grad_in + from;
-      for (int q = first; q < end; ++q) to[(q - first) * step] += row[q];
-    });
-  }
-
   const Conv2d conv_;
-  const int C_, H_, W_, P_, Q_, T_, G_, d_, p_;
+  Unfolder unfolder_;
+  const int T_, G_, d_, p_;
   const std::size_t weight_;
   const std::size_t bias_;
   std::vector<WeightGradient> gradients_;
