@@ -1,0 +1,177 @@
+"""The language of `keep`, `when` and `value`: model/prep/expression.h has its
+grammar."""
+
+import math
+import re
+
+from .faults import MISSING, NUMBER, RowError
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_TOKEN = re.compile(r"[ \t\n]*(?:('[^']*')|([A-Za-z0-9_.+-]+)|(<=|>=|!=|'.*|.|\Z))", re.S)
+_KEYWORDS = {"and", "or", "not", "in", "is", "missing"}
+_DEEPEST = 64
+
+
+def parse_number(text):
+    """A finite decimal number, or None."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+class _Parser:
+    def __init__(self, text):
+        self.text = text
+        self.columns = []
+        self.at = 0
+        self.depth = 0
+        self.advance()
+
+    def advance(self):
+        found = _TOKEN.match(self.text, self.at)
+        self.quoted = found.group(1) is not None
+        self.token = found.group(found.lastindex)
+        self.begin = found.start(found.lastindex)
+        self.at = found.end()
+        if self.token.startswith("'") and not self.quoted:
+            self.fail("a closing quote")
+
+    def fail(self, expected):
+        found = f"found {self.token}" if self.token else "found the end"
+        raise ValueError(f'"{self.text}": at character {self.begin + 1}: expected {expected}, '
+                         f"{found}")
+
+    def take(self, token):
+        if self.quoted or self.token != token:
+            return False
+        self.advance()
+        return True
+
+    def expect(self, token):
+        if not self.take(token):
+            self.fail(f"'{token}'")
+
+    def word(self, what):
+        token = self.token
+        if not self.quoted and (token in _KEYWORDS or
+                                not re.match(r"[A-Za-z0-9_.+-]", token)):
+            self.fail(what)
+        quoted = self.quoted
+        self.advance()
+        return (token[1:-1], True) if quoted else (token, False)
+
+    def column(self, name):
+        if name not in self.columns:
+            self.columns.append(name)
+        return self.columns.index(name)
+
+    def deeper(self):
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail("fewer parentheses inside each other")
+
+
+class _ConditionParser(_Parser):
+    def parse(self):
+        root = self.disjunction()
+        if self.quoted or self.token:
+            self.fail("'and', 'or' or the end")
+        return root
+
+    def value(self):
+        text, is_quoted = self.word("a value")
+        return text, None if is_quoted else parse_number(text)
+
+    def number(self):
+        before = self.token, self.begin
+        text, number = self.value()
+        if number is None:
+            self.token, self.begin = before
+            self.fail("a number to compare with")
+        return text, number
+
+    def disjunction(self):
+        node = self.conjunction()
+        while self.take("or"):
+            node = ("or", node, self.conjunction())
+        return node
+
+    def conjunction(self):
+        node = self.term()
+        while self.take("and"):
+            node = ("and", node, self.term())
+        return node
+
+    def term(self):
+        self.deeper()
+        if self.take("not"):
+            node = ("not", self.term())
+        elif self.take("("):
+            node = self.disjunction()
+            self.expect(")")
+        else:
+            node = self.test()
+        self.depth -= 1
+        return node
+
+    def test(self):
+        column = self.column(self.word("a column")[0])
+        if self.take("="):
+            return ("equal", column, [self.value()])
+        if self.take("!="):
+            return ("not", ("equal", column, [self.value()]))
+        for sign, kind, negated in (("<=", "at most", False), (">=", "below", True),
+                                    ("<", "below", False), (">", "at most", True)):
+            if self.take(sign):
+                node = (kind, column, self.number()[1])
+                return ("not", node) if negated else node
+        if self.take("is"):
+            negated = self.take("not")
+            self.expect("missing")
+            return ("not", ("missing", column)) if negated else ("missing", column)
+        negated = self.take("not")
+        if not self.take("in"):
+            self.fail("one of = != < <= > >= in is")
+        self.expect("{")
+        values = [self.value()]
+        while self.take(","):
+            values.append(self.value())
+        self.expect("}")
+        return ("not", ("equal", column, values)) if negated else ("equal", column, values)
+
+
+class Condition:
+    """Throws ValueError: what is wrong with the text, and where."""
+
+    def __init__(self, text):
+        parser = _ConditionParser(text)
+        self.root = parser.parse()
+        self.columns = parser.columns
+        self.text = text
+
+    def holds(self, values):
+        """values[i]: the field of columns[i], None if it is missing."""
+        return self._holds(self.root, values)
+
+    def _holds(self, node, values):
+        kind = node[0]
+        if kind == "and":
+            return self._holds(node[1], values) and self._holds(node[2], values)
+        if kind == "or":
+            return self._holds(node[1], values) or self._holds(node[2], values)
+        if kind == "not":
+            return not self._holds(node[1], values)
+        value, column = values[node[1]], self.columns[node[1]]
+        if kind == "missing":
+            return value is None
+        if value is None:
+            raise RowError(MISSING, f'column {column} is missing here, but "{self.text}" needs it')
+        number = parse_number(value)
+        if kind == "equal":
+            return any(text == value or (wanted is not None and wanted == number)
+                       for text, wanted in node[2])
+        if number is None:
+            raise RowError(NUMBER, f'column {column}: "{value}" is not a number, but '
+                                   f'"{self.text}" needs one')
+        return number < node[2] if kind == "below" else number <= node[2]
