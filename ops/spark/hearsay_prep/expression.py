@@ -6,18 +6,21 @@ import re
 
 from .faults import MISSING, NUMBER, RowError
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TOKEN = re.compile(r"[ \t\n]*(?:('[^']*')|([A-Za-z0-9_.+-]+)|(<=|>=|!=|'.*|.|\Z))", re.S)
 _KEYWORDS = {"and", "or", "not", "in", "is", "missing"}
 _DEEPEST = 64
 
 
 def parse_number(text):
-    """A finite decimal number, or None."""
-    if not _NUMBER.fullmatch(text):
+    """A finite decimal number, or None; also of one that is too small for a double, as
+    std::from_chars has it."""
+    found = _NUMBER.fullmatch(text)
+    if not found:
         return None
     number = float(text)
-    return number if math.isfinite(number) else None
+    vanished = number == 0 and found.group(1).strip("0.")
+    return number if math.isfinite(number) and not vanished else None
 
 
 class _Parser:
