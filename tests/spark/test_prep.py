@@ -75,6 +75,28 @@ indicator = true
 name = "both"
 kind = "boolean"
 when = "w = 7 or a < 5"
+[[column]]
+name = "derived"
+kind = "numeric"
+value = "- (a - 3) / (b - 1) * 1.5"
+min = -2
+max = 7
+fill = 0.3
+indicator = true
+[[column]]
+name = "sum"
+kind = "binned"
+value = "a + b"
+edges = [-10, 0, 0.7, 1e3]
+missing = "category"
+[[column]]
+name = "bytes"
+from = "w"
+kind = "text"
+length = 5
+padding = "start"
+cut = "start"
+fill = "nothing"
 """
 NUMBERS = ["0", "1", "1.0", "01", "-3.25", "+7", "+-7", ".5", "5.", ".", "-", "1e2", "1E2", "1e",
            "1e400", "1e-400", "1e-310", "1e-400", "-2000", "0x10", "inf", "nan", "1_0", "12345678", "123456.5", "99999999999999999999",
@@ -294,8 +316,11 @@ class BadInput(SparkTest):
                 ("max = 1e15", "max = -1", "min: must be below max"),
                 ("min = 0", "min = 0\npublic = false", "inferred from private rows"),
                 ("y = 0", "y == 0", "expected a value"),
-                ('"numeric"', '"text"', "kind: must be one of"),
+                ('"numeric"', '"words"', "kind: must be one of"),
                 ("[label]", "[lable]", "lable"),
+                ("min = 0", "value = \"x / 0\"\nmin = 0", "a divisor before it that is not zero"),
+                ("min = 0", "value = \"x -1\"\nmin = 0", "+ and - stand between blanks"),
+                ('"numeric"', '"text"\nlength = 2', 'unknown key "min"'),
                 ("[[column]]", "[images]\n[[column]]", "images: is not for Spark"),
                 ("[label]", "[label", "s.toml")):
             schema, csv = self.small(SMALL.replace(before, after, 1))

@@ -9,6 +9,7 @@ from .faults import (CATEGORY, FIELDS, LABEL, MISSING, NUMBER, DropRow, InputErr
                      RowError, quoted)
 
 _MOST_REMEMBERED = 1 << 16
+_LONGEST_REMEMBERED = 64
 
 
 class _Memo(dict):
@@ -20,7 +21,7 @@ class _Memo(dict):
 
     def __missing__(self, text):
         result = self.make(text)
-        if len(self) < _MOST_REMEMBERED:
+        if len(self) < _MOST_REMEMBERED and len(text or "") <= _LONGEST_REMEMBERED:
             self[text] = result
         return result
 
@@ -42,22 +43,12 @@ class Encoder:
             parse_number(token) is not None for token in schema.missing)
         self.keep = schema.keep and self._condition(schema.keep)
         self.keep_fields = self._fields(schema.keep.columns if schema.keep else [])
-        # In the schema's order: (code or value, memo, field).
+        # In the schema's order: (has codes, memo, field or fields).
         self.columns = []
         for column in schema.columns:
-            if column.when:
-                condition = self._condition(column.when)
-                field, memo = self._fields(column.when.columns), _Memo(
-                    lambda key, holds=condition: (1.0 if holds(key) else -1.0,))
-            else:
-                codes = {value: code for code, (_, values) in enumerate(column.categories)
-                         for value in values}
-                make = self._make_code if column.categorical else self._make_values
-                field, memo = header.index(column.source), _Memo(
-                    lambda text, make=make, column=column, codes=codes: make(column, codes, text))
-            self.columns.append((column.categorical, memo, field))
+            field, make = self._bind(column)
+            self.columns.append((column.categorical or column.kind == "text", _Memo(make), field))
         self.codes = [(memo, field) for is_code, memo, field in self.columns if is_code]
-        # A condition of several columns has a field of its own behind the others.
         self.values = [(memo, field) for is_code, memo, field in self.columns if not is_code]
         if schema.label_column:
             at = header.index(schema.label_column)
@@ -70,6 +61,22 @@ class Encoder:
             self.label_fields = ats
             self.label = lambda fields, memo=_Memo(self._make_label): memo[
                 _pick(fields, ats)]
+
+    def _bind(self, column):
+        """Its field, or fields, and what to make of them: bytes or numbers."""
+        if column.when:
+            holds = self._condition(column.when)
+            return (self._fields(column.when.columns),
+                    lambda fields: (1.0 if holds(fields) else -1.0,))
+        if column.value:
+            return self._fields(column.value.columns), lambda fields: self._make_derived(
+                column, fields)
+        codes = {value: code for code, (_, values) in enumerate(column.categories)
+                 for value in values}
+        make = {"text": self._make_text, "boolean": self._make_boolean,
+                "numeric": self._make_number}.get(
+                    column.kind, lambda *of: bytes((self._make_code(*of),)))
+        return self.header.index(column.source), lambda text: make(column, codes, text)
 
     def _fields(self, names):
         return tuple(self.header.index(name) for name in names)
@@ -91,7 +98,8 @@ class Encoder:
         if self.keep and not self.keep(_pick(fields, self.keep_fields)):
             return False
         try:
-            row = [memo[fields[field]] for memo, field in self.codes]
+            row = [memo[fields[field] if type(field) is int else _pick(fields, field)]
+                   for memo, field in self.codes]
             found = [memo[fields[field] if type(field) is int else _pick(fields, field)]
                      for memo, field in self.values]
         except (RowError, DropRow):
@@ -99,7 +107,7 @@ class Encoder:
                 memo[fields[field] if type(field) is int else _pick(fields, field)]
             raise
         label = self.label(fields)
-        codes += bytes(row)
+        codes += b"".join(row)
         values.extend(chain.from_iterable(found))
         labels.append(label)
         return True
@@ -116,7 +124,8 @@ class Encoder:
             return len(column.categories)
         if column.missing == "category":
             return len(column.names()) - 1
-        place = 'missing = "category"' if column.categorical else "fill = NUMBER"
+        place = ('missing = "category"' if column.categorical else
+                 'fill = "TEXT"' if column.kind == "text" else "fill = NUMBER")
         raise RowError(MISSING, f"column {column.source}: the value is missing "
                                 f"({quoted(text or '')}); the schema may give missing values a "
                                 f"place by {place}, or drop such rows by missing = \"drop\"")
@@ -141,28 +150,59 @@ class Encoder:
         raise RowError(CATEGORY, f"column {column.source}: {quoted(text)} is none of the "
                                  f"categories {listed}")
 
-    def _make_values(self, column, codes, text):
-        if column.kind == "boolean":
-            is_missing = text in self.missing and text not in codes
-            if not is_missing:
-                value = 1.0 if self._make_code(column, codes, text) == 1 else -1.0
+    def _make_text(self, column, _, text):
+        if text in self.missing:
+            text = self._missing_code(column, text) if column.fill_value is None else (
+                column.fill_value)
+        size = column.length
+        code = text.encode()  # In which no byte 255 is.
+        code = code[:size] if column.cuts == "end" else code[-size:]
+        return code.ljust(size, b"\0") if column.pads == "end" else code.rjust(size, b"\0")
+
+    def _make_boolean(self, column, codes, text):
+        if text in self.missing and text not in codes:
+            return self._number_or_fill(column, None, text)
+        return self._indicated(column, 1.0 if self._make_code(column, codes, text) == 1 else -1.0,
+                               False)
+
+    def _make_number(self, column, _, text):
+        return self._number_or_fill(column, self._read_number(column.source, text), text)
+
+    def _make_derived(self, column, fields):
+        number = None
+        numbers = []
+        for name, text in zip(column.value.columns, fields):
+            numbers.append(self._read_number(name, text))
+            if numbers[-1] is None:
+                break
         else:
-            number = None
-            if text is not None and not (self.numbers_stand_for_missing and text in self.missing):
-                number = parse_number(text)
-            is_missing = number is None and text in self.missing
-            if number is None and not is_missing:
-                raise RowError(NUMBER, f"column {column.source}: {quoted(text)} is not a finite "
-                                       "number")
-            if number is not None and column.whole and number != math.floor(number):
-                raise RowError(NUMBER, f"column {column.source}: {quoted(text)} is not a whole "
-                                       "number")
-            if number is not None:
-                value = _scaled(number, column.minimum, column.maximum)
-        if is_missing:
+            number = column.value.value(numbers)
+        if column.kind == "binned":
+            return bytes((self._missing_code(column, column.value.text) if number is None else
+                          self._bin(column, number),))
+        return self._number_or_fill(column, number, column.value.text)
+
+    def _read_number(self, column, text):
+        """None: a missing value."""
+        if text is None or self.numbers_stand_for_missing and text in self.missing:
+            return None
+        number = parse_number(text)
+        if number is None and text not in self.missing:
+            raise RowError(NUMBER, f"column {column}: {quoted(text)} is not a finite number")
+        return number
+
+    def _number_or_fill(self, column, number, text):
+        if number is None:
             if column.fill is None:
                 self._missing_code(column, text)
-            value = _scaled(column.fill, column.minimum, column.maximum)
+            return self._indicated(column, _scaled(column.fill, column.minimum, column.maximum),
+                                   True)
+        if column.whole and number != math.floor(number):
+            raise RowError(NUMBER, f"column {column.source}: {quoted(text)} is not a whole number")
+        return self._indicated(column, _scaled(number, column.minimum, column.maximum), False)
+
+    @staticmethod
+    def _indicated(column, value, is_missing):
         return (value, 1.0 if is_missing else -1.0) if column.indicator else (value,)
 
     @staticmethod

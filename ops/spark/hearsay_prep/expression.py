@@ -1,5 +1,5 @@
-"""The language of `keep`, `when` and `value`: model/prep/expression.h has its
-grammar."""
+"""The languages of `keep` and `when`, and of `value`: model/prep/expression.h and
+arithmetic.h have their grammars."""
 
 import math
 import re
@@ -10,6 +10,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TOKEN = re.compile(r"[ \t\n]*(?:('[^']*')|([A-Za-z0-9_.+-]+)|(<=|>=|!=|'.*|.|\Z))", re.S)
 _KEYWORDS = {"and", "or", "not", "in", "is", "missing"}
 _DEEPEST = 64
+_MOST_NODES = 1000
 
 
 def parse_number(text):
@@ -178,3 +179,95 @@ class Condition:
             raise RowError(NUMBER, f'column {column}: "{value}" is not a number, but '
                                    f'"{self.text}" needs one')
         return number < node[2] if kind == "below" else number <= node[2]
+
+
+class _ArithmeticParser(_Parser):
+    def parse(self):
+        self.nodes = 0
+        root = self.sum()
+        if self.quoted or self.token:
+            self.fail("+ - * / or the end (+ and - stand between blanks; a column of other "
+                      "characters in single quotes)")
+        if not self.columns:
+            self.fail("a column before it, or this were a constant")
+        return root
+
+    def add(self, *node):
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            self.fail("a shorter text")
+        return node
+
+    def sum(self):
+        node = self.product()
+        while True:
+            if self.take("+"):
+                node = self.add("+", node, self.product())
+            elif self.take("-"):
+                node = self.add("-", node, self.product())
+            else:
+                return node
+
+    def product(self):
+        node = self.factor()
+        while True:
+            if self.take("*"):
+                node = self.add("*", node, self.factor())
+            elif self.take("/"):
+                divisor = self.factor()
+                if divisor == ("number", 0):
+                    self.fail("a divisor before it that is not zero")
+                node = self.add("/", node, divisor)
+            else:
+                return node
+
+    def factor(self):
+        self.deeper()
+        if self.take("-"):
+            node = self.add("-", self.add("number", 0.0), self.factor())
+        elif self.take("("):
+            node = self.sum()
+            self.expect(")")
+        else:
+            if not self.quoted and self.token in ("+", "-"):
+                self.fail("a column, a number or '('")
+            text, is_quoted = self.word("a column, a number or '('")
+            number = None if is_quoted else parse_number(text)
+            node = (self.add("column", self.column(text)) if number is None else
+                    self.add("number", number))
+        self.depth -= 1
+        return node
+
+
+class Arithmetic:
+    """Throws ValueError: what is wrong with the text, and where."""
+
+    def __init__(self, text):
+        parser = _ArithmeticParser(text)
+        self.root = parser.parse()
+        self.columns = parser.columns
+        self.text = text
+
+    def value(self, numbers):
+        """numbers[i]: of columns[i], finite."""
+        result = self._value(self.root, numbers)
+        if not math.isfinite(result):
+            raise RowError(NUMBER, f'"{self.text}" is beyond what a number can be')
+        return result
+
+    def _value(self, node, numbers):
+        kind = node[0]
+        if kind == "number":
+            return node[1]
+        if kind == "column":
+            return numbers[node[1]]
+        left, right = self._value(node[1], numbers), self._value(node[2], numbers)
+        if kind == "+":
+            return left + right
+        if kind == "-":
+            return left - right
+        if kind == "*":
+            return left * right
+        if right == 0:
+            raise RowError(NUMBER, f'"{self.text}" divides by zero')
+        return left / right

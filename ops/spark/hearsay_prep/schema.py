@@ -4,17 +4,19 @@ keys): what it refuses is refused here too, in fewer words."""
 import math
 import tomllib
 
-from .expression import Condition
+from .expression import Arithmetic, Condition
 from .faults import InputError
 
 _MOST_CATEGORIES = 255
+_BYTES = ["padding"] + [str(byte) for byte in range(1, _MOST_CATEGORIES)]
 _SPELT = {"false": ["0", "false", "False", "FALSE", "f", "F", "no", "No", "NO"],
           "true": ["1", "true", "True", "TRUE", "t", "T", "yes", "Yes", "YES"]}
 _KINDS = {"categorical": "name from kind public categories other missing fill",
-          "binned": "name from kind public min max width edges missing fill",
-          "numeric": "name from kind public min max fill indicator missing",
-          "integer": "name from kind public min max fill indicator missing",
-          "boolean": "name from kind public when true false fill indicator missing"}
+          "binned": "name from value kind public min max width edges missing fill",
+          "numeric": "name from value kind public min max fill indicator missing",
+          "integer": "name from value kind public min max fill indicator missing",
+          "boolean": "name from kind public when true false fill indicator missing",
+          "text": "name from kind public length padding cut missing fill"}
 
 
 class Table:
@@ -72,9 +74,9 @@ class Table:
     def raws(self, key):
         return [self.raw(key, value) for value in self.array(key)]
 
-    def condition(self, key):
+    def condition(self, key, language=Condition):
         try:
-            return Condition(self.text(key))
+            return language(self.text(key))
         except ValueError as error:
             self.fail(f"{key}: {error}")
 
@@ -112,7 +114,12 @@ class Column:
         self.edges = []
         self.minimum, self.maximum = 0.0, 1.0
         self.other = self.whole = self.indicator = False
-        self.when = self.fill = self.fill_value = None
+        self.when = self.value = self.fill = self.fill_value = None
+        self.length = 0
+        if "value" in table:
+            if "from" in table:
+                table.fail("value: stands instead of from")
+            self.value = table.condition("value", Arithmetic)
         self.missing = table.text("missing", "error")
         if self.missing not in ("error", "category", "drop"):
             table.fail('missing: must be "error", "category" or "drop"')
@@ -122,7 +129,7 @@ class Column:
         if self.missing == "category" and not self.categorical:
             table.fail('missing: "category" is for categorical and binned columns')
         {"categorical": self._categorical, "binned": self._binned, "numeric": self._numeric,
-         "integer": self._numeric, "boolean": self._boolean}[self.kind](table)
+         "integer": self._numeric, "boolean": self._boolean, "text": self._text}[self.kind](table)
         if self.indicator and self.fill is None:
             table.fail("indicator: needs fill, the value instead of a missing one")
         if len(self.names()) > _MOST_CATEGORIES:
@@ -186,6 +193,16 @@ class Column:
         if self.fill is not None and not self.minimum <= self.fill <= self.maximum:
             table.fail("fill: must lie between min and max")
         self.indicator = table.flag("indicator", False)
+
+    def _text(self, table):
+        length = table.number("length")
+        if not 1 <= length <= 2048 or length != int(length):
+            table.fail("length: must be a whole number of bytes, 1 to 2048")
+        self.length = int(length)
+        self.pads, self.cuts = (table.text(key, "end") for key in ("padding", "cut"))
+        if not {self.pads, self.cuts} <= {"start", "end"}:
+            table.fail('padding, cut: must be "start" or "end"')
+        self.fill_value = table.text("fill", None)
 
     def _boolean(self, table):
         if "when" in table:
@@ -267,7 +284,7 @@ class Schema:
             top.fail("needs at least one [[column]]")
         top.unique("column", [column.name for column in self.shard_columns()])
         self._read_label(Table(top.get("label", dict, "a table"), path + ": label"))
-        self.code_columns = sum(column.categorical for column in self.columns)
+        self.code_columns = sum(column.length or column.categorical for column in self.columns)
         self.value_columns = len(self.shard_columns()) - self.code_columns
 
     def _read_csv(self, table):
@@ -313,7 +330,10 @@ class Schema:
     def shard_columns(self):
         columns = []
         for column in self.columns:
-            if column.categorical:
+            if column.length:
+                columns += [_ShardColumn(f"{column.name} {i}", _BYTES)
+                            for i in range(column.length)]
+            elif column.categorical:
                 columns.append(_ShardColumn(column.name, column.names()))
             else:
                 columns.append(_ShardColumn(column.name, [], column.minimum, column.maximum))
@@ -323,8 +343,9 @@ class Schema:
 
     def needed(self):
         """The input's columns that it reads, in no order."""
-        names = {column.source for column in self.columns if column.when is None}
-        conditions = [self.keep] + [column.when for column in self.columns] + [
+        names = {column.source for column in self.columns
+                 if column.when is None and column.value is None}
+        conditions = [self.keep] + [column.when or column.value for column in self.columns] + [
             when for _, when in self.classes]
         for condition in conditions:
             names |= set(condition.columns) if condition else set()
