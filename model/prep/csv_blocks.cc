@@ -133,6 +133,20 @@ CsvBlocks::CsvBlocks(ByteSource source, const std::filesystem::path& path,
       block_bytes_(block_bytes) {
   if (!Fill(first_)) throw FileError(path_.string() + ": is empty");
   const std::string_view text = first_.text();
+  // A word of its own, and then numbers in binary.
+  constexpr std::string_view kParquet = "PAR1";
+  if (text.starts_with(kParquet) && text.size() > kParquet.size() &&
+      static_cast<unsigned char>(text[kParquet.size()]) < ' ' &&
+      std::string_view("\t\r\n").find(text[kParquet.size()]) ==
+          std::string_view::npos)
+    throw FileError(
+        path_.string() +
+        ": is Parquet, which prep does not read: ops/spark/prep.py makes the "
+        "same shards of it by Spark; or make it CSV, by DuckDB: duckdb -c "
+        "\"COPY (SELECT * FROM '" +
+        path_.string() + "') TO '" +
+        std::filesystem::path(path_).replace_extension(".csv").string() +
+        "'\"");
   // Text has no zero bytes; IDX images begin with two, UTF-16 has many.
   if (text[0] == '\0' || (text.size() > 1 && text[1] == '\0'))
     throw FileError(path_.string() +

@@ -78,8 +78,10 @@ Encoder::Encoder(const Schema& schema, const std::vector<std::string>& header,
     numbers_stand_for_missing_ |= ParseNumber(token).has_value();
   std::vector<std::string> missing;
   for (const InputColumn& column : schema.columns) {
-    Bound bound{&column, 0, {}, Bind(column.when, missing), {}};
-    if (!column.when) {
+    Bound bound{
+        &column, 0, {}, Bind(column.when, missing), Bind(column.value, missing),
+        {}};
+    if (!column.when && !column.value) {
       bound.field = Locate(column.from).value_or(0);
       if (!Locate(column.from)) missing.push_back(column.from);
     }
@@ -124,13 +126,30 @@ std::optional<Encoder::Condition> Encoder::Bind(
     const std::optional<Expression>& expression,
     std::vector<std::string>& missing) const {
   if (!expression) return std::nullopt;
-  Condition condition{&*expression, {}, {}, {}};
-  for (const std::string& column : expression->columns()) {
-    if (!Locate(column)) missing.push_back(column);
-    condition.fields.push_back(Locate(column).value_or(0));
-  }
+  Condition condition{
+      &*expression, LocateAll(expression->columns(), missing), {}, {}};
   condition.values.resize(condition.fields.size());
   return condition;
+}
+
+std::optional<Encoder::Derived> Encoder::Bind(
+    const std::optional<Arithmetic>& arithmetic,
+    std::vector<std::string>& missing) const {
+  if (!arithmetic) return std::nullopt;
+  Derived derived{&*arithmetic, LocateAll(arithmetic->columns(), missing), {}};
+  derived.numbers.resize(derived.fields.size());
+  return derived;
+}
+
+std::vector<std::size_t> Encoder::LocateAll(
+    const std::vector<std::string>& columns,
+    std::vector<std::string>& missing) const {
+  std::vector<std::size_t> fields;
+  for (const std::string& column : columns) {
+    if (!Locate(column)) missing.push_back(column);
+    fields.push_back(Locate(column).value_or(0));
+  }
+  return fields;
 }
 
 bool Encoder::IsMissing(std::string_view field) const {
@@ -172,9 +191,14 @@ Encoder::Outcome Encoder::Append(std::span<const std::string_view> fields,
   float* values = rows.values.data() + rows.size * rows.value_columns;
   for (Bound& bound : columns_) {
     if (bound.column->categorical()) {
-      const std::int32_t code = Code(bound, fields[bound.field]);
+      const std::int32_t code = bound.derived
+                                    ? DerivedCode(bound, fields)
+                                    : Code(bound, fields[bound.field]);
       if (code == kDrop) return Outcome::kDropped;
       *codes++ = static_cast<std::uint8_t>(code);
+    } else if (bound.column->kind == InputColumn::Kind::kText) {
+      if (!AppendText(bound, fields[bound.field], codes))
+        return Outcome::kDropped;
     } else if (!AppendValue(bound, fields, values)) {
       return Outcome::kDropped;
     }
@@ -210,14 +234,15 @@ std::int32_t Encoder::MissingCode(const Bound& bound,
                                          ? column.edges.size() - 1
                                          : column.categories.size() +
                                                column.other);
-  const bool number = column.kind == InputColumn::Kind::kNumeric ||
-                      column.kind == InputColumn::Kind::kBoolean;
+  const char* const place = column.categorical() ? "missing = \"category\""
+                            : column.kind == InputColumn::Kind::kText
+                                ? "fill = \"TEXT\""
+                                : "fill = NUMBER";
   throw RowError(RowFault::kMissing,
                  "column " + column.from + ": the value is missing (" +
                      Quoted(field) +
                      "); the schema may give missing values a place by " +
-                     (number ? "fill = NUMBER" : "missing = \"category\"") +
-                     ", or drop such rows by missing = \"drop\"");
+                     place + ", or drop such rows by missing = \"drop\"");
 }
 
 std::int32_t Encoder::MakeCode(const Bound& bound,
@@ -235,6 +260,45 @@ std::int32_t Encoder::MakeCode(const Bound& bound,
                      " is none of the categories " + AllowedValues(column));
 }
 
+std::int32_t Encoder::DerivedCode(
+    Bound& bound, std::span<const std::string_view> fields) const {
+  const auto number = Derive(*bound.derived, fields);
+  return number ? Bin(*bound.column, *number)
+                : MissingCode(bound, bound.column->value->text());
+}
+
+inline std::optional<double> Encoder::ReadNumber(const std::string& column,
+                                                 std::string_view field) const {
+  if (numbers_stand_for_missing_ && IsMissing(field)) return std::nullopt;
+  if (const auto number = QuickNumber(field)) return number;
+  if (const auto number = ParseNumber(field)) return number;
+  if (!IsMissing(field)) FailNumber(column, field, "a finite number");
+  return std::nullopt;
+}
+
+std::optional<double> Encoder::Derive(
+    Derived& derived, std::span<const std::string_view> fields) const {
+  for (std::size_t i = 0; i < derived.fields.size(); ++i) {
+    const auto number =
+        ReadNumber(derived.arithmetic->columns()[i], fields[derived.fields[i]]);
+    if (!number) return std::nullopt;
+    derived.numbers[i] = *number;
+  }
+  return derived.arithmetic->Evaluate(derived.numbers);
+}
+
+bool Encoder::AppendText(const Bound& bound, std::string_view field,
+                         std::uint8_t*& codes) const {
+  const InputColumn& column = *bound.column;
+  if (IsMissing(field)) {
+    if (!column.fill_value) return MissingCode(bound, field) != kDrop;
+    field = *column.fill_value;
+  }
+  EncodeText(field, column.text, {codes, column.text.length});
+  codes += column.text.length;
+  return true;
+}
+
 inline bool Encoder::AppendValue(Bound& bound,
                                  std::span<const std::string_view> fields,
                                  float*& values) {
@@ -243,20 +307,18 @@ inline bool Encoder::AppendValue(Bound& bound,
     *values++ = Holds(*bound.when, fields) ? 1.0F : -1.0F;
     return true;
   }
-  const std::string_view field = fields[bound.field];
+  const std::string_view field = bound.derived
+                                     ? std::string_view(column.value->text())
+                                     : fields[bound.field];
   bool missing = false;
   if (column.kind == InputColumn::Kind::kBoolean) {
     missing = IsMissing(field) && !bound.codes.contains(field);
     if (!missing) *values = Code(bound, field) == 1 ? 1.0F : -1.0F;
   } else {
-    std::optional<double> number;
-    missing = numbers_stand_for_missing_ && IsMissing(field);
-    if (!missing) number = QuickNumber(field);
-    if (!number && !missing) number = ParseNumber(field);
-    if (!number && !missing) {
-      missing = IsMissing(field);
-      if (!missing) FailNumber(column.from, field, "a finite number");
-    }
+    const std::optional<double> number = bound.derived
+                                             ? Derive(*bound.derived, fields)
+                                             : ReadNumber(column.from, field);
+    missing = !number;
     if (number && column.whole && *number != std::floor(*number))
       FailNumber(column.from, field, "a whole number");
     if (number) *values = Scaled(*number, column.minimum, column.maximum);

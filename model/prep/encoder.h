@@ -57,11 +57,18 @@ class Encoder {
     std::vector<std::optional<std::string_view>> values;
     Memo memo;  // Of the only column.
   };
+  // A number that is derived, where its columns are, and room for theirs.
+  struct Derived {
+    const Arithmetic* arithmetic;
+    std::vector<std::size_t> fields;
+    std::vector<double> numbers;
+  };
   struct Bound {
     const InputColumn* column;
     std::size_t field;
     Codes codes;                    // Categorical, boolean.
     std::optional<Condition> when;  // Boolean.
+    std::optional<Derived> derived;
     Memo memo;
   };
   // A missing value that costs the row; no code is as large.
@@ -69,15 +76,29 @@ class Encoder {
 
   std::optional<Condition> Bind(const std::optional<Expression>& expression,
                                 std::vector<std::string>& missing) const;
+  std::optional<Derived> Bind(const std::optional<Arithmetic>& arithmetic,
+                              std::vector<std::string>& missing) const;
+  // Where the columns are; adds to `missing` those that are not there.
+  std::vector<std::size_t> LocateAll(const std::vector<std::string>& columns,
+                                     std::vector<std::string>& missing) const;
   std::optional<std::size_t> Locate(const std::string& column) const;
   bool Holds(Condition& condition, std::span<const std::string_view> fields);
   bool Evaluate(Condition& condition, std::span<const std::string_view> fields);
   bool IsMissing(std::string_view field) const;
+  // Nothing: a missing value.
+  std::optional<double> ReadNumber(const std::string& column,
+                                   std::string_view field) const;
+  std::optional<double> Derive(Derived& derived,
+                               std::span<const std::string_view> fields) const;
   std::int32_t Code(Bound& bound, std::string_view field);
+  std::int32_t DerivedCode(Bound& bound,
+                           std::span<const std::string_view> fields) const;
   std::int32_t MakeCode(const Bound& bound, std::string_view field) const;
   // kDrop, or what to do without a value.
   std::int32_t MissingCode(const Bound& bound, std::string_view field) const;
   // False: drop the row.
+  bool AppendText(const Bound& bound, std::string_view field,
+                  std::uint8_t*& codes) const;
   bool AppendValue(Bound& bound, std::span<const std::string_view> fields,
                    float*& values);
   float Label(std::span<const std::string_view> fields);

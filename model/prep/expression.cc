@@ -7,26 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "model/prep/tokens.h"
+
 namespace hearsay::model::prep {
-
-namespace {
-
-// Parentheses and "not"s inside each other; the parser is recursive.
-constexpr int kMaxDepth = 64;
-
-bool IsWordCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '+';
-}
-
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n'; }
-
-bool IsKeyword(std::string_view word) {
-  return word == "and" || word == "or" || word == "not" || word == "in" ||
-         word == "is" || word == "missing";
-}
-
-}  // namespace
 
 namespace {
 
@@ -79,14 +62,13 @@ std::optional<double> ParseNumber(std::string_view text) {
 
 class ExpressionParser {
  public:
-  explicit ExpressionParser(std::string_view text) : text_(text) {
+  explicit ExpressionParser(std::string_view text) : tokens_(text) {
     result_.text_ = text;
   }
 
   Expression Parse() {
-    Advance();
     result_.root_ = Or();
-    if (!token_.empty()) Fail("'and', 'or' or the end");
+    if (!tokens_.AtEnd()) tokens_.Fail("'and', 'or' or the end");
     return std::move(result_);
   }
 
@@ -94,76 +76,20 @@ class ExpressionParser {
   using Kind = Expression::Kind;
   using Node = Expression::Node;
 
-  [[noreturn]] void Fail(const std::string& expected) const {
-    throw std::invalid_argument(
-        "\"" + result_.text_ + "\": at character " +
-        std::to_string(token_begin_ + 1) + ": expected " + expected +
-        (token_.empty() ? ", found the end"
-                        : ", found " + std::string(token_)));
-  }
-
-  void Advance() {
-    while (at_ < text_.size() && IsSpace(text_[at_])) ++at_;
-    token_begin_ = at_;
-    quoted_ = false;
-    if (at_ == text_.size()) {
-      token_ = {};
-    } else if (text_[at_] == '\'') {
-      const std::size_t end = text_.find('\'', at_ + 1);
-      if (end == std::string_view::npos) {
-        token_ = text_.substr(at_);
-        Fail("a closing quote");
-      }
-      quoted_ = true;
-      token_ = text_.substr(at_, end + 1 - at_);
-    } else if (IsWordCharacter(text_[at_])) {
-      std::size_t end = at_;
-      while (end < text_.size() && IsWordCharacter(text_[end])) ++end;
-      token_ = text_.substr(at_, end - at_);
-    } else {
-      const std::string_view two = text_.substr(at_, 2);
-      const bool pair = two == "<=" || two == ">=" || two == "!=";
-      token_ = text_.substr(at_, pair ? 2 : 1);
-    }
-    at_ += token_.size();
-  }
-
-  bool Take(std::string_view token) {
-    if (quoted_ || token_ != token) return false;
-    Advance();
-    return true;
-  }
-
-  void Expect(std::string_view token) {
-    if (!Take(token)) Fail("'" + std::string(token) + "'");
-  }
-
-  // A column or a value.
-  std::string Text(const char* what) {
-    if (token_.empty() || (!quoted_ && !IsWordCharacter(token_[0])) ||
-        (!quoted_ && IsKeyword(token_)))
-      Fail(what);
-    std::string text(quoted_ ? token_.substr(1, token_.size() - 2) : token_);
-    Advance();
-    return text;
-  }
+  bool Take(std::string_view token) { return tokens_.Take(token); }
 
   Expression::Literal Value() {
     Expression::Literal value;
-    const bool quoted = quoted_;
-    value.text = Text("a value");
+    const bool quoted = tokens_.quoted();
+    value.text = tokens_.Text("a value");
     if (!quoted) value.number = ParseNumber(value.text);
     return value;
   }
 
   Expression::Literal Number() {
-    const std::size_t begin = token_begin_;
+    const Tokens before = tokens_;
     Expression::Literal value = Value();
-    if (!value.number) {
-      token_begin_ = begin;
-      token_ = value.text;
-      Fail("a number to compare with");
-    }
+    if (!value.number) before.Fail("a number to compare with");
     return value;
   }
 
@@ -191,13 +117,14 @@ class ExpressionParser {
   }
 
   std::size_t Term() {
-    if (++depth_ > kMaxDepth) Fail("fewer parentheses inside each other");
+    if (++depth_ > kMaxDepth)
+      tokens_.Fail("fewer parentheses inside each other");
     std::size_t node = 0;
     if (Take("not")) {
       node = Not(Term());
     } else if (Take("(")) {
       node = Or();
-      Expect(")");
+      tokens_.Expect(")");
     } else {
       node = Test();
     }
@@ -219,7 +146,7 @@ class ExpressionParser {
   }
 
   std::size_t Test() {
-    const std::size_t column = Column(Text("a column"));
+    const std::size_t column = Column(tokens_.Text("a column"));
     const auto test = [&](Kind kind, std::vector<Expression::Literal> values) {
       return Add({.kind = kind, .column = column, .values = std::move(values)});
     };
@@ -231,25 +158,21 @@ class ExpressionParser {
     if (Take(">=")) return Not(test(Kind::kLess, {Number()}));
     if (Take("is")) {
       const bool negated = Take("not");
-      Expect("missing");
+      tokens_.Expect("missing");
       const std::size_t node = test(Kind::kMissing, {});
       return negated ? Not(node) : node;
     }
     const bool negated = Take("not");
-    if (!Take("in")) Fail("one of = != < <= > >= in is");
-    Expect("{");
+    if (!Take("in")) tokens_.Fail("one of = != < <= > >= in is");
+    tokens_.Expect("{");
     std::vector<Expression::Literal> values = {Value()};
     while (Take(",")) values.push_back(Value());
-    Expect("}");
+    tokens_.Expect("}");
     const std::size_t node = test(Kind::kEqual, std::move(values));
     return negated ? Not(node) : node;
   }
 
-  std::string_view text_;
-  std::size_t at_ = 0;
-  std::string_view token_;  // Empty: the end.
-  std::size_t token_begin_ = 0;
-  bool quoted_ = false;
+  Tokens tokens_;
   int depth_ = 0;
   Expression result_;
 };

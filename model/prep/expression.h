@@ -38,7 +38,7 @@ enum class RowFault {
   kCategory,
   kNumber,
   kLabel,
-  kImage
+  kFile
 };
 inline constexpr std::size_t kRowFaults = 7;
 

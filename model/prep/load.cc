@@ -12,6 +12,7 @@
 #include "model/prep/csv.h"
 #include "model/prep/encoder.h"
 #include "model/prep/load_images.h"
+#include "model/prep/load_texts.h"
 
 namespace hearsay::model::prep {
 
@@ -222,6 +223,8 @@ Loaded Load(const LoadOptions& options, RowStore& store) {
                       sources, store);
   if (options.schema.images)
     LoadImages(options, gathering);
+  else if (options.schema.text)
+    LoadTexts(options, gathering);
   else
     CsvLoad(options, gathering).Run();
   return gathering.Finish();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/prep/class_folders.h"
 #include "model/prep/idx.h"
 #include "model/prep/parallel.h"
 #include "model/prep/png_image.h"
@@ -97,51 +98,13 @@ void LoadIdx(const LoadOptions& options, Gathering& gathering,
   }
 }
 
-struct LabelledFile {
-  fs::path path;
-  std::uint8_t label = 0;
-};
-
-std::vector<fs::path> Sorted(const fs::path& folder) {
-  std::error_code error;
-  std::vector<fs::path> entries;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error))
-    if (!entry->path().filename().string().starts_with('.'))
-      entries.push_back(entry->path());
-  if (error) Fail(folder, "cannot read this folder: " + error.message());
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
-
-// By class, then by name: an order that no file system chooses.
-std::vector<LabelledFile> FilesIn(const fs::path& folder,
-                                  const std::vector<LabelClass>& classes) {
-  std::vector<LabelledFile> files;
-  const auto entries = Sorted(folder);
-  for (std::size_t i = 0; i < classes.size(); ++i)
-    for (const fs::path& entry : entries)
-      if (entry.filename() == classes[i].name)
-        for (fs::path& file : Sorted(entry))
-          files.push_back({std::move(file), static_cast<std::uint8_t>(i)});
-  for (const fs::path& entry : entries)
-    if (std::none_of(classes.begin(), classes.end(), [&](const auto& known) {
-          return entry.filename() == known.name;
-        }))
-      Fail(entry,
-           "is no class of the schema; a folder of images holds one "
-           "folder for each class, by its name");
-  if (files.empty()) Fail(folder, "has no images");
-  return files;
-}
-
 void LoadPng(const LoadOptions& options, Gathering& gathering,
              const fs::path& folder, std::size_t source) {
   const ImageFormat& format = *options.schema.images;
   if (format.channels != 1 && format.channels != 3)
     Fail(folder, "images of " + std::to_string(format.channels) +
                      " channels cannot come from PNG: 1 or 3 can");
-  const auto files = FilesIn(folder, options.schema.label.classes);
+  const auto files = FilesByClass(folder, options.schema.label.classes);
   const std::size_t at_once = ImagesABlock(options);
   const std::size_t blocks = (files.size() + at_once - 1) / at_once;
   ForEach(blocks, options.threads, [&](std::size_t index) {
@@ -155,7 +118,7 @@ void LoadPng(const LoadOptions& options, Gathering& gathering,
       try {
         ReadPng(files[i].path, format, image);
       } catch (const FileError& error) {
-        block.Refuse(RowFault::kImage, error.what());
+        block.Refuse(RowFault::kFile, error.what());
         continue;
       }
       block.Add(image, files[i].label);

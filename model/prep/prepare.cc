@@ -34,6 +34,21 @@ void CheckFiles(const PrepareOptions& options) {
     }
 }
 
+void CheckTexts(const PrepareOptions& options) {
+  if (options.partition.kind == Partition::Kind::kByColumn)
+    throw std::invalid_argument("--partition by:COLUMN: text files have none");
+  for (const auto* inputs : {&options.inputs, &options.eval_inputs})
+    for (const fs::path& input : *inputs) {
+      std::error_code unknown;
+      if (!fs::is_directory(input, unknown))
+        throw std::invalid_argument(
+            input.string() +
+            ": is no folder; a schema with [text] reads folders that hold one "
+            "of text files for each class (text in a column of a CSV file: "
+            "kind = \"text\")");
+    }
+}
+
 void CheckOptions(const PrepareOptions& options) {
   if (options.inputs.empty())
     throw std::invalid_argument("no input file is given");
@@ -55,6 +70,7 @@ void CheckOptions(const PrepareOptions& options) {
     if (options.partition.kind == Partition::Kind::kByColumn)
       throw std::invalid_argument("--partition by:COLUMN: images have none");
   }
+  if (options.schema.text) CheckTexts(options);
   CheckFiles(options);
 }
 
@@ -234,8 +250,8 @@ const char* Describe(RowFault fault) {
       return "not a number";
     case RowFault::kLabel:
       return "label of no class";
-    case RowFault::kImage:
-      return "unreadable image";
+    case RowFault::kFile:
+      return "unreadable file";
   }
   return "?";
 }

@@ -36,6 +36,7 @@ ShardColumn Describe(const InputColumn& column) {
       break;
     case InputColumn::Kind::kNumeric:
     case InputColumn::Kind::kBoolean:
+    case InputColumn::Kind::kText:  // Has a column for each place.
       described.minimum = column.minimum;
       described.maximum = column.maximum;
       break;
@@ -56,7 +57,13 @@ std::vector<ShardColumn> ShardColumns(const Schema& schema) {
       pixel.maximum = 255;
       columns.push_back(std::move(pixel));
     }
+  if (schema.text) columns = TextColumns(*schema.text, "");
   for (const InputColumn& column : schema.columns) {
+    if (column.kind == InputColumn::Kind::kText) {
+      const auto places = TextColumns(column.text, column.name + " ");
+      columns.insert(columns.end(), places.begin(), places.end());
+      continue;
+    }
     columns.push_back(Describe(column));
     if (!column.missing_indicator) continue;
     ShardColumn indicator;

@@ -12,9 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "model/prep/arithmetic.h"
 #include "model/prep/csv.h"
 #include "model/prep/expression.h"
 #include "model/prep/idx.h"
+#include "model/prep/text.h"
 #include "model/shard.h"
 
 namespace hearsay::model::prep {
@@ -30,14 +32,17 @@ struct InputColumn {
     kBinned,       // a number; one input a bin, the end bins are open
     kNumeric,      // a number, clamped to its bounds and scaled to [-1, 1]
     kBoolean,      // one input, -1 or 1
+    kText,         // as many codes as its format has places, a byte each
   };
-  // It becomes a code of a shard, not a value.
+  // It becomes one code of a shard, not a value.
   bool categorical() const {
     return kind == Kind::kCategorical || kind == Kind::kBinned;
   }
 
   std::string name;
   std::string from;  // The CSV's column.
+  // Instead of `from`, of a number: derived from columns.
+  std::optional<Arithmetic> value;
   Kind kind = Kind::kCategorical;
 
   std::vector<Category> categories;  // Boolean: false, then true.
@@ -51,7 +56,8 @@ struct InputColumn {
   double minimum = 0;  // Numeric.
   double maximum = 0;
   bool whole = false;  // Only whole numbers are accepted.
-  // Stands for a missing value: a number (boolean: 0 or 1), or a category.
+  TextFormat text;     // Text.
+  // Stands for a missing value: a number (boolean: 0 or 1), a category, a text.
   std::optional<double> fill;
   std::optional<std::string> fill_value;
   bool missing_indicator = false;  // One more input: was it missing?
@@ -77,6 +83,8 @@ struct Schema {
   // Of IDX files: then csv, keep and columns are empty, and a label's byte is
   // the number of its class. Bytes are scaled to [-1, 1].
   std::optional<ImageFormat> images;
+  // Of text files: the same; a file is a row, and its folder names its class.
+  std::optional<TextFormat> text;
   CsvFormat csv;
   std::optional<Expression> keep;
   std::vector<InputColumn> columns;

@@ -118,12 +118,17 @@ class Section {
     return values;
   }
 
-  Expression Condition(const char* key) const {
+  // An expression of one of the schema's languages.
+  template <typename Language>
+  Language Parsed(const char* key) const {
     try {
-      return Expression::Parse(String(key));
+      return Language::Parse(String(key));
     } catch (const std::invalid_argument& error) {
       FailAt(key, error.what());
     }
+  }
+  Expression Condition(const char* key) const {
+    return Parsed<Expression>(key);
   }
 
   // A table inside an array of this one.
@@ -239,9 +244,17 @@ void ReadCategorical(const Section& section, InputColumn& column) {
                    "that other = true and missing = \"category\" add");
 }
 
+// Derived from columns, by `value` instead of `from`.
+void ReadValue(const Section& section, InputColumn& column) {
+  if (!section.Has("value")) return;
+  if (section.Has("from")) section.FailAt("value", "stands instead of from");
+  column.value = section.Parsed<Arithmetic>("value");
+}
+
 void ReadBinned(const Section& section, InputColumn& column) {
-  section.Allow({"name", "from", "kind", "public", "min", "max", "width",
-                 "edges", "missing", "fill"});
+  section.Allow({"name", "from", "value", "kind", "public", "min", "max",
+                 "width", "edges", "missing", "fill"});
+  ReadValue(section, column);
   ReadMissing(section, column);
   if (section.Has("fill")) column.fill = section.Number("fill");
   if (section.Has("edges")) {
@@ -278,8 +291,9 @@ void ReadIndicator(const Section& section, InputColumn& column) {
 }
 
 void ReadNumeric(const Section& section, InputColumn& column) {
-  section.Allow({"name", "from", "kind", "public", "min", "max", "fill",
-                 "indicator", "missing"});
+  section.Allow({"name", "from", "value", "kind", "public", "min", "max",
+                 "fill", "indicator", "missing"});
+  ReadValue(section, column);
   ReadBounds(section, column.minimum, column.maximum);
   ReadMissing(section, column);
   if (section.Has("fill")) column.fill = section.Number("fill");
@@ -317,6 +331,32 @@ void ReadBoolean(const Section& section, InputColumn& column) {
   ReadIndicator(section, column);
 }
 
+TextFormat ReadTextFormat(const Section& section) {
+  // What describes a shard grows by a kilobyte with each place.
+  constexpr double kMostPlaces = 2048;
+  TextFormat text;
+  const double length = section.Number("length");
+  if (length < 1 || length > kMostPlaces || length != std::floor(length))
+    section.FailAt("length", "must be a whole number of bytes, 1 to 2048");
+  text.length = static_cast<std::size_t>(length);
+  for (const auto& [key, field] :
+       {std::pair{"padding", &text.padding}, std::pair{"cut", &text.cut}}) {
+    const std::string word = section.String(key, "end");
+    if (word != "start" && word != "end")
+      section.FailAt(key, "must be \"start\" or \"end\"");
+    *field = word == "start" ? TextFormat::End::kStart : TextFormat::End::kEnd;
+  }
+  return text;
+}
+
+void ReadText(const Section& section, InputColumn& column) {
+  section.Allow({"name", "from", "kind", "public", "length", "padding", "cut",
+                 "missing", "fill"});
+  column.text = ReadTextFormat(section);
+  ReadMissing(section, column);
+  if (section.Has("fill")) column.fill_value = section.String("fill");
+}
+
 // What prep --infer proposes was read off private rows.
 void RequirePublic(const Section& section) {
   if (!section.Bool("public", true))
@@ -347,10 +387,13 @@ InputColumn ReadColumn(const Section& plain, const toml::node& node) {
   } else if (kind == "boolean") {
     column.kind = InputColumn::Kind::kBoolean;
     ReadBoolean(section, column);
+  } else if (kind == "text") {
+    column.kind = InputColumn::Kind::kText;
+    ReadText(section, column);
   } else {
     section.FailAt("kind",
                    "must be \"categorical\", \"binned\", \"numeric\", "
-                   "\"integer\" or \"boolean\", not \"" +
+                   "\"integer\", \"boolean\" or \"text\", not \"" +
                        kind + "\"");
   }
   const std::size_t categories =
@@ -415,6 +458,10 @@ std::vector<InputColumn> ReadColumns(const toml::table& root,
          !names.insert(column.name + " missing").second))
       top.Fail(entry.source(),
                "two columns are called \"" + column.name + "\"");
+    for (std::size_t i = 0; i < column.text.length; ++i)
+      if (const std::string place = column.name + " " + std::to_string(i);
+          !names.insert(place).second)
+        top.Fail(entry.source(), "two columns are called \"" + place + "\"");
   }
   return columns;
 }
@@ -437,8 +484,8 @@ ImageFormat ReadImages(const Section& section) {
   return images;
 }
 
-// A byte says which; a class has no condition.
-std::vector<LabelClass> ReadImageClasses(const Section& section) {
+// A byte or a folder says which; a class has no condition.
+std::vector<LabelClass> ReadNamedClasses(const Section& section) {
   std::vector<LabelClass> classes;
   std::set<std::string> names;
   for (const toml::node& node : section.Array("classes")) {
@@ -454,10 +501,20 @@ std::vector<LabelClass> ReadImageClasses(const Section& section) {
   return classes;
 }
 
+// Of files that are no tables.
+LabelRule ReadNamedLabel(const Section& section) {
+  section.Allow({"name", "description", "classes"});
+  LabelRule label;
+  label.name = section.Name("name");
+  label.description = section.String("description", "");
+  label.classes = ReadNamedClasses(section);
+  return label;
+}
+
 Schema Read(const toml::table& root, const std::filesystem::path& path) {
   const Section top(root, path, "");
   top.Allow({"name", "description", "public_size", "csv", "keep", "label",
-             "column", "images"});
+             "column", "images", "text"});
   Schema schema;
   schema.name = top.Name("name");
   schema.description = top.String("description", "");
@@ -469,15 +526,20 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
   }
   const auto* label = root.get("label");
   if (label == nullptr) top.Fail("needs a [label]");
-  if (const auto* images = root.get("images")) {
-    for (const char* other : {"csv", "keep", "column"})
-      if (top.Has(other)) top.FailAt(other, "does not go with [images]");
-    schema.images = ReadImages(top.Inner(*images, "images: "));
-    const Section inner = top.Inner(*label, "label: ");
-    inner.Allow({"name", "description", "classes"});
-    schema.label.name = inner.Name("name");
-    schema.label.description = inner.String("description", "");
-    schema.label.classes = ReadImageClasses(inner);
+  for (const char* kind : {"images", "text"}) {
+    if (!top.Has(kind)) continue;
+    const std::string title = std::string("[") + kind + "]";
+    for (const char* other : {"csv", "keep", "column", "text"})
+      if (top.Has(other) && std::string_view(other) != kind)
+        top.FailAt(other, "does not go with " + title);
+    const Section inner = top.Inner(*root.get(kind), std::string(kind) + ": ");
+    if (top.Has("images")) {
+      schema.images = ReadImages(inner);
+    } else {
+      inner.Allow({"length", "padding", "cut"});
+      schema.text = ReadTextFormat(inner);
+    }
+    schema.label = ReadNamedLabel(top.Inner(*label, "label: "));
     return schema;
   }
   if (const auto* csv = root.get("csv"))

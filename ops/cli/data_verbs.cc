@@ -108,7 +108,7 @@ using model::prep::RowFault;
 constexpr std::array kFaults = {RowFault::kFields,  RowFault::kQuotes,
                                 RowFault::kMissing, RowFault::kCategory,
                                 RowFault::kNumber,  RowFault::kLabel,
-                                RowFault::kImage};
+                                RowFault::kFile};
 static_assert(kFaults.size() == model::prep::kRowFaults);
 
 // How long it took, and how much was read.

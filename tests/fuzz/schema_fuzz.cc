@@ -49,7 +49,7 @@ bool Append(Encoder& encoder, std::span<const std::string_view> fields,
 
 void Try(const std::string& text, const std::string& csv) {
   const Schema schema = ParseSchema(text, "s.toml");
-  if (schema.images) return;
+  if (schema.images || schema.text) return;
   CsvBlocks blocks(ByteSource(csv, "f"), "f", schema.csv);
   Encoder encoder(schema, blocks.header(), "f");
   EncodedRows rows = MakeRows(schema);

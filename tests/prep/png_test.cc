@@ -119,7 +119,7 @@ TEST_F(PngTest, RefusesFoldersThatAreNotOfTheSchema) {
   Write("in/cow/a.png", {0, 255, 0, 0, 255, 0}, 2);
   EXPECT_THAT(Error(Options()), HasSubstr("cow: is no class of the schema"));
   fs::remove_all(folder_ / "in/cow");
-  EXPECT_THAT(Error(Options()), HasSubstr("in: has no images"));
+  EXPECT_THAT(Error(Options()), HasSubstr("in: has no files"));
   PrepareOptions options = Options();
   options.schema.images->channels = 2;
   EXPECT_THAT(Error(options), HasSubstr("2 channels cannot come from PNG"));

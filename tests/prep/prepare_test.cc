@@ -25,6 +25,7 @@ namespace hearsay::model::prep {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using tests::TemporaryFolder;
@@ -589,6 +590,95 @@ TEST_F(PrepareTest, TellsItsProgress) {
   EXPECT_EQ(seen.back().bytes_read, seen.back().bytes_total);
   EXPECT_EQ(seen[1].bytes_total, fs::file_size(options_.inputs[0]) +
                                      fs::file_size(options_.inputs[1]));
+}
+
+constexpr const char* kDerived = R"(
+name = "derived"
+[csv]
+missing = ["", "-9"]
+[label]
+name = "y"
+classes = [{ name = "no", when = "y = 0" }, { name = "yes" }]
+[[column]]
+name = "rate"
+kind = "numeric"
+value = "(gain - loss) / hours"
+min = -2
+max = 2
+fill = 1
+indicator = true
+[[column]]
+name = "span"
+kind = "binned"
+value = "gain - loss"
+edges = [0, 10, 20]
+missing = "category"
+[[column]]
+name = "pairs"
+kind = "integer"
+value = "hours / 2"
+min = 0
+max = 100
+missing = "drop"
+)";
+
+TEST_F(PrepareTest, DerivesNumbersFromColumns) {
+  options_.schema = ParseSchema(kDerived, "s.toml");
+  options_.inputs = {File("a.csv",
+                          "hours,gain,loss,y\n"
+                          "10,12,2,0\n"
+                          "4,1,0.5,1\n"
+                          "2,100,0,1\n"  // clamped
+                          "2,,7,0\n"     // filled
+                          "2,8,-9,0\n"   // a number that means missing
+                          ",1,1,0\n")};  // dropped
+  const PrepareReport report = Prepare(options_);
+  EXPECT_EQ(report.counts.dropped, 1U);
+  const Shard shard = Shard::Open(report.parts.at(0).file);
+  EXPECT_THAT(Features(shard),
+              ElementsAre(0.5F, -1, 0, 1, 0, -0.9F,      // 1, 10, 5
+                          0.0625F, -1, 1, 0, 0, -0.96F,  // 0.125, 0.5, 2
+                          1, -1, 0, 1, 0, -0.98F,        // 50, 100, 1
+                          0.5F, 1, 0, 0, 1, -0.98F,      // missing
+                          0.5F, 1, 0, 0, 1, -0.98F));
+}
+
+TEST_F(PrepareTest, RowsWithoutADerivedNumberAreBad) {
+  options_.schema = ParseSchema(kDerived, "s.toml");
+  const auto error = [this](const std::string& row) {
+    options_.inputs = {
+        File("a.csv", "hours,gain,loss,y\n4,1,1,0\n" + row + "\n")};
+    return Error();
+  };
+  EXPECT_THAT(error("0,1,2,0"),
+              HasSubstr("a.csv:3: \"(gain - loss) / hours\" divides by zero"));
+  EXPECT_THAT(error("1,x,2,0"),
+              HasSubstr("a.csv:3: column gain: \"x\" is not a finite number"));
+  EXPECT_THAT(error("1e-300,1e300,2,0"), HasSubstr("beyond what a number"));
+  EXPECT_THAT(error("3,1,2,0"),
+              HasSubstr("column pairs: \"hours / 2\" is not a whole number"));
+  EXPECT_THAT(error("2,1,2,0"), "no error");
+  options_.replace = true;
+  options_.inputs = {File("b.csv", "hours,gain,y\n1,2,0\n")};
+  EXPECT_THAT(Error(), HasSubstr("b.csv: the schema needs the column loss"));
+}
+
+TEST_F(PrepareTest, ParquetIsNamedAndWhatReadsIt) {
+  options_.inputs = {
+      File("a.parquet", std::string("PAR1\x15\x00\x15\x08", 8) + "PAR1")};
+  EXPECT_THAT(Error(),
+              AllOf(HasSubstr("a.parquet: is Parquet, which prep does not "
+                              "read: ops/spark/prep.py"),
+                    HasSubstr("duckdb -c \"COPY (SELECT * FROM '"),
+                    HasSubstr("a.csv'\"")));
+  // A column may be called so.
+  options_.schema = ParseSchema(
+      "name = \"s\"\n[label]\nname = \"y\"\nclasses = [{name = \"n\", when = "
+      "\"PAR1 = 0\"}, {name = \"y\"}]\n[[column]]\nname = \"PAR1\"\nkind = "
+      "\"boolean\"\n",
+      "s.toml");
+  options_.inputs = {File("b.csv", "PAR1\n0\n1\n")};
+  EXPECT_THAT(Error(), "no error");
 }
 
 }  // namespace

@@ -109,8 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"at least one [[column]]", "column = 3\n"},
         Bad{"needs the key \"kind\"", Column("")},
         Bad{"needs the key \"name\"", "[[column]]\nkind = \"numeric\"\n"},
-        Bad{"must be \"categorical\", \"binned\", \"numeric\", \"integer\" or "
-            "\"boolean\", not \"num\"",
+        Bad{"must be \"categorical\", \"binned\", \"numeric\", "
+            "\"integer\", \"boolean\" or \"text\", not \"num\"",
             Column("kind = \"num\"\n")},
         Bad{"kind: must be text", Column("kind = 3\n")},
         Bad{"needs the key \"categories\"", Column("kind = \"categorical\"\n")},
@@ -240,11 +240,66 @@ TEST(SchemaTest, EverySchemaThatWeShipIsGood) {
     for (const LabelClass& label : schema.label.classes)
       EXPECT_TRUE(label.when.has_value());
   }
-  EXPECT_EQ(count, 5);
+  EXPECT_EQ(count, 6);
 }
 
 TEST(SchemaTest, RefusesAFileThatIsMissing) {
   EXPECT_THROW(LoadSchema("/nonexistent/s.toml"), FileError);
+}
+
+TEST(SchemaTest, SaysWhatIsWrongWithDerivedNumbers) {
+  const std::string bounds = "kind = \"numeric\"\nmin = 0\nmax = 1\n";
+  EXPECT_EQ(ErrorOf(Column(bounds + "value = \"x / y\"\n")), "no error");
+  EXPECT_THAT(
+      ErrorOf(Column(bounds + "value = \"x / 0\"\n")),
+      HasSubstr("s.toml:10: column x: value: \"x / 0\": at character 5: "
+                "expected a divisor that is not zero"));
+  EXPECT_THAT(ErrorOf(Column(bounds + "from = \"y\"\nvalue = \"x\"\n")),
+              HasSubstr("s.toml:11: column x: value: stands instead of from"));
+  EXPECT_THAT(ErrorOf(Column("kind = \"numeric\"\nvalue = \"x\"\nmax = 1\n")),
+              HasSubstr("needs the key \"min\""));
+  EXPECT_THAT(ErrorOf(Column("kind = \"categorical\"\nvalue = \"x\"\n"
+                             "categories = [1]\n")),
+              HasSubstr("unknown key \"value\""));
+}
+
+TEST(SchemaTest, SaysWhatIsWrongWithText) {
+  const std::string text = "kind = \"text\"\n";
+  EXPECT_EQ(ErrorOf(Column(text + "length = 8\n")), "no error");
+  EXPECT_THAT(ErrorOf(Column(text)), HasSubstr("needs the key \"length\""));
+  for (const char* length : {"0", "2049", "1.5", "\"8\""})
+    EXPECT_THAT(ErrorOf(Column(text + "length = " + length + "\n")),
+                HasSubstr("s.toml:8: column x: length: must be"));
+  EXPECT_THAT(ErrorOf(Column(text + "length = 8\npadding = \"left\"\n")),
+              HasSubstr("padding: must be \"start\" or \"end\""));
+  EXPECT_THAT(ErrorOf(Column(text + "length = 8\nmissing = \"category\"\n")),
+              HasSubstr("missing: \"category\" is for"));
+  // Names of places are names of columns.
+  EXPECT_THAT(ErrorOf(Column(text + "length = 8\n") +
+                      "[[column]]\nname = \"x 7\"\nkind = \"boolean\"\n"),
+              HasSubstr("two columns are called \"x 7\""));
+}
+
+TEST(SchemaTest, TextFilesHaveNoColumns) {
+  const std::string head =
+      "name = \"s\"\n[label]\nname = \"l\"\nclasses = [\"a\", \"b\"]\n";
+  const std::string text = "[text]\nlength = 3\npadding = \"start\"\n";
+  const Schema schema = ParseSchema(head + text, "s.toml");
+  EXPECT_EQ(ShardColumns(schema).size(), 3U);
+  EXPECT_EQ(schema.text->padding, TextFormat::End::kStart);
+  const auto error = [&](const std::string& more) {
+    try {
+      ParseSchema(head + more, "s.toml");
+    } catch (const FileError& failed) {
+      return std::string(failed.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(error(text + "[csv]\n"), HasSubstr("does not go with [text]"));
+  EXPECT_THAT(error("[images]\nheight = 1\nwidth = 1\nchannels = 1\n" + text),
+              HasSubstr("text: does not go with [images]"));
+  EXPECT_THAT(error("[text]\nlength = 3\nwidth = 1\n"),
+              HasSubstr("text: unknown key \"width\""));
 }
 
 }  // namespace
