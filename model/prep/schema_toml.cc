@@ -186,6 +186,26 @@ void ReadBounds(const Section& section, double& minimum, double& maximum) {
     section.FailAt("min", "is too far from max");
 }
 
+// Bounds that were read off the rows, if only under noise, need some to begin
+// with.
+void ReadStatistics(const Section& section, InputColumn& column) {
+  const bool numeric = column.kind == InputColumn::Kind::kNumeric;
+  const char* const key = numeric ? "deviations" : "fold_below";
+  if (!section.Has("statistics")) {
+    if (section.Has(key)) section.FailAt(key, "needs statistics = \"private\"");
+    return;
+  }
+  if (section.String("statistics") != "private")
+    section.FailAt("statistics",
+                   "must be \"private\": released under noise, and charged");
+  if (!numeric && !column.other)
+    section.FailAt("statistics",
+                   "needs other = true, where rare categories go");
+  const double value = section.Has(key) || !numeric ? section.Number(key) : 3;
+  if (!(value > 0)) section.FailAt(key, "must be above 0");
+  (numeric ? column.deviations : column.fold_below) = value;
+}
+
 // "x" | 3 | ["x", "X"] | { name = "x", values = ["x", "X"] }
 Category ReadCategory(const Section& section, const toml::node& node) {
   if (const auto* list = node.as_array()) {
@@ -208,7 +228,7 @@ Category ReadCategory(const Section& section, const toml::node& node) {
 
 void ReadCategorical(const Section& section, InputColumn& column) {
   section.Allow({"name", "from", "kind", "public", "categories", "other",
-                 "missing", "fill"});
+                 "missing", "fill", "statistics", "fold_below"});
   std::set<std::string> names;
   std::set<std::string> values;
   for (const toml::node& node : section.Array("categories")) {
@@ -232,6 +252,7 @@ void ReadCategorical(const Section& section, InputColumn& column) {
   }
   if (column.categories.empty())
     section.FailAt("categories", "needs at least one");
+  ReadStatistics(section, column);
   if ((column.other && names.contains("other")) ||
       (column.missing_category && names.contains("missing")))
     section.FailAt("categories",
@@ -279,8 +300,13 @@ void ReadIndicator(const Section& section, InputColumn& column) {
 
 void ReadNumeric(const Section& section, InputColumn& column) {
   section.Allow({"name", "from", "kind", "public", "min", "max", "fill",
-                 "indicator", "missing"});
+                 "indicator", "missing", "statistics", "deviations"});
+  if (section.Has("statistics") && !(section.Has("min") && section.Has("max")))
+    section.FailAt("statistics",
+                   "needs min and max: public bounds, as wide as one would "
+                   "guess without the rows, that no row may pass");
   ReadBounds(section, column.minimum, column.maximum);
+  ReadStatistics(section, column);
   ReadMissing(section, column);
   if (section.Has("fill")) column.fill = section.Number("fill");
   if (column.fill &&
@@ -454,10 +480,32 @@ std::vector<LabelClass> ReadImageClasses(const Section& section) {
   return classes;
 }
 
+void ReadStatisticsNoise(const toml::table& root, const Section& top,
+                         Schema& schema) {
+  const bool wanted = std::any_of(
+      schema.columns.begin(), schema.columns.end(),
+      [](const InputColumn& column) { return column.wants_statistics(); });
+  const auto* statistics = root.get("statistics");
+  if (statistics == nullptr) {
+    if (wanted)
+      top.Fail(
+          "statistics = \"private\" needs their noise: [statistics] "
+          "noise_multiplier = 50, say (`hearsay epsilon --q 1 --steps 1 "
+          "--sigma 50 --delta 1e-5` tells what that costs)");
+    return;
+  }
+  const Section section = top.Inner(*statistics, "statistics: ");
+  section.Allow({"noise_multiplier"});
+  if (!wanted) section.Fail("no column has statistics = \"private\"");
+  schema.statistics_noise = section.Number("noise_multiplier");
+  if (!(schema.statistics_noise >= 0.1 && schema.statistics_noise <= 1e6))
+    section.FailAt("noise_multiplier", "must be 0.1 to 1000000");
+}
+
 Schema Read(const toml::table& root, const std::filesystem::path& path) {
   const Section top(root, path, "");
   top.Allow({"name", "description", "public_size", "csv", "keep", "label",
-             "column", "images"});
+             "column", "images", "statistics"});
   Schema schema;
   schema.name = top.Name("name");
   schema.description = top.String("description", "");
@@ -470,7 +518,7 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
   const auto* label = root.get("label");
   if (label == nullptr) top.Fail("needs a [label]");
   if (const auto* images = root.get("images")) {
-    for (const char* other : {"csv", "keep", "column"})
+    for (const char* other : {"csv", "keep", "column", "statistics"})
       if (top.Has(other)) top.FailAt(other, "does not go with [images]");
     schema.images = ReadImages(top.Inner(*images, "images: "));
     const Section inner = top.Inner(*label, "label: ");
@@ -484,6 +532,7 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
     schema.csv = ReadCsv(top.Inner(*csv, "csv: "));
   if (top.Has("keep")) schema.keep = top.Condition("keep");
   schema.columns = ReadColumns(root, top);
+  ReadStatisticsNoise(root, top, schema);
   schema.label = ReadLabel(top.Inner(*label, "label: "));
   return schema;
 }
