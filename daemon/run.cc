@@ -18,6 +18,7 @@
 #include "daemon/model_config.h"
 #include "daemon/noise_check.h"
 #include "daemon/probe.h"
+#include "daemon/statistics_charge.h"
 #include "dp/accountant.h"
 #include "dp/sampler.h"
 #include "model/cuda_backend.h"
@@ -82,14 +83,18 @@ std::optional<model::Shard> OpenEval(const Config& config,
   return eval;
 }
 
-// The noise multiplier as configured, or calibrated to the whole run.
-double NoiseMultiplier(const Config& config, double sample_rate) {
+// The noise multiplier as configured, or calibrated to the whole run that comes
+// after what statistics of the shard's rows cost.
+double NoiseMultiplier(const Config& config, const model::Shard& shard,
+                       double sample_rate) {
   const auto& privacy = config.privacy;
   if (privacy.noise_multiplier) return *privacy.noise_multiplier;
   if (config.train.steps == 0) return 1.0;
-  return dp::CalibrateNoise(
-      privacy.accountant, std::max(sample_rate, MostSampleRate(config)),
-      config.train.steps, privacy.delta, *privacy.target_epsilon);
+  const auto spent = ChargedLedger(shard).charged;
+  return dp::CalibrateNoiseAfter(
+      spent.empty() ? privacy.accountant : dp::Accountant::kRdp, spent,
+      std::max(sample_rate, MostSampleRate(config)), config.train.steps,
+      privacy.delta, *privacy.target_epsilon);
 }
 
 // With a checkpoint there must be the very ledger that it was paid from. Looked
@@ -122,6 +127,7 @@ dp::Ledger OpenLedger(const Config& config, const model::Shard& shard,
                       const std::optional<LoadedCheckpoint>& checkpoint) {
   const auto& folder = config.privacy.ledger;
   if (checkpoint) CheckPaid(*checkpoint, folder);
+  BookCharges(folder, shard);
   dp::Ledger ledger(
       folder, shard.content_hash(),
       fmt::format("{}@{:%Y-%m-%dT%H:%M:%SZ}", config.node.name,
@@ -224,7 +230,7 @@ void PreparePrivate(const Config& config, std::size_t parameters,
                     const std::optional<LoadedCheckpoint>& checkpoint,
                     Events& events, Run& run) {
   const auto rate = dp::PoissonSampler(config.train.sample_rate).sample_rate();
-  const double sigma = NoiseMultiplier(config, rate);
+  const double sigma = NoiseMultiplier(config, *run.train, rate);
   if (sigma == 0) run.claim_void = "noise_multiplier is 0: nothing is claimed";
 
   auto ledger = OpenLedger(config, *run.train, checkpoint);

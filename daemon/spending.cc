@@ -7,12 +7,22 @@ namespace {
 
 constexpr int kEvaluateShare = 100;  // Of the time: 1 %.
 
+bool Alike(const dp::Releases& a, double sample_rate, double noise) {
+  return a.sample_rate == sample_rate && a.noise_multiplier == noise;
+}
+
+// And statistics.
 bool HoldsOnly(const dp::Ledger& ledger, const BudgetTerms& terms) {
   const auto charged = ledger.charged();
+  const auto& statistics = ledger.statistics();
   return std::all_of(
       charged.begin(), charged.end(), [&](const dp::Releases& releases) {
-        return releases.sample_rate == terms.sample_rate &&
-               releases.noise_multiplier == terms.noise_multiplier;
+        return Alike(releases, terms.sample_rate, terms.noise_multiplier) ||
+               std::any_of(statistics.begin(), statistics.end(),
+                           [&](const dp::Releases& one) {
+                             return Alike(releases, one.sample_rate,
+                                          one.noise_multiplier);
+                           });
       });
 }
 

@@ -32,9 +32,10 @@ struct BudgetTerms {
 class Spending {
  public:
   // A ledger that holds steps of other terms was continued with parameters
-  // that somebody chose after seeing what it paid for. Then divergences count,
-  // whatever the accountant, and an RdpFilter has to let steps pass, too. They
-  // count as well where it holds steps of exact noise.
+  // that somebody chose after seeing what it paid for (statistics of the data,
+  // from which nobody chooses a rate or a noise, are added up alone). Then
+  // divergences count, whatever the accountant, and an RdpFilter has to let
+  // steps pass, too. They count as well where it holds steps of exact noise.
   Spending(const BudgetTerms& terms, const dp::Ledger& ledger);
 
   // The one that counts.

@@ -1,6 +1,8 @@
 #include "dp/accountant.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "dp/bisect.h"
@@ -37,6 +39,30 @@ double CalibrateNoise(Accountant accountant, double sample_rate,
     if (high <= kLeastNoise) return high;
     low = std::max(0.9 * high, kLeastNoise);
   } while (fits(low));
+  return LeastThatFits(low, high, fits);
+}
+
+double CalibrateNoiseAfter(Accountant accountant,
+                           std::span<const Releases> spent, double sample_rate,
+                           std::uint64_t steps, double delta, double epsilon) {
+  double high = CalibrateNoise(accountant, sample_rate, steps, delta, epsilon);
+  if (spent.empty()) return high;
+  std::vector<Releases> phases(spent.begin(), spent.end());
+  phases.push_back({sample_rate, high, steps});
+  const auto fits = [&](double noise) {
+    phases.back().noise_multiplier = noise;
+    return EpsilonOf(accountant, phases, delta) <= epsilon;
+  };
+  if (fits(high)) return high;
+  double low = high;
+  do {
+    low = high;
+    high *= 2;
+    if (high > kMostNoise)
+      throw std::runtime_error(
+          "what was spent before leaves nothing of epsilon " +
+          std::to_string(epsilon) + " for training; raise the target");
+  } while (!fits(high));
   return LeastThatFits(low, high, fits);
 }
 

@@ -30,6 +30,12 @@ double EpsilonOf(Accountant accountant, std::span<const Releases> phases,
 double CalibrateNoise(Accountant accountant, double sample_rate,
                       std::uint64_t steps, double delta, double epsilon);
 
+// The same for steps that come after `spent`.
+// Throws: std::runtime_error if no noise does, as where `spent` is too much.
+double CalibrateNoiseAfter(Accountant accountant,
+                           std::span<const Releases> spent, double sample_rate,
+                           std::uint64_t steps, double delta, double epsilon);
+
 // How many of the steps of `more` fit after `spent` within `epsilon`: with one
 // more they would not. One evaluation where all fit, else some twenty.
 // Throws: as EpsilonOf.

@@ -77,7 +77,12 @@ struct Ledger::State {
     hashes.push_back(parsed.header_hash);
     for (const LedgerRecord& record : contents.records)
       hashes.push_back(record.hash);
-    if (!contents.records.empty()) first = contents.records.front().releases;
+    for (const LedgerRecord& record : contents.records) {
+      if (IsStatistics(record))
+        statistics.push_back(record.releases);
+      else if (!first)
+        first = record.releases;
+    }
     for (const Releases& releases : contents.charged)
       charged[{releases.sample_rate, releases.noise_multiplier}] =
           releases.steps;
@@ -123,6 +128,7 @@ struct Ledger::State {
   std::uint64_t charged_steps = 0;
   RdpAccountant accountant;
   std::optional<Releases> first;
+  std::vector<Releases> statistics;
   std::optional<Releases> open;  // The reservation that may be settled,
   LedgerNoise open_noise = LedgerNoise::kGaussian;  // and its noise.
   bool exact = false;
@@ -156,7 +162,10 @@ void Ledger::Reserve(const Releases& releases, LedgerNoise noise) {
   state.charged_steps += releases.steps;
   state.accountant.Add(releases);
   state.open = releases;
-  if (!state.first) state.first = releases;
+  if (state.run.starts_with(kStatisticsRun))
+    state.statistics.push_back(releases);
+  else if (!state.first)
+    state.first = releases;
 }
 
 void Ledger::Settle(std::uint64_t unused_steps) {
@@ -195,6 +204,10 @@ std::vector<Releases> Ledger::charged() const {
 bool Ledger::exact() const { return state_->exact; }
 
 std::optional<Releases> Ledger::first() const { return state_->first; }
+
+const std::vector<Releases>& Ledger::statistics() const {
+  return state_->statistics;
+}
 
 EpsilonBound Ledger::Epsilon(double delta) const {
   return state_->accountant.Epsilon(delta);

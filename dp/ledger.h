@@ -46,6 +46,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dp/rdp.h"
@@ -94,6 +95,14 @@ struct LedgerContents {
   bool torn = false;
 };
 
+// Who released statistics of a data set before anybody trained on it signs so,
+// and what for (ops/decisions/0029). It is no step of a run: steps are chosen
+// once it is known.
+inline constexpr std::string_view kStatisticsRun = "statistics:";
+inline bool IsStatistics(const LedgerRecord& record) {
+  return record.run.starts_with(kStatisticsRun);
+}
+
 class LedgerIo;  // dp/ledger_io.h: the system calls, for tests to cut short.
 
 // Reads and verifies without a lock. While another process writes, a record
@@ -140,8 +149,10 @@ class Ledger {
   std::vector<Releases> charged() const;
   // Some of it is of exact noise: divergences count, whatever the accountant.
   bool exact() const;
-  // The first reservation ever, as it was written; nothing before it.
+  // The first reservation of a run, as it was written; nothing before it.
   std::optional<Releases> first() const;
+  // What was charged for statistics, as it was written.
+  const std::vector<Releases>& statistics() const;
   // Over all runs on this data set, by Renyi divergences.
   // Throws: std::invalid_argument (delta).
   EpsilonBound Epsilon(double delta) const;

@@ -23,6 +23,10 @@ constexpr const char* kSource = "hearsay.source";
 constexpr const char* kSchema = "hearsay.schema";
 constexpr const char* kFingerprint = "hearsay.schema_fingerprint";
 constexpr const char* kPublicSize = "hearsay.public_size";
+constexpr const char* kCharges = "hearsay.charges";
+constexpr const char* kStatistics = "hearsay.statistics";
+// Of the schema: that there are charges, so that none gets lost unseen.
+constexpr const char* kCharged = "charged";
 
 // A first layer beyond this is a mistake in the schema.
 constexpr std::size_t kMaxFeatures = 1'000'000;
@@ -177,6 +181,36 @@ void CheckShape(const SafetensorsFile& file, const char* name,
                             json(shape).dump());
 }
 
+// Hashed, so its members and their spelling are frozen.
+json ChargesJson(const std::vector<ShardCharge>& charges) {
+  json list = json::array();
+  for (const ShardCharge& charge : charges)
+    list.push_back({{"id", charge.id},
+                    {"noise_multiplier", charge.noise_multiplier},
+                    {"releases", charge.releases}});
+  return list;
+}
+
+// Throws: json::exception, std::invalid_argument.
+std::vector<ShardCharge> ParseCharges(const std::string& text) {
+  constexpr std::uint64_t kMostReleases = 1024;  // A block of a ledger.
+  std::vector<ShardCharge> charges;
+  for (const json& entry : json::parse(text)) {
+    ShardCharge charge;
+    entry.at("id").get_to(charge.id);
+    entry.at("noise_multiplier").get_to(charge.noise_multiplier);
+    const json& releases = entry.at("releases");
+    if (releases.is_number_unsigned()) releases.get_to(charge.releases);
+    if (charge.id.empty() || charge.id.size() > 128 ||
+        !(charge.noise_multiplier > 0) || charge.releases < 1 ||
+        charge.releases > kMostReleases)
+      throw std::invalid_argument("a charge needs an id, noise and a count");
+    charges.push_back(std::move(charge));
+  }
+  if (charges.empty()) throw std::invalid_argument("there is none");
+  return charges;
+}
+
 std::string ContentHash(const std::string& fingerprint,
                         const ShardContents& rows) {
   Digest digest;
@@ -184,6 +218,10 @@ std::string ContentHash(const std::string& fingerprint,
   digest.Add(std::as_bytes(rows.codes));
   digest.Add(std::as_bytes(rows.values));
   digest.Add(std::as_bytes(rows.labels));
+  if (!rows.charges.empty()) {
+    const std::string charges = ChargesJson(rows.charges).dump();
+    digest.Add(std::as_bytes(std::span(charges)));
+  }
   return digest.Hex();
 }
 
@@ -202,6 +240,7 @@ namespace {
 Metadata Describe(const ShardContents& head) {
   json schema = Meaning(head.columns, head.label);
   schema["label"]["description"] = head.label.description;
+  if (!head.charges.empty()) schema[kCharged] = true;
   Metadata metadata = {
       {kKind, "shard"},
       {kName, head.name},
@@ -209,6 +248,9 @@ Metadata Describe(const ShardContents& head) {
       {kFingerprint, SchemaFingerprint(head.columns, head.label)},
       {kPublicSize, std::to_string(head.public_size)}};
   if (!head.source.empty()) metadata[kSource] = head.source;
+  if (!head.charges.empty())
+    metadata[kCharges] = ChargesJson(head.charges).dump();
+  if (!head.statistics.empty()) metadata[kStatistics] = head.statistics;
   return metadata;
 }
 
@@ -322,6 +364,7 @@ Shard::Shard(SafetensorsFile file, Encoding encoding)
     for (const json& entry : schema.at("columns"))
       columns_.push_back(ParseColumn(entry));
     label_ = ParseLabel(schema.at("label"));
+    ReadCharges(schema.contains(kCharged));
   } catch (const json::exception& error) {
     Fail(path, std::string("its schema is malformed: ") + error.what());
   } catch (const std::invalid_argument& error) {
@@ -356,8 +399,27 @@ Shard::Shard(SafetensorsFile file, Encoding encoding)
   contents.codes = codes_;
   contents.values = values_;
   contents.labels = labels_;
+  contents.charges = charges_;
   CheckRows(path, contents);
   content_hash_ = ContentHash(schema_fingerprint_, contents);
+}
+
+void Shard::ReadCharges(bool charged) {
+  const Metadata& metadata = file_.metadata();
+  if (const auto text = metadata.find(kStatistics); text != metadata.end())
+    statistics_ = text->second;
+  const auto text = metadata.find(kCharges);
+  if ((text != metadata.end()) != charged)
+    Fail(file_.path(),
+         "was made with statistics of its rows, but what those cost got lost; "
+         "prepare it anew");
+  if (!charged) return;
+  try {
+    charges_ = ParseCharges(text->second);
+  } catch (const std::exception& error) {
+    Fail(file_.path(),
+         std::string(kCharges) + " is malformed: " + error.what());
+  }
 }
 
 void Shard::Gather(std::span<const std::uint32_t> rows,

@@ -23,7 +23,8 @@ namespace hearsay::model {
 // numeric columns), "labels" F32 (rows); a tensor without columns is left out.
 // Metadata "hearsay.kind" = "shard", "hearsay.name", "hearsay.schema" (JSON:
 // columns and label), "hearsay.schema_fingerprint", "hearsay.public_size", and
-// optionally "hearsay.source".
+// optionally "hearsay.source"; "hearsay.charges" and "hearsay.statistics" (both
+// JSON) where rows have been released for, and then the schema says so too.
 
 struct ShardColumn {
   std::string name;
@@ -55,6 +56,16 @@ struct ShardLabel {
   double maximum = 1;
 };
 
+// What rows of the shard were released for before it was made, such as
+// statistics that its columns are scaled by: a ledger of its rows begins with
+// it. Of Gaussian noise on a grid of integers, once for every row.
+struct ShardCharge {
+  std::string id;  // of the record by which it was paid
+  double noise_multiplier = 0;
+  std::uint64_t releases = 0;
+  bool operator==(const ShardCharge&) const = default;
+};
+
 // A shard before it is a file; spans are not owned.
 struct ShardContents {
   std::string name;    // of the schema
@@ -65,6 +76,8 @@ struct ShardContents {
   std::span<const std::uint8_t> codes;  // (rows, categorical columns)
   std::span<const float> values;        // (rows, numeric columns)
   std::span<const float> labels;        // (rows)
+  std::vector<ShardCharge> charges = {};
+  std::string statistics = {};  // JSON: what was released under them
 };
 
 // Checks all that Shard::Open checks, then writes as WriteSafetensors does.
@@ -129,6 +142,10 @@ class Shard {
   // Hex hash of the rows and of the fingerprint; names the data set in the
   // ledger. Egress: private.
   const std::string& content_hash() const { return content_hash_; }
+  // Counted by the content hash too. Egress: private.
+  const std::vector<ShardCharge>& charges() const { return charges_; }
+  // JSON, or empty. Egress: released.
+  const std::string& statistics() const { return statistics_; }
   const std::string& name() const { return name_; }      // of the schema
   const std::string& source() const { return source_; }  // may be empty
 
@@ -139,6 +156,7 @@ class Shard {
 
  private:
   Shard(SafetensorsFile file, Encoding encoding);
+  void ReadCharges(bool charged);
 
   SafetensorsFile file_;
   Encoding encoding_;
@@ -156,6 +174,8 @@ class Shard {
   std::vector<std::uint32_t> value_inputs_;
   std::string schema_fingerprint_;
   std::string content_hash_;
+  std::vector<ShardCharge> charges_;
+  std::string statistics_;
   std::string name_;
   std::string source_;
 };

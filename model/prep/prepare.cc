@@ -49,31 +49,6 @@ void CheckTexts(const PrepareOptions& options) {
     }
 }
 
-void CheckOptions(const PrepareOptions& options) {
-  if (options.inputs.empty())
-    throw std::invalid_argument("no input file is given");
-  if (options.shards < 0 || options.shards > kMaxShards)
-    throw std::invalid_argument("--shards must be 1 to 100000");
-  if (!(options.eval_fraction >= 0) || options.eval_fraction >= 1)
-    throw std::invalid_argument(
-        "--eval-fraction must be at least 0 and below 1");
-  if (options.eval_fraction > 0 && !options.eval_inputs.empty())
-    throw std::invalid_argument(
-        "--eval-fraction and --eval exclude each other");
-  if (options.public_size && *options.public_size < 1)
-    throw std::invalid_argument("--public-size must be positive");
-  if (options.threads < 1)
-    throw std::invalid_argument("--threads must be positive");
-  if (options.schema.images) {
-    PairImages(options.inputs);
-    PairImages(options.eval_inputs);
-    if (options.partition.kind == Partition::Kind::kByColumn)
-      throw std::invalid_argument("--partition by:COLUMN: images have none");
-  }
-  if (options.schema.text) CheckTexts(options);
-  CheckFiles(options);
-}
-
 std::string NamesOf(const std::vector<fs::path>& files) {
   constexpr std::size_t kMost = 5;
   std::string names;
@@ -195,9 +170,12 @@ class Preparation {
 
   std::vector<ShardPlan> Plan(const Deal& deal) const {
     std::vector<ShardPlan> plans;
-    for (std::size_t i = 0; i < deal.parts().size(); ++i)
+    for (std::size_t i = 0; i < deal.parts().size(); ++i) {
       plans.push_back(Plan("part-" + std::to_string(i), deal.parts()[i].source,
                            deal.parts()[i].rows));
+      plans.back().head.charges = options_.charges;
+      plans.back().head.statistics = options_.statistics;
+    }
     if (deal.evaluation_rows() > 0)
       plans.push_back(
           Plan("eval", NamesOf(options_.inputs), deal.evaluation_rows()));
@@ -256,8 +234,36 @@ const char* Describe(RowFault fault) {
   return "?";
 }
 
+void CheckOptions(const PrepareOptions& options) {
+  if (options.inputs.empty())
+    throw std::invalid_argument("no input file is given");
+  if (options.shards < 0 || options.shards > kMaxShards)
+    throw std::invalid_argument("--shards must be 1 to 100000");
+  if (!(options.eval_fraction >= 0) || options.eval_fraction >= 1)
+    throw std::invalid_argument(
+        "--eval-fraction must be at least 0 and below 1");
+  if (options.eval_fraction > 0 && !options.eval_inputs.empty())
+    throw std::invalid_argument(
+        "--eval-fraction and --eval exclude each other");
+  if (options.public_size && *options.public_size < 1)
+    throw std::invalid_argument("--public-size must be positive");
+  if (options.threads < 1)
+    throw std::invalid_argument("--threads must be positive");
+  if (options.schema.images) {
+    PairImages(options.inputs);
+    PairImages(options.eval_inputs);
+    if (options.partition.kind == Partition::Kind::kByColumn)
+      throw std::invalid_argument("--partition by:COLUMN: images have none");
+  }
+  if (options.schema.text) CheckTexts(options);
+  CheckFiles(options);
+}
+
 PrepareReport Prepare(const PrepareOptions& options) {
   CheckOptions(options);
+  if (options.schema.statistics_noise > 0)
+    throw std::invalid_argument(
+        "the schema wants statistics of the rows, and none were released");
   return Preparation(options).Run();
 }
 

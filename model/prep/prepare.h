@@ -36,6 +36,10 @@ struct PrepareOptions {
   bool replace = false;  // Remove the shards of an earlier run from `out`.
   bool find_duplicates = false;
   std::optional<std::int64_t> public_size;  // Else the schema's, else rounded.
+  // Of statistics that the schema's columns have been resolved by: for the
+  // shards that nodes train on. Requires: a schema that wants none.
+  std::vector<ShardCharge> charges = {};
+  std::string statistics = {};
   // Encoded rows beyond it lie in a file in `out` meanwhile.
   std::uint64_t memory_bytes = std::uint64_t{256} << 20;
   std::size_t block_bytes = kCsvBlockBytes;  // Of text, taken by a thread.
@@ -75,6 +79,10 @@ struct PrepareReport {
 // after an error, none. Throws: FileError (an input, a row, the output),
 // std::invalid_argument (options that contradict each other or the data).
 PrepareReport Prepare(const PrepareOptions& options);
+
+// What can be said of options before anything is read.
+// Throws: std::invalid_argument.
+void CheckOptions(const PrepareOptions& options);
 
 // To two significant digits, as public sizes are: 12737 -> 13000.
 std::int64_t RoundPublicSize(std::uint64_t rows);

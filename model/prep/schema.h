@@ -3,7 +3,8 @@
 // ops/schemas/*.toml are the manual of the format.
 //
 // All that a schema says is public, bounds included; nothing is ever computed
-// from the private rows.
+// from the private rows, but for statistics that it asks for and that a ledger
+// pays (statistics.h).
 #pragma once
 
 #include <filesystem>
@@ -61,6 +62,15 @@ struct InputColumn {
   std::optional<double> fill;
   std::optional<std::string> fill_value;
   bool missing_indicator = false;  // One more input: was it missing?
+
+  // By statistics of the rows, released under noise (statistics.h): numeric,
+  // the bounds become the mean and so many deviations to either side;
+  // categorical, what fewer rows than that have goes to `other`.
+  std::optional<double> deviations;
+  std::optional<double> fold_below;
+  bool wants_statistics() const {
+    return deviations.has_value() || fold_below.has_value();
+  }
 };
 
 struct LabelClass {
@@ -90,6 +100,8 @@ struct Schema {
   std::vector<InputColumn> columns;
   LabelRule label;
   std::optional<std::int64_t> public_size;  // Of a shard; else prep rounds.
+  // Of all statistics together; 0 = none are wanted.
+  double statistics_noise = 0;
 };
 
 // Throws: FileError "FILE:LINE: what is wrong, what is allowed".

@@ -191,6 +191,26 @@ void ReadBounds(const Section& section, double& minimum, double& maximum) {
     section.FailAt("min", "is too far from max");
 }
 
+// Bounds that were read off the rows, if only under noise, need some to begin
+// with.
+void ReadStatistics(const Section& section, InputColumn& column) {
+  const bool numeric = column.kind == InputColumn::Kind::kNumeric;
+  const char* const key = numeric ? "deviations" : "fold_below";
+  if (!section.Has("statistics")) {
+    if (section.Has(key)) section.FailAt(key, "needs statistics = \"private\"");
+    return;
+  }
+  if (section.String("statistics") != "private")
+    section.FailAt("statistics",
+                   "must be \"private\": released under noise, and charged");
+  if (!numeric && !column.other)
+    section.FailAt("statistics",
+                   "needs other = true, where rare categories go");
+  const double value = section.Has(key) || !numeric ? section.Number(key) : 3;
+  if (!(value > 0)) section.FailAt(key, "must be above 0");
+  (numeric ? column.deviations : column.fold_below) = value;
+}
+
 // "x" | 3 | ["x", "X"] | { name = "x", values = ["x", "X"] }
 Category ReadCategory(const Section& section, const toml::node& node) {
   if (const auto* list = node.as_array()) {
@@ -213,7 +233,7 @@ Category ReadCategory(const Section& section, const toml::node& node) {
 
 void ReadCategorical(const Section& section, InputColumn& column) {
   section.Allow({"name", "from", "kind", "public", "categories", "other",
-                 "missing", "fill"});
+                 "missing", "fill", "statistics", "fold_below"});
   std::set<std::string> names;
   std::set<std::string> values;
   for (const toml::node& node : section.Array("categories")) {
@@ -237,6 +257,7 @@ void ReadCategorical(const Section& section, InputColumn& column) {
   }
   if (column.categories.empty())
     section.FailAt("categories", "needs at least one");
+  ReadStatistics(section, column);
   if ((column.other && names.contains("other")) ||
       (column.missing_category && names.contains("missing")))
     section.FailAt("categories",
@@ -292,9 +313,14 @@ void ReadIndicator(const Section& section, InputColumn& column) {
 
 void ReadNumeric(const Section& section, InputColumn& column) {
   section.Allow({"name", "from", "value", "kind", "public", "min", "max",
-                 "fill", "indicator", "missing"});
+                 "fill", "indicator", "missing", "statistics", "deviations"});
   ReadValue(section, column);
+  if (section.Has("statistics") && !(section.Has("min") && section.Has("max")))
+    section.FailAt("statistics",
+                   "needs min and max: public bounds, as wide as one would "
+                   "guess without the rows, that no row may pass");
   ReadBounds(section, column.minimum, column.maximum);
+  ReadStatistics(section, column);
   ReadMissing(section, column);
   if (section.Has("fill")) column.fill = section.Number("fill");
   if (column.fill &&
@@ -511,10 +537,32 @@ LabelRule ReadNamedLabel(const Section& section) {
   return label;
 }
 
+void ReadStatisticsNoise(const toml::table& root, const Section& top,
+                         Schema& schema) {
+  const bool wanted = std::any_of(
+      schema.columns.begin(), schema.columns.end(),
+      [](const InputColumn& column) { return column.wants_statistics(); });
+  const auto* statistics = root.get("statistics");
+  if (statistics == nullptr) {
+    if (wanted)
+      top.Fail(
+          "statistics = \"private\" needs their noise: [statistics] "
+          "noise_multiplier = 50, say (`hearsay epsilon --q 1 --steps 1 "
+          "--sigma 50 --delta 1e-5` tells what that costs)");
+    return;
+  }
+  const Section section = top.Inner(*statistics, "statistics: ");
+  section.Allow({"noise_multiplier"});
+  if (!wanted) section.Fail("no column has statistics = \"private\"");
+  schema.statistics_noise = section.Number("noise_multiplier");
+  if (!(schema.statistics_noise >= 0.1 && schema.statistics_noise <= 1e6))
+    section.FailAt("noise_multiplier", "must be 0.1 to 1000000");
+}
+
 Schema Read(const toml::table& root, const std::filesystem::path& path) {
   const Section top(root, path, "");
   top.Allow({"name", "description", "public_size", "csv", "keep", "label",
-             "column", "images", "text"});
+             "column", "images", "text", "statistics"});
   Schema schema;
   schema.name = top.Name("name");
   schema.description = top.String("description", "");
@@ -529,7 +577,7 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
   for (const char* kind : {"images", "text"}) {
     if (!top.Has(kind)) continue;
     const std::string title = std::string("[") + kind + "]";
-    for (const char* other : {"csv", "keep", "column", "text"})
+    for (const char* other : {"csv", "keep", "column", "text", "statistics"})
       if (top.Has(other) && std::string_view(other) != kind)
         top.FailAt(other, "does not go with " + title);
     const Section inner = top.Inner(*root.get(kind), std::string(kind) + ": ");
@@ -546,6 +594,7 @@ Schema Read(const toml::table& root, const std::filesystem::path& path) {
     schema.csv = ReadCsv(top.Inner(*csv, "csv: "));
   if (top.Has("keep")) schema.keep = top.Condition("keep");
   schema.columns = ReadColumns(root, top);
+  ReadStatisticsNoise(root, top, schema);
   schema.label = ReadLabel(top.Inner(*label, "label: "));
   return schema;
 }

@@ -16,6 +16,7 @@
 #include "model/prep/infer.h"
 #include "model/prep/prepare.h"
 #include "model/prep/synth.h"
+#include "ops/cli/private_statistics.h"
 #include "ops/cli/verbs.h"
 
 namespace hearsay::ops {
@@ -34,6 +35,7 @@ struct PrepFlags {
   std::string output = "table";
   std::int64_t public_size = 0;
   model::prep::PrepareOptions options;
+  StatisticsPlace statistics;
 };
 
 struct SynthFlags {
@@ -203,6 +205,38 @@ void WarnOfBadRows(const model::prep::LoadCounts& counts) {
     fmt::print(stderr, "  {}\n", bad);
 }
 
+// Where the schema wants some.
+void UseStatistics(PrepFlags& flags) {
+  const auto& place = flags.statistics;
+  if (flags.options.schema.statistics_noise == 0) {
+    if (!place.ledger.empty() || !place.released.empty())
+      throw Exit(kUsage,
+                 "--ledger and --statistics are for schemas that want "
+                 "statistics of private rows; this one wants none");
+    return;
+  }
+  switch (ResolveStatistics(place, flags.options)) {
+    case StatisticsFrom::kNow:
+      fmt::print(stderr,
+                 "hearsay: statistics of the rows were released, charged to {} "
+                 "and kept in {}\n",
+                 (place.ledger / "ledger").string(),
+                 (place.ledger / "statistics.json").string());
+      break;
+    case StatisticsFrom::kBefore:
+      fmt::print(stderr,
+                 "hearsay: statistics of the rows were released before: {}\n",
+                 (place.ledger / "statistics.json").string());
+      break;
+    case StatisticsFrom::kOthers:
+      fmt::print(stderr,
+                 "hearsay: columns are as statistics of other rows have them; "
+                 "if {} is of these, give --ledger in its stead\n",
+                 place.released.string());
+      break;
+  }
+}
+
 void Prep(PrepFlags& flags) {
   auto& options = flags.options;
   if (!flags.infer.file.empty()) {
@@ -231,6 +265,7 @@ void Prep(PrepFlags& flags) {
               progress.bytes_read);
     pace.bytes = progress.bytes_read;
   };
+  UseStatistics(flags);
   const PrepareReport report = model::prep::Prepare(options);
   line.Clear();
   pace.seconds =
@@ -287,6 +322,11 @@ void AddPrep(CLI::App& app) {
       "--strict", options.strict,
       "Stop at the first row that does not fit the schema; else such "
       "rows are dropped, counted by reason, and ten are shown");
+  verb->add_option("--ledger", flags->statistics.ledger,
+                   "Where statistics of private rows, if the schema wants "
+                   "some, are charged and kept: a folder for each data set");
+  verb->add_option("--statistics", flags->statistics.released,
+                   "Or: encode these rows by what was released of others");
   verb->add_flag("--check-duplicates", options.find_duplicates,
                  "Count records that are copies of another, and those of them "
                  "in another shard");

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "ops/cli/client.h"
 #include "ops/cli/ledger_report.h"
+#include "ops/cli/network_privacy.h"
 #include "ops/cli/status.h"
 #include "ops/cli/table.h"
 #include "ops/cli/verbs.h"
@@ -182,11 +183,54 @@ void AddSimple(CLI::App& app, const std::string& name, const std::string& help,
   verb->callback([where, run] { run(*where); });
 }
 
+// Of a configuration: what its exchanges alone would show.
+void PrivacyOfNetwork(const NetworkRequest& request, bool json) {
+  try {
+    const auto report = NetworkReport(request);
+    if (json)
+      Print(report);
+    else
+      std::fputs(NetworkReportText(report).c_str(), stdout);
+  } catch (const daemon::ConfigError& error) {
+    throw Exit(kUsage, error.what());
+  }
+}
+
 struct PrivacyRequest {
   Where where;
   std::string ledger;
   double delta = 1e-5;
+  bool network = false;
+  NetworkRequest view;
 };
+
+void AddNetworkOptions(CLI::App& verb, PrivacyRequest& request,
+                       CLI::Option& ledger) {
+  auto* network =
+      verb.add_flag("--network", request.network,
+                    "What the exchanges alone would show a node of another, by "
+                    "distance; no node is asked")
+          ->excludes(&ledger);
+  auto* config = verb.add_option("--config", request.view.config,
+                                 "Of --network: a node's hearsayd.toml")
+                     ->needs(network)
+                     ->check(CLI::ExistingFile);
+  network->needs(config);
+  verb.add_option("--nodes", request.view.nodes,
+                  "Of --network: how many; else those of the file")
+      ->needs(network)
+      ->check(CLI::Range(2, 1024));
+  verb.add_option("--rounds", request.view.rounds,
+                  "Of --network: exchanges of each node")
+      ->needs(network)
+      ->check(CLI::Range(1, 512))
+      ->capture_default_str();
+  verb.add_option("--steps-per-round", request.view.steps_per_round,
+                  "Of --network: steps between two exchanges")
+      ->needs(network)
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+}
 
 void AddPrivacy(CLI::App& app) {
   auto* verb =
@@ -200,14 +244,20 @@ void AddPrivacy(CLI::App& app) {
   verb->add_option("--delta", request->delta, "At which to say epsilon")
       ->needs(ledger)
       ->capture_default_str();
+  AddNetworkOptions(*verb, *request, *ledger);
   verb->footer(
       "Of running nodes, or offline:\n"
       "  hearsay privacy --dir run\n"
       "  hearsay privacy --ledger run/a/ledger --delta 1e-5\n"
+      "  hearsay privacy --network --config run/a/hearsayd.toml --nodes 8\n"
+      "--network is information, never the claim, and says \"does not apply\" "
+      "where it does not.\n"
       "Exit status: 0 valid; 1 the ledger does not verify; 4 a claim is not "
       "valid; 8 a budget is exhausted.");
   verb->callback([request] {
-    if (request->ledger.empty())
+    if (request->network)
+      PrivacyOfNetwork(request->view, request->where.json());
+    else if (request->ledger.empty())
       Privacy(request->where);
     else
       PrivacyOfLedger(request->ledger, request->delta, request->where.json());

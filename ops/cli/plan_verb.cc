@@ -16,6 +16,7 @@
 #include "daemon/exchange_passes.h"
 #include "daemon/model_config.h"
 #include "daemon/run.h"
+#include "daemon/statistics_charge.h"
 #include "dp/accountant.h"
 #include "dp/ledger.h"
 #include "dp/sampler.h"
@@ -91,17 +92,29 @@ std::size_t Weights(const daemon::Config& config, int inputs) {
   return model::TrainedCount(spec, config.model.frozen);
 }
 
+// What the node's ledger will begin with, if its shard is here.
+dp::LedgerContents LedgerToBegin(const daemon::Config& config) {
+  try {
+    return daemon::ChargedLedger(
+        daemon::OpenFor(config.model, config.data.train));
+  } catch (const model::FileError&) {
+    return {};
+  }
+}
+
 // What runs before this one have spent of the data set's budget, if its ledger
 // is here.
 Json AfterLedger(const daemon::Config& config, const dp::Releases& releases) {
   const auto file = config.privacy.ledger / "ledger";
   std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return nullptr;
+  const bool begun = std::filesystem::exists(file, ignored);
+  const auto ledger = begun ? dp::ReadLedger(file) : LedgerToBegin(config);
+  if (!begun && ledger.charged.empty()) return nullptr;
   const auto& privacy = config.privacy;
   // The rate that the sampler really has, as it is in the ledger.
   dp::Releases planned = releases;
   planned.sample_rate = dp::PoissonSampler(releases.sample_rate).sample_rate();
-  const auto plan = PlanAfter(dp::ReadLedger(file), planned, privacy.accountant,
+  const auto plan = PlanAfter(ledger, planned, privacy.accountant,
                               privacy.delta, privacy.target_epsilon);
   return {{"file", file.string()},
           {"steps_charged", plan.steps_charged},
@@ -115,11 +128,14 @@ Json Privacy(const daemon::Config& config) {
   if (!config.test.probe.empty()) return nullptr;
   const auto& privacy = config.privacy;
   const double rate = daemon::MostSampleRate(config);
+  const auto spent = LedgerToBegin(config).charged;
   const double noise =
       privacy.noise_multiplier
           ? *privacy.noise_multiplier
-          : dp::CalibrateNoise(privacy.accountant, rate, config.train.steps,
-                               privacy.delta, *privacy.target_epsilon);
+          : dp::CalibrateNoiseAfter(
+                spent.empty() ? privacy.accountant : dp::Accountant::kRdp,
+                spent, rate, config.train.steps, privacy.delta,
+                *privacy.target_epsilon);
   const dp::Releases releases{.sample_rate = rate,
                               .noise_multiplier = noise,
                               .steps = config.train.steps};

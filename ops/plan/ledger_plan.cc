@@ -14,7 +14,10 @@ std::uint64_t StepsThatFit(const dp::LedgerContents& ledger,
   const auto fit =
       dp::StepsWithin(accountant, ledger.charged, planned, delta, target);
   if (!mixed) return fit;
-  dp::RdpFilter filter(ledger.records.front().releases, delta, target);
+  const auto first =
+      std::find_if_not(ledger.records.begin(), ledger.records.end(),
+                       dp::IsStatistics);  // There is one, of other terms.
+  dp::RdpFilter filter(first->releases, delta, target);
   for (const auto& releases : ledger.charged) filter.Count(releases);
   return std::min(
       fit, filter.StepsThatPass({.sample_rate = planned.sample_rate,
@@ -27,11 +30,19 @@ std::uint64_t StepsThatFit(const dp::LedgerContents& ledger,
 LedgerPlan PlanAfter(const dp::LedgerContents& ledger,
                      const dp::Releases& planned, dp::Accountant accountant,
                      double delta, std::optional<double> target_epsilon) {
+  const auto alike = [](const dp::Releases& a, const dp::Releases& b) {
+    return a.sample_rate == b.sample_rate &&
+           a.noise_multiplier == b.noise_multiplier;
+  };
   const bool mixed = std::any_of(
       ledger.charged.begin(), ledger.charged.end(),
       [&](const dp::Releases& releases) {
-        return releases.sample_rate != planned.sample_rate ||
-               releases.noise_multiplier != planned.noise_multiplier;
+        return !alike(releases, planned) &&
+               std::none_of(ledger.records.begin(), ledger.records.end(),
+                            [&](const dp::LedgerRecord& record) {
+                              return dp::IsStatistics(record) &&
+                                     alike(record.releases, releases);
+                            });
       });
   LedgerPlan plan;
   plan.accountant = mixed || ledger.exact ? dp::Accountant::kRdp : accountant;

@@ -48,6 +48,51 @@ TEST(AccountantTest, RefusesForPldWhatPldRefuses) {
                std::invalid_argument);
 }
 
+// One release of Gaussian noise on a sum that a record moves by 1: Balle and
+// Wang 2018 (arXiv:1805.06083), Theorem 8, evaluated here on its own.
+TEST(AccountantTest, OneReleaseOfStatisticsCostsWhatTheGaussianMechanismDoes) {
+  const auto phi = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2)); };
+  for (const double sigma : {0.5, 2.0, 10.0, 50.0})
+    for (const double delta : {1e-8, 1e-5}) {
+      const auto delta_of = [&](double epsilon) {
+        return phi(0.5 / sigma - epsilon * sigma) -
+               std::exp(epsilon) * phi(-0.5 / sigma - epsilon * sigma);
+      };
+      double low = 0, high = 100;
+      for (int i = 0; i < 100; ++i) {
+        const double middle = (low + high) / 2;
+        (delta_of(middle) > delta ? low : high) = middle;
+      }
+      const double pld = One(Accountant::kPld, {1, sigma, 1}, delta);
+      const double rdp = One(Accountant::kRdp, {1, sigma, 1}, delta);
+      EXPECT_GE(pld, low - 1e-6) << sigma;
+      EXPECT_LE(pld, low + 2e-4) << sigma;
+      EXPECT_GE(rdp, low) << sigma;
+      EXPECT_LE(rdp, 1.25 * low) << sigma;
+    }
+}
+
+TEST(CalibrateNoiseTest, AfterWhatWasSpentLeavesRoomForIt) {
+  const Releases spent{1, 20, 1};
+  for (const auto accountant : {Accountant::kRdp, Accountant::kPld}) {
+    const double alone = CalibrateNoise(accountant, 0.01, 300, 1e-5, 1);
+    EXPECT_EQ(CalibrateNoiseAfter(accountant, {}, 0.01, 300, 1e-5, 1), alone);
+    const double after =
+        CalibrateNoiseAfter(accountant, {&spent, 1}, 0.01, 300, 1e-5, 1);
+    EXPECT_GT(after, alone);
+    const auto both = [&](double sigma) {
+      const Releases all[] = {spent, {0.01, sigma, 300}};
+      return EpsilonOf(accountant, all, 1e-5);
+    };
+    EXPECT_LE(both(after), 1);
+    EXPECT_GT(both(after * (1 - 2e-4)), 1);
+  }
+  const Releases much{1, 0.5, 1};
+  EXPECT_THROW(
+      CalibrateNoiseAfter(Accountant::kRdp, {&much, 1}, 0.01, 300, 1e-5, 1),
+      std::runtime_error);
+}
+
 TEST(CalibrateNoiseTest, ByPldIsTheLeastNoiseThatFitsAndNeverLess) {
   for (const double q : {0.002, 0.5, 1.0})
     for (const double target : {0.2, 3.0}) {

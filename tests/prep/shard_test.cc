@@ -190,6 +190,54 @@ TEST(ShardTest, HashNamesTheRowsAndNothingElse) {
   EXPECT_NE(hash(small.Contents()), original);
 }
 
+// What rows were released for names the data set as much as the rows do, so no
+// ledger of theirs can be without it; what a column means stays the same.
+TEST(ShardTest, ChargesTravelWithTheRows) {
+  const TemporaryFolder folder;
+  const Small small;
+  ShardContents contents = small.Contents();
+  WriteShard(folder / "s", contents);
+  const Shard plain = Shard::Open(folder / "s");
+  EXPECT_TRUE(plain.charges().empty());
+  contents.charges = {{"5d90", 12.5, 1}, {"77", 0.1, 3}};
+  contents.statistics = R"({"columns":[]})";
+  WriteShard(folder / "t", contents);
+  const Shard shard = Shard::Open(folder / "t");
+  EXPECT_EQ(shard.charges(), contents.charges);
+  EXPECT_EQ(shard.statistics(), contents.statistics);
+  EXPECT_EQ(shard.schema_fingerprint(), plain.schema_fingerprint());
+  EXPECT_NE(shard.content_hash(), plain.content_hash());
+  contents.charges[1].releases = 2;
+  WriteShard(folder / "u", contents);
+  EXPECT_NE(Shard::Open(folder / "u").content_hash(), shard.content_hash());
+}
+
+TEST(ShardTest, ChargesThatGotLostAreMissed) {
+  const TemporaryFolder folder;
+  const Small small;
+  ShardContents contents = small.Contents();
+  contents.charges = {{"5d90", 12.5, 1}};
+  WriteShard(folder / "s", contents);
+  const auto file = SafetensorsFile::Open(folder / "s");
+  const auto rewrite = [&](const auto& change) {
+    auto metadata = file.metadata();
+    change(metadata);
+    WriteSafetensors(folder / "t", file.tensors(), metadata);
+    return [&] { Shard::Open(folder / "t"); };
+  };
+  EXPECT_THAT(rewrite([](auto& all) { all.erase("hearsay.charges"); }),
+              ::testing::ThrowsMessage<FileError>(HasSubstr("got lost")));
+  for (const char* wrong :
+       {"", "[]", "{}", "[{}]",
+        R"([{"id":"a","noise_multiplier":1,"releases":0}])",
+        R"([{"id":"a","noise_multiplier":0,"releases":1}])",
+        R"([{"id":"a","noise_multiplier":1,"releases":-1}])",
+        R"([{"id":"","noise_multiplier":1,"releases":1}])"})
+    EXPECT_THAT(rewrite([&](auto& all) { all["hearsay.charges"] = wrong; }),
+                ::testing::ThrowsMessage<FileError>(HasSubstr("malformed")))
+        << wrong;
+}
+
 TEST(ShardTest, FingerprintFollowsMeaningNotWording) {
   const Small small;
   const ShardContents a = small.Contents();
