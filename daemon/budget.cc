@@ -1,29 +1,42 @@
 #include "daemon/budget.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <ctime>
 #include <utility>
 
 namespace hearsay::daemon {
 
 namespace {
-constexpr std::uint64_t kFirstBlock = 16;
-constexpr std::uint64_t kLargestBlock = 1024;
-constexpr int kReserveShare = 100;  // Of a block's time: 1 %.
+
+// Of this thread, on a processor.
+std::chrono::nanoseconds BusySoFar() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) +
+         std::chrono::nanoseconds(time.tv_nsec);
+}
+
 }  // namespace
 
 Budget::Budget(dp::Ledger ledger, const BudgetTerms& terms)
-    : ledger_(std::move(ledger)),
-      spending_(terms, ledger_),
-      block_(kFirstBlock),
-      block_began_(std::chrono::steady_clock::now()) {
+    : ledger_(std::move(ledger)), spending_(terms, ledger_) {
   status_.terms = terms;
   status_.accountant = spending_.accountant();
-  Publish(spending_.Epsilon(ledger_), 0);
+  Publish(spending_.Epsilon(ledger_));
 }
 
 bool Budget::PayOneStep(std::uint64_t wanted) {
-  if (reserved_unused_ == 0 && !ReserveBlock(wanted)) return false;
+  if (reserved_unused_ == 0) {
+    if (!coming_.valid()) Begin(wanted);
+    Adopt();
+    if (reserved_unused_ == 0) return false;
+  }
   --reserved_unused_;
+  if (!coming_.valid() && reserved_unused_ <= plan_.ahead &&
+      reserved_unused_ < wanted - 1)
+    Begin(wanted - 1 - reserved_unused_);
+  ++taken_;
   const std::lock_guard lock(mutex_);
   if (status_.steps_left > 0) --status_.steps_left;
   return true;
@@ -34,35 +47,56 @@ std::optional<PaidStep> Budget::Pay(std::uint64_t wanted) {
   return PaidStep();
 }
 
-bool Budget::ReserveBlock(std::uint64_t wanted) {
+void Budget::Begin(std::uint64_t wanted) {
+  const auto asked = Clock::now();
+  sizes_.OnSteps(std::exchange(taken_, 0),
+                 asked - std::exchange(told_, asked) -
+                     std::exchange(waited_, Clock::duration(0)));
+  plan_ = sizes_.For(left_);
+  std::packaged_task<Reserved()> task(
+      [this, wanted, asked, block = plan_.block] {
+        return Reserve(wanted, block, asked);
+      });
+  coming_ = task.get_future();
+  boost::asio::post(reserver_, std::move(task));
+}
+
+Budget::Reserved Budget::Reserve(std::uint64_t wanted, std::uint64_t block,
+                                 Clock::time_point asked) {
+  const auto busy = BusySoFar();
   const auto terms = status().terms;
-  const std::uint64_t fits =
-      spending_.StepsThatFit(ledger_, wanted, terms.target_epsilon);
-  const std::uint64_t steps = std::min(fits, block_);
-  if (steps == 0) {
-    Publish(spending_.Epsilon(ledger_), 0);
-    return false;
+  Reserved reserved;
+  reserved.fits = spending_.StepsThatFit(ledger_, wanted, terms.target_epsilon);
+  reserved.steps = std::min({reserved.fits, block, ledger_.most_steps()});
+  if (reserved.steps == 0) {
+    Publish(spending_.Epsilon(ledger_));
+    return reserved;
   }
-  const auto before = std::chrono::steady_clock::now();
-  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, steps},
+  ledger_.Reserve({terms.sample_rate, terms.noise_multiplier, reserved.steps},
                   terms.noise);
-  const auto after = std::chrono::steady_clock::now();
-  // `before - block_began_` is what the steps of the last block took.
-  if ((after - before) * kReserveShare > before - block_began_)
-    block_ = std::min(2 * block_, kLargestBlock);
-  block_began_ = after;
-  reserved_unused_ = steps;
-  Publish(spending_.EpsilonAhead(ledger_, fits - steps), fits - steps);
-  return true;
+  // An evaluation of epsilon minds its own share of the time (Spending).
+  reserved.took = Clock::now() - asked;
+  reserved.busy = BusySoFar() - busy;
+  Publish(spending_.EpsilonAhead(ledger_, reserved.fits - reserved.steps));
+  return reserved;
+}
+
+void Budget::Adopt() {
+  if (!coming_.valid()) return;
+  const auto before = Clock::now();
+  const Reserved reserved = coming_.get();
+  waited_ += Clock::now() - before;
+  if (reserved.steps > 0) sizes_.OnReserved(reserved.took, reserved.busy);
+  left_ = reserved_unused_ + reserved.fits;
+  reserved_unused_ += reserved.steps;
+  const std::lock_guard lock(mutex_);
+  status_.steps_left = left_;
 }
 
 void Budget::Settle() {
+  Adopt();
   if (reserved_unused_ > 0) ledger_.Settle(std::exchange(reserved_unused_, 0));
-  const double epsilon = spending_.Epsilon(ledger_);
-  const std::lock_guard lock(mutex_);
-  status_.epsilon = epsilon;
-  status_.steps_charged = ledger_.charged_steps();
-  status_.position = ledger_.position();
+  Publish(spending_.Epsilon(ledger_));
 }
 
 void Budget::ChangeSampleRate(double sample_rate) {
@@ -76,17 +110,17 @@ void Budget::ChangeSampleRate(double sample_rate) {
 }
 
 double Budget::EpsilonAfter(std::uint64_t steps) const {
+  if (coming_.valid()) coming_.wait();
   const auto terms = status().terms;
   auto phases = ledger_.charged();
   phases.push_back({terms.sample_rate, terms.noise_multiplier, steps});
   return dp::EpsilonOf(spending_.accountant(), phases, terms.delta);
 }
 
-void Budget::Publish(double epsilon, std::uint64_t fits_beyond) {
+void Budget::Publish(double epsilon) {
   const std::lock_guard lock(mutex_);
   status_.epsilon = epsilon;
   status_.steps_charged = ledger_.charged_steps();
-  status_.steps_left = fits_beyond + reserved_unused_;
   status_.position = ledger_.position();
 }
 

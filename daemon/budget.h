@@ -1,16 +1,20 @@
 // One node's privacy budget: pays for steps out of blocks reserved in the
 // ledger, and says what has been spent.
 //
-// A block is paid for, on disk, before the first noise of it is drawn. Blocks
-// begin small and grow until reserving costs less than 1 % of the time their
-// steps take; a crash loses at most one block of budget.
+// A block is paid for, on disk, before the first noise of it is drawn. While
+// its steps are taken, a thread reserves the next: the trainer does not wait
+// for the disk. A crash loses what was reserved and not used;
+// daemon/block_sizes.h keeps that small.
 #pragma once
 
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <mutex>
 #include <optional>
 
+#include "daemon/block_sizes.h"
 #include "daemon/egress.h"
 #include "daemon/spending.h"
 #include "dp/ledger.h"
@@ -35,12 +39,13 @@ class Budget {
 
   // True: noise for one more step may be drawn. False: it would pass the
   // target; nothing was charged. `wanted` >= 1: steps the run still wants.
-  // Throws: dp::LedgerError. Threads: the trainer's.
+  // Throws: dp::LedgerError, when what was reserved before is used up.
+  // Threads: the trainer's.
   [[nodiscard]] bool PayOneStep(std::uint64_t wanted);
   // The same, with the proof that releases ask for; nothing for false.
   std::optional<PaidStep> Pay(std::uint64_t wanted);
 
-  // Gives the unused rest of the last block back. Threads: the trainer's.
+  // Gives back what was reserved and not used. Threads: the trainer's.
   void Settle();
 
   // Steps from the next one on are paid for at this (effective) sample rate;
@@ -66,18 +71,39 @@ class Budget {
   }
 
  private:
-  bool ReserveBlock(std::uint64_t wanted);
-  void Publish(double epsilon, std::uint64_t fits_beyond);
+  using Clock = std::chrono::steady_clock;
+  struct Reserved {
+    std::uint64_t steps = 0;  // 0: none fits.
+    std::uint64_t fits = 0;   // Of those that were wanted, these included.
+    Clock::duration took{0};
+    Clock::duration busy{0};
+  };
 
-  // The trainer's.
+  // Has `reserver_` reserve some of `wanted` steps, beyond all that is.
+  void Begin(std::uint64_t wanted);
+  Reserved Reserve(std::uint64_t wanted, std::uint64_t block,
+                   Clock::time_point asked);
+  // Waits for what was begun, if anything was.
+  void Adopt();
+  void Publish(double epsilon);
+
+  // The trainer's; the first two are the reserver's while `coming_` is valid.
   dp::Ledger ledger_;
   Spending spending_;
+  BlockSizes sizes_;
+  BlockSizes::Plan plan_;
   std::uint64_t reserved_unused_ = 0;
-  std::uint64_t block_;
-  std::chrono::steady_clock::time_point block_began_;
+  std::uint64_t left_ = 0;  // That fit when a block was last adopted.
+  // Since the sizes were told: steps, and what they waited for the disk.
+  Clock::time_point told_{};
+  std::uint64_t taken_ = 0;
+  Clock::duration waited_{0};
+  std::future<Reserved> coming_;
 
   mutable std::mutex mutex_;
   BudgetStatus status_;  // Guarded by mutex_.
+
+  boost::asio::thread_pool reserver_{1};  // Joined before the rest goes.
 };
 
 }  // namespace hearsay::daemon

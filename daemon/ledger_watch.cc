@@ -90,7 +90,8 @@ std::optional<LedgerMark> LedgerWatch::Own(
   return own_->At(position);
 }
 
-void LedgerWatch::Note(const std::string& member, const LedgerMark& mark) {
+std::optional<LedgerMark> LedgerWatch::Note(const std::string& member,
+                                            const LedgerMark& mark) {
   auto& marks = marks_[member];
   const auto same = std::find_if(
       marks.begin(), marks.end(),
@@ -99,17 +100,17 @@ void LedgerWatch::Note(const std::string& member, const LedgerMark& mark) {
     if (marks.size() == kMostLedgers) marks.erase(marks.begin());
     marks.push_back(mark);
     changed_ = true;
-    return;
+    return std::nullopt;
   }
   // At one place the one from before stays, but for a new seal.
   if (mark.sequence < same->sequence || mark == *same ||
       (mark.sequence == same->sequence && mark.hash != same->hash))
-    return;
-  *same = mark;
+    return std::nullopt;
   changed_ = true;
+  return std::exchange(*same, mark);
 }
 
-std::vector<MemberMark> LedgerWatch::Remembered() const {
+std::vector<MemberMark> LedgerWatch::Remembered(Clock::time_point now) const {
   std::vector<MemberMark> unconfirmed;
   std::vector<MemberMark> confirmed;
   for (const auto& [node, marks] : marks_) {
@@ -118,21 +119,28 @@ std::vector<MemberMark> LedgerWatch::Remembered() const {
       (said != said_.end() && said->second == mark ? confirmed : unconfirmed)
           .push_back({node, mark});
   }
+  for (const auto& [node, held] : held_)
+    if (now < held.until) unconfirmed.push_back({node, held.mark});
   unconfirmed.insert(unconfirmed.end(), confirmed.begin(), confirmed.end());
   if (unconfirmed.size() > kMostMarks) unconfirmed.resize(kMostMarks);
   return unconfirmed;
 }
 
 std::optional<std::string> LedgerWatch::Hear(const std::string& member,
-                                             const NodeReport& report) {
+                                             const NodeReport& report,
+                                             Clock::time_point now) {
   std::optional<std::string> trouble;
   if (own_)
     for (const auto& remembered : report.marks)
       if (!trouble) trouble = Judge(member, remembered);
   // What it remembers is heard first: it may be of this very mark.
   if (report.ledger) {
-    Note(member, *report.ledger);
+    const auto before = Note(member, *report.ledger);
+    const auto heard = heard_.find(member);
+    if (before && (heard == heard_.end() || now - heard->second > kSilence))
+      held_[member] = {*before, now + kTold};
     said_[member] = *report.ledger;
+    heard_[member] = now;
   }
   return trouble;
 }

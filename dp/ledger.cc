@@ -3,9 +3,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -22,38 +25,45 @@ namespace {
 
 constexpr std::size_t kMostText = 1024;
 
-// Two ledgers of one data set differ, so that a checkpoint knows its own.
-std::string NewId() {
+// 128 random bits. Of the id: two ledgers of one data set differ, so that a
+// checkpoint knows its own. Of a nonce: see ledger.h. A kernel that was not
+// told that its memory was put back gives the same bytes again for a while; the
+// clock does not.
+std::string FreshBits() {
   std::array<unsigned char, 16> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) !=
       static_cast<ssize_t>(bytes.size()))
     throw std::system_error(errno, std::generic_category(), "getrandom");
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  std::array<unsigned char, sizeof now> clock{};
+  std::memcpy(clock.data(), &now, sizeof now);
+  for (std::size_t i = 0; i < clock.size(); ++i) bytes[i] ^= clock[i];
   constexpr char kDigits[] = "0123456789abcdef";
-  std::string id;
+  std::string hex;
   for (const unsigned char byte : bytes) {
-    id += kDigits[byte >> 4];
-    id += kDigits[byte & 15];
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
   }
-  return id;
+  return hex;
 }
 
 std::string CheckedHeader(const std::string& data_set, const std::string& run) {
   if (data_set.empty() || data_set.size() > kMostText || run.size() > kMostText)
     throw std::invalid_argument(
         "a ledger's data set has 1 to 1024 bytes, its run at most 1024");
-  return FormatHeader(NewId(), data_set);
+  return FormatHeader(FreshBits(), data_set);
 }
 
-void CheckReservation(const Releases& releases) {
+void CheckReservation(const Releases& releases, std::uint64_t most) {
   if (!(releases.sample_rate >= 0 && releases.sample_rate <= 1))
     throw std::invalid_argument("a reservation's sample rate is in [0, 1]");
   if (!(releases.noise_multiplier >= 0 &&
         std::isfinite(releases.noise_multiplier)))
     throw std::invalid_argument(
         "a reservation's noise multiplier is finite and not negative");
-  if (releases.steps < 1 || releases.steps > kMaxBlock)
-    throw std::invalid_argument("a reservation has 1 to " +
-                                std::to_string(kMaxBlock) + " steps");
+  if (releases.steps < 1 || releases.steps > most)
+    throw std::invalid_argument("this reservation has 1 to " +
+                                std::to_string(most) + " steps");
 }
 
 }  // namespace
@@ -75,13 +85,15 @@ struct Ledger::State {
     id = contents.id;
     position = contents.position;
     hashes.push_back(parsed.header_hash);
-    for (const LedgerRecord& record : contents.records)
-      hashes.push_back(record.hash);
     for (const LedgerRecord& record : contents.records) {
-      if (IsStatistics(record))
+      hashes.push_back(record.hash);
+      if (IsStatistics(record)) {
         statistics.push_back(record.releases);
-      else if (!first)
-        first = record.releases;
+        continue;
+      }
+      if (!first) first = record.releases;
+      if (record.kind == LedgerRecord::Kind::kReserve)
+        most_reserved = std::max(most_reserved, record.releases.steps);
     }
     for (const Releases& releases : contents.charged)
       charged[{releases.sample_rate, releases.noise_multiplier}] =
@@ -97,14 +109,20 @@ struct Ledger::State {
     LedgerContents& contents = parsed.contents;
     LedgerRecord& torn = contents.records.back();
     torn.run = run;
+    torn.nonce = FreshBits();
     const std::string line = FormatRecord(contents.position.hash, torn);
     file.Replace(bytes.substr(0, parsed.verified_bytes) + line);
     contents.position = {torn.sequence, torn.hash};
   }
 
   void Append(LedgerRecord::Kind kind, const Releases& releases) {
-    LedgerRecord record{
-        position.sequence + 1, kind, releases, run, "", open_noise};
+    LedgerRecord record{position.sequence + 1,
+                        kind,
+                        releases,
+                        run,
+                        "",
+                        open_noise,
+                        FreshBits()};
     file.Append(FormatRecord(position.hash, record));
     position = {record.sequence, record.hash};
     const std::lock_guard lock(hashes_mutex);
@@ -129,9 +147,13 @@ struct Ledger::State {
   RdpAccountant accountant;
   std::optional<Releases> first;
   std::vector<Releases> statistics;
-  std::optional<Releases> open;  // The reservation that may be settled,
-  LedgerNoise open_noise = LedgerNoise::kGaussian;  // and its noise.
+  std::uint64_t most_reserved = 0;  // By one record.
+  std::optional<Releases> open;     // The reservation that may be settled,
+  LedgerNoise open_noise = LedgerNoise::kGaussian;  // its noise,
+  std::uint64_t open_before = 0;  // and the steps of the one above, if alike.
   bool exact = false;
+  // What StepsThatFit answered, and all that was charged before.
+  mutable std::uint64_t last_fit = 0;
 };
 
 LedgerContents ReadLedger(const std::filesystem::path& file) {
@@ -151,9 +173,13 @@ Ledger::Ledger(Ledger&&) noexcept = default;
 Ledger& Ledger::operator=(Ledger&&) noexcept = default;
 
 void Ledger::Reserve(const Releases& releases, LedgerNoise noise) {
-  CheckReservation(releases);
   State& state = *state_;
-  state.open.reset();
+  CheckReservation(releases, most_steps());
+  const auto above = std::exchange(state.open, std::nullopt);
+  const bool alike = above && above->sample_rate == releases.sample_rate &&
+                     above->noise_multiplier == releases.noise_multiplier &&
+                     state.open_noise == noise;
+  state.open_before = alike ? above->steps : 0;
   state.open_noise = noise;
   state.exact = state.exact || noise == LedgerNoise::kExact;
   state.Append(LedgerRecord::Kind::kReserve, releases);
@@ -162,10 +188,12 @@ void Ledger::Reserve(const Releases& releases, LedgerNoise noise) {
   state.charged_steps += releases.steps;
   state.accountant.Add(releases);
   state.open = releases;
-  if (state.run.starts_with(kStatisticsRun))
+  if (state.run.starts_with(kStatisticsRun)) {
     state.statistics.push_back(releases);
-  else if (!state.first)
-    state.first = releases;
+    return;
+  }
+  state.most_reserved = std::max(state.most_reserved, releases.steps);
+  if (!state.first) state.first = releases;
 }
 
 void Ledger::Settle(std::uint64_t unused_steps) {
@@ -174,10 +202,11 @@ void Ledger::Settle(std::uint64_t unused_steps) {
     throw std::invalid_argument(
         "no reservation of this process is open, so none can be settled");
   Releases unused = *state.open;
-  if (unused_steps > unused.steps)
+  const std::uint64_t open_steps = unused.steps + state.open_before;
+  if (unused_steps > open_steps)
     throw std::invalid_argument("cannot give back " +
                                 std::to_string(unused_steps) + " of " +
-                                std::to_string(unused.steps) + " steps");
+                                std::to_string(open_steps) + " steps");
   state.open.reset();
   if (unused_steps == 0) return;
   unused.steps = unused_steps;
@@ -192,6 +221,10 @@ const std::string& Ledger::id() const { return state_->id; }
 const LedgerPosition& Ledger::position() const { return state_->position; }
 
 std::uint64_t Ledger::charged_steps() const { return state_->charged_steps; }
+
+std::uint64_t Ledger::most_steps() const {
+  return std::clamp(2 * state_->most_reserved, kMaxBlock, kMostSteps);
+}
 
 std::vector<Releases> Ledger::charged() const {
   std::vector<Releases> charged;
@@ -223,7 +256,16 @@ std::uint64_t Ledger::StepsThatFit(const Releases& wanted, double delta,
            target_epsilon;
   };
   if (fits(wanted.steps)) return wanted.steps;
-  return MostThatFit(0, wanted.steps, fits);  // Nothing more always does.
+  // What fitted the last time, less what was charged since, is mostly right:
+  // two questions in place of thirty.
+  std::uint64_t& last = state_->last_fit;
+  const std::uint64_t charged = state_->charged_steps;
+  if (last > charged && last - charged < wanted.steps && fits(last - charged) &&
+      !fits(last - charged + 1))
+    return last - charged;
+  const auto fit = MostThatFit(0, wanted.steps, fits);  // 0 always does.
+  last = charged + fit;
+  return fit;
 }
 
 bool Ledger::Contains(const LedgerPosition& position) const {

@@ -7,9 +7,9 @@
 // and never undercounts. The grammar (numbers are one space apart):
 //
 //   ledger = header record*
-//   header = "hearsay-ledger 1 id=" HEX32 " data_set=" TEXT hash
+//   header = "hearsay-ledger 2 id=" HEX32 " data_set=" TEXT hash
 //   record = SEQUENCE " " kind " q=" FLOAT " sigma=" FLOAT " steps=" COUNT
-//            [" noise=exact"] " run=" TEXT " prev=" HEX64 hash
+//            [" noise=exact"] " run=" TEXT " nonce=" HEX32 " prev=" HEX64 hash
 //   kind   = "reserve" | "settle" | "torn"
 //   hash   = " hash=" HEX64 "\n"
 //
@@ -17,23 +17,31 @@
 // charged; TEXT is percent-escaped; `hash` is the SHA-256 of the line before
 // it, and `prev` that of the line above; `noise` is said of discrete Gaussian
 // noise (dp/grid_sum.h), of which less is proven. A chain, begun by a random
-// id. It finds accidents and rollbacks; it is no signature. An example, hashes
-// shortened:
+// id, in which every record is random in part (`nonce`): two ways on from one
+// record differ, even of a machine whose memory was put back in time and which
+// does the same again. It finds accidents and rollbacks; it is no signature. An
+// example, hashes shortened:
 //
-//   hearsay-ledger 1 id=9f..2c data_set=sha256:77..01 hash=5d..90
-//   1 reserve q=0x1.4p-7 sigma=0x1p+0 steps=64 run=a@1700000000 prev=5d..
-//   hash=.. 2 settle q=0x1.4p-7 sigma=0x1p+0 steps=20 run=a@1700000000
+//   hearsay-ledger 2 id=9f..2c data_set=sha256:77..01 hash=5d..90
+//   1 reserve q=0x1.4p-7 sigma=0x1p+0 steps=64 run=a@1700000000 nonce=b2..
+//   prev=5d.. hash=..
+//   2 settle q=0x1.4p-7 sigma=0x1p+0 steps=20 run=a@1700000000 nonce=07..
 //   prev=c1.. hash=..
 //
-// A `settle` gives back steps of the reservation right above it, of the same
-// run. A last line that was torn, by a crash or by the disk, is charged as a
-// whole reservation:
+// In version 1, which is read and continued, records had no nonce; those added
+// to it have.
+//
+// A `settle` gives back steps of the one or two reservations right above it, of
+// the same run, rate and noise: while one is being used, the next may be on its
+// way to the disk. A last line that was torn, by a crash or by the disk, is
+// charged as a whole reservation:
 //   * the line is whole but for its newline: what it says;
 //   * no newline, or zero bytes in it (the write never ended, so nothing was
 //     released): the most of what can be read of it and of all reservations
 //     before it;
-//   * a wrong hash alone (it may have been released): at least kMaxBlock steps,
-//     if its rate and noise are those of a reservation before it.
+//   * a wrong hash alone (it may have been released): the most that a
+//     reservation may have there (kMaxBlock steps, or twice the most before it
+//     if that is more), if its rate and noise are those of one before it.
 // Anything else that does not verify is refused: without a trustworthy ledger
 // nobody trains.
 //
@@ -59,7 +67,8 @@ class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The most steps of one reservation, and so the least that a damaged one costs.
+// A reservation has at most so many steps or, if that is more, twice as many as
+// any before it: what a damaged one may have said is not too dear to charge.
 inline constexpr std::uint64_t kMaxBlock = 1024;
 
 enum class LedgerNoise { kGaussian, kExact };
@@ -79,6 +88,7 @@ struct LedgerRecord {
   std::string run;    // Who wrote it: node name and start time.
   std::string hash;   // Empty in the kTorn record of a tail not yet recorded.
   LedgerNoise noise = LedgerNoise::kGaussian;
+  std::string nonce = {};  // 32 hexadecimal digits; none in version 1.
 };
 
 struct LedgerContents {
@@ -127,15 +137,16 @@ class Ledger {
   Ledger& operator=(Ledger&&) noexcept;
 
   // Charges `releases.steps` steps. When this returns, the record is on disk.
-  // Requires: 1 <= steps <= kMaxBlock, 0 <= q <= 1, 0 <= sigma < infinity.
+  // Requires: 1 <= steps <= most_steps(), 0 <= q <= 1, 0 <= sigma < infinity.
   // Throws: LedgerError; then nothing may be released and the ledger is closed
   // for writing. std::invalid_argument; then nothing has changed.
   void Reserve(const Releases& releases,
                LedgerNoise noise = LedgerNoise::kGaussian);
 
-  // Gives back the unused rest of the last reservation of this process, when
-  // training has ended in order: noise of those steps was never drawn.
-  // Requires: unused_steps <= steps of that reservation; once a reservation.
+  // Gives back what was not used of the last reservation of this process, and
+  // of the one before it where its rate and noise are the same, when training
+  // has ended in order: noise of those steps was never drawn.
+  // Requires: unused_steps <= steps of those; once a reservation.
   // Throws: LedgerError, as Reserve; std::invalid_argument (also in another
   // process or without a reservation: nobody gives back what is not theirs).
   void Settle(std::uint64_t unused_steps);
@@ -145,6 +156,8 @@ class Ledger {
   const std::string& id() const;
   const LedgerPosition& position() const;
   std::uint64_t charged_steps() const;
+  // That the next reservation may have.
+  std::uint64_t most_steps() const;
   // Merged by (q, sigma), what was given back taken off.
   std::vector<Releases> charged() const;
   // Some of it is of exact noise: divergences count, whatever the accountant.

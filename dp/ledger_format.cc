@@ -13,14 +13,13 @@ namespace hearsay::dp {
 namespace {
 
 constexpr std::string_view kMagic = "hearsay-ledger ";
-constexpr std::string_view kVersion = "1";
+constexpr std::string_view kVersion = "2";
+constexpr std::string_view kVersionWithoutNonces = "1";
+constexpr std::size_t kNonceDigits = 32;
 
 // What a file system leaves of a page that it had no time to write, after it
 // had written the next. Eight zeros: one may be a flipped space.
 constexpr std::string_view kLostPage("\0\0\0\0\0\0\0\0", 8);
-
-// No record of more steps is written; a sum of them cannot overflow.
-constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 40;
 
 constexpr std::string_view kExactNoise = "noise=exact";
 
@@ -37,6 +36,11 @@ std::optional<double> NoiseMultiplier(std::optional<double> sigma) {
 }
 std::optional<std::uint64_t> Steps(std::optional<std::uint64_t> steps) {
   return steps && *steps >= 1 && *steps <= kMostSteps ? steps : std::nullopt;
+}
+
+bool IsNonce(std::string_view text) {
+  return text.size() == kNonceDigits &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 struct Chained {
@@ -60,6 +64,11 @@ std::optional<Chained> ParseRecord(const Verified& line) {
   if (noise == LedgerNoise::kExact && TakeWord(rest) != kExactNoise)
     return std::nullopt;
   const auto run = TakeField(rest, "run");
+  std::string_view nonce;
+  if (rest.starts_with("nonce=")) {
+    nonce = *TakeField(rest, "nonce");
+    if (!IsNonce(nonce)) return std::nullopt;
+  }
   const auto previous = TakeField(rest, "prev");
   if (!sequence || named == std::end(kKinds) || !q || !sigma || !steps ||
       !run || !previous || !rest.empty())
@@ -74,7 +83,8 @@ std::optional<Chained> ParseRecord(const Verified& line) {
                   {*rate, *multiplier, *count},
                   std::move(*text),
                   std::string(line.hash),
-                  noise},
+                  noise,
+                  std::string(nonce)},
                  *previous};
 }
 
@@ -143,7 +153,8 @@ class Parser {
     if (!line) Refuse("the header does not match its hash");
     rest = line->body.substr(kMagic.size());
     const std::string_view version = TakeWord(rest);
-    if (version != kVersion)
+    nonces_ = version != kVersionWithoutNonces;
+    if (nonces_ && version != kVersion)
       throw LedgerError(name_ + ": is a ledger of version " +
                         std::string(version) + ", this program knows version " +
                         std::string(kVersion) + "; use the newer program");
@@ -170,7 +181,8 @@ class Parser {
       Refuse("does not match its hash, and is not the last");
     }
     auto chained = ParseRecord(*line);
-    if (!chained) Refuse("is not a record");
+    if (!chained || (nonces_ && chained->record.nonce.empty()))
+      Refuse("is not a record");
     CheckPlace(*chained);
     LedgerContents& contents = parsed_.contents;
     contents.position = {chained->record.sequence, chained->record.hash};
@@ -196,8 +208,23 @@ class Parser {
     if (record.releases.sample_rate != reserved.sample_rate ||
         record.releases.noise_multiplier != reserved.noise_multiplier ||
         record.noise != contents.records.back().noise ||
-        record.releases.steps > reserved.steps)
+        record.releases.steps > reserved.steps + OpenAbove())
       Refuse("gives back more than was reserved");
+  }
+
+  // Steps of the reservation above the last, if they are alike and may be
+  // settled together.
+  std::uint64_t OpenAbove() const {
+    const auto& records = parsed_.contents.records;
+    if (records.size() < 2) return 0;
+    const LedgerRecord& last = records.back();
+    const LedgerRecord& above = records[records.size() - 2];
+    const bool alike =
+        above.kind == last.kind && above.run == last.run &&
+        above.noise == last.noise &&
+        above.releases.sample_rate == last.releases.sample_rate &&
+        above.releases.noise_multiplier == last.releases.noise_multiplier;
+    return alike ? above.releases.steps : 0;
   }
 
   // The rules of ledger.h.
@@ -259,7 +286,7 @@ class Parser {
     return most;
   }
 
-  // This line was whole once, and up to kMaxBlock steps released under it.
+  // This line was whole once, and what it reserved was released.
   Releases Damaged(const Readable& read) const {
     const auto& records = parsed_.contents.records;
     const bool known = std::any_of(
@@ -270,13 +297,14 @@ class Parser {
     if (!known)
       Refuse("does not match its hash, and its rate and noise cannot be told");
     Releases most = MostSoFar();
-    most.steps = std::max(most.steps, kMaxBlock);
+    most.steps = std::max(2 * most.steps, kMaxBlock);
     return most;
   }
 
   const std::string_view bytes_;
   const std::string& name_;
   ParsedLedger parsed_;
+  bool nonces_ = true;  // Every record has one.
   std::size_t at_ = 0;
   std::size_t line_ = 1;
 };
@@ -303,7 +331,9 @@ std::string FormatRecord(const std::string& previous, LedgerRecord& record) {
     body += ' ';
     body += kExactNoise;
   }
-  body += " run=" + Escape(record.run) + " prev=" + previous;
+  body += " run=" + Escape(record.run);
+  if (!record.nonce.empty()) body += " nonce=" + record.nonce;
+  body += " prev=" + previous;
   std::string line = Sealed(std::move(body));
   record.hash = line.substr(line.size() - 1 - kHashDigits, kHashDigits);
   return line;

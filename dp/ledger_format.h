@@ -11,6 +11,9 @@
 
 namespace hearsay::dp {
 
+// No record of more steps is written; a sum of them cannot overflow.
+inline constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 40;
+
 // A ledger begins with this line. `id` is 32 hexadecimal digits.
 std::string FormatHeader(const std::string& id, const std::string& data_set);
 

@@ -2,9 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <ctime>
+#include <filesystem>
+#include <future>
+#include <mutex>
+#include <thread>
 
 #include "dp/accountant.h"
+#include "dp/ledger_io.h"
 #include "dp/rdp.h"
 #include "dp/rdp_filter.h"
 #include "tests/support/temporary_folder.h"
@@ -63,6 +73,32 @@ TEST_F(BudgetTest, WhatTheLedgerHoldsIsAlwaysAtLeastWhatWasPaid) {
     ASSERT_TRUE(budget->PayOneStep(100000));
     EXPECT_GE(dp::ReadLedger(folder_ / "ledger").charged_steps, paid);
   }
+}
+
+TEST_F(BudgetTest, TheLedgerSaysWhatNoiseItPaysFor) {
+  {
+    Budget budget(dp::Ledger(folder_.path(), "data", "test"),
+                  {kRate, kSigma, kDelta, std::nullopt, dp::Accountant::kRdp,
+                   dp::LedgerNoise::kExact});
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(budget.PayOneStep(1000));
+    budget.Settle();
+  }
+  const auto contents = dp::ReadLedger(folder_ / "ledger");
+  EXPECT_EQ(contents.charged_steps, 20U);
+  for (const auto& record : contents.records)
+    EXPECT_EQ(record.noise, dp::LedgerNoise::kExact);
+}
+
+TEST_F(BudgetTest, TheLastStepsOfARunAreReservedOnce) {
+  const auto budget = Open(std::nullopt);
+  for (std::uint64_t wanted = 100; wanted > 0; --wanted) {
+    ASSERT_TRUE(budget->PayOneStep(wanted));
+    ASSERT_LE(dp::ReadLedger(folder_ / "ledger").charged_steps, 100U);
+  }
+  budget->Settle();
+  EXPECT_EQ(budget->status().steps_charged, 100U);
+  for (const auto& record : dp::ReadLedger(folder_ / "ledger").records)
+    EXPECT_EQ(record.kind, dp::LedgerRecord::Kind::kReserve);
 }
 
 TEST_F(BudgetTest, SettlesToExactlyWhatWasPaid) {
@@ -187,6 +223,161 @@ TEST_F(BudgetTest, ByPldALowerTargetStopsAtItsOwnLastStep) {
   while (budget->PayOneStep(1000000)) ++paid;
   EXPECT_LE(PldOf(paid), 0.6);
   EXPECT_GT(PldOf(paid + 1), 0.6);
+}
+
+// A disk that takes its time, fails, or waits for the test; it knows how many
+// steps are safe on it.
+class TestDisk : public dp::LedgerIo {
+ public:
+  explicit TestDisk(std::filesystem::path file) : file_(std::move(file)) {}
+
+  int DataSync(int) override {
+    std::unique_lock lock(mutex_);
+    syncing_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    syncing_ = false;
+    const auto takes = takes_;
+    lock.unlock();
+    std::this_thread::sleep_for(takes);
+    if (fails_) {
+      errno = EIO;
+      return -1;
+    }
+    safe_ = dp::ReadLedger(file_).charged_steps;
+    return 0;
+  }
+
+  void Open(bool open) {
+    const std::lock_guard lock(mutex_);
+    open_ = open;
+    changed_.notify_all();
+  }
+  void Take(std::chrono::microseconds time) {
+    const std::lock_guard lock(mutex_);
+    takes_ = time;
+  }
+  void Fail() { fails_ = true; }
+  void WaitUntilSyncing() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return syncing_; });
+  }
+  std::uint64_t safe() const { return safe_; }
+
+ private:
+  const std::filesystem::path file_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = true;
+  bool syncing_ = false;
+  std::chrono::microseconds takes_{0};
+  std::atomic<bool> fails_ = false;
+  std::atomic<std::uint64_t> safe_ = 0;
+};
+
+class BudgetOnDiskTest : public BudgetTest {
+ protected:
+  std::unique_ptr<Budget> Open(std::optional<double> target = std::nullopt) {
+    return std::make_unique<Budget>(
+        dp::Ledger(folder_.path(), "data", "test", disk_),
+        BudgetTerms{kRate, kSigma, kDelta, target});
+  }
+  // Steps of the reservation that is on its way when this returns; all of
+  // those before it have been taken but one.
+  std::uint64_t PayUpToTheGate(Budget& budget) {
+    std::uint64_t paid = 0;
+    while (paid < 16) {
+      if (paid == 1) disk_.Open(false);
+      EXPECT_TRUE(budget.PayOneStep(1000000));
+      ++paid;
+    }
+    disk_.WaitUntilSyncing();
+    return paid;
+  }
+
+  TestDisk disk_{folder_ / "ledger"};
+};
+
+TEST_F(BudgetOnDiskTest, NoStepIsPaidForBeforeItIsOnDisk) {
+  const auto budget = Open();
+  for (std::uint64_t paid = 1; paid <= 20000; ++paid) {
+    if (paid % 100 == 0)
+      disk_.Take(std::chrono::microseconds(paid / 100 % 7 * 300));
+    ASSERT_TRUE(budget->PayOneStep(1000000));
+    ASSERT_GE(disk_.safe(), paid);
+  }
+}
+
+TEST_F(BudgetOnDiskTest, StepsAreTakenWhileTheNextAreOnTheirWay) {
+  const auto budget = Open();
+  const auto paid = PayUpToTheGate(*budget);  // None of them waited for it.
+  EXPECT_EQ(disk_.safe(), paid);
+  // But one more does.
+  auto next =
+      std::async(std::launch::async, [&] { return budget->PayOneStep(1000); });
+  EXPECT_EQ(next.wait_for(std::chrono::milliseconds(50)),
+            std::future_status::timeout);
+  disk_.Open(true);
+  EXPECT_TRUE(next.get());
+  EXPECT_GT(disk_.safe(), paid);
+}
+
+TEST_F(BudgetOnDiskTest, WhatIsOnItsWayIsGivenBackToo) {
+  for (int steps = 1; steps < 120; ++steps) {
+    tests::TemporaryFolder folder;
+    TestDisk disk(folder / "ledger");
+    Budget budget(dp::Ledger(folder.path(), "data", "test", disk),
+                  {kRate, kSigma, kDelta, std::nullopt});
+    for (int i = 0; i < steps; ++i) ASSERT_TRUE(budget.PayOneStep(1000));
+    disk.Take(std::chrono::microseconds(200));
+    budget.Settle();
+    ASSERT_EQ(dp::ReadLedger(folder / "ledger").charged_steps,
+              static_cast<std::uint64_t>(steps));
+    ASSERT_EQ(budget.status().steps_charged, static_cast<std::uint64_t>(steps));
+  }
+}
+
+TEST_F(BudgetOnDiskTest, AfterAFailedSyncOnlyWhatWasSafeBeforeIsTaken) {
+  const auto budget = Open();
+  std::uint64_t paid = 0;
+  EXPECT_THROW(
+      {
+        while (paid < 1000) {
+          ASSERT_TRUE(budget->PayOneStep(1000));
+          if (++paid == 3) disk_.Fail();
+        }
+      },
+      dp::LedgerError);
+  EXPECT_EQ(paid, disk_.safe());
+  EXPECT_THROW((void)budget->PayOneStep(1000), dp::LedgerError);
+  // The file may hold more: that counts from now on, for the next to open it.
+  EXPECT_GE(dp::ReadLedger(folder_ / "ledger").charged_steps, paid);
+}
+
+// However slow the disk: a crash loses no more (daemon/block_sizes.h).
+TEST_F(BudgetOnDiskTest, OnASlowDiskBlocksStayWithinWhatACrashMayLose) {
+  constexpr std::uint64_t kWanted = 60000;
+  const auto budget = Open();
+  disk_.Take(std::chrono::milliseconds(3));
+  std::uint64_t most = 0;
+  for (std::uint64_t paid = 0; paid < 20000;) {
+    ASSERT_TRUE(budget->PayOneStep(kWanted - paid));
+    ++paid;
+    most = std::max(most, disk_.safe() - paid);
+  }
+  EXPECT_LE(most, BlockSizes::kMostLost);
+  EXPECT_GT(most, 200U) << "slower than it has to be";
+}
+
+TEST_F(BudgetOnDiskTest, ARunThatEndsWhileMoreIsOnItsWayLeavesAWholeLedger) {
+  {
+    const auto budget = Open();
+    PayUpToTheGate(*budget);
+    disk_.Open(true);
+  }
+  const auto contents = dp::ReadLedger(folder_ / "ledger");
+  EXPECT_FALSE(contents.torn);
+  EXPECT_GE(contents.charged_steps, 16U);
 }
 
 // Evaluations are what costs time: a step's price must not contain one.

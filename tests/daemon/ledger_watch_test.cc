@@ -179,6 +179,85 @@ TEST_F(LedgerWatchTest, AMemberTellsTheNodeThatComesBack) {
   EXPECT_THAT(warnings_, IsEmpty());
 }
 
+// The memory of a virtual machine was put back, with its disk: nothing starts
+// anew, the same run writes on, and catches up with what others remember.
+TEST_F(LedgerWatchTest, AMachineThatIsPutBackAliveIsNoticed) {
+  LedgerMark newest;
+  {
+    auto ledger = Open("l");
+    Spend(ledger, 3);
+    CopyBack("l", "old");
+    Spend(ledger, 2);
+    newest = Maker(ledger).At(ledger.position());
+  }
+  auto ledger = Open("old");  // And of the same run.
+  Spend(ledger, 2);
+  ASSERT_EQ(ledger.position().sequence, newest.sequence);
+  EXPECT_NE(Maker(ledger).At(ledger.position()).hash, newest.hash);
+  EXPECT_EQ(Maker(ledger).Compare(newest), Verdict::kRolledBack);
+}
+
+// Whoever speaks first when they meet again.
+TEST_F(LedgerWatchTest, OneThatWentOnUnheardIsToldWhatWasBefore) {
+  const LedgerWatch::Clock::time_point start{};
+  const auto report_at = [](const dp::Ledger& ledger) {
+    NodeReport report;
+    report.ledger = Maker(ledger).At(ledger.position());
+    return report;
+  };
+  const auto told = [](const LedgerWatch& watch, auto now) {
+    NodeReport report;
+    report.marks = watch.Remembered(now);
+    return report;
+  };
+  auto b = Watch();
+  {
+    auto ledger = Open("l");
+    Spend(ledger, 3);
+    CopyBack("l", "old");
+    Spend(ledger, 2);
+    b.Hear("a", report_at(ledger), start);
+  }
+  auto ledger = Open("old");
+  auto a = Watch(Maker(ledger), "a.json");
+  Spend(ledger, 9);
+  const auto back = start + std::chrono::seconds(10);
+  b.Hear("a", report_at(ledger), back);
+  Spend(ledger, 1);
+  b.Hear("a", report_at(ledger), back + std::chrono::seconds(1));
+  const auto trouble =
+      a.Hear("b", told(b, back + std::chrono::seconds(30)), back);
+  ASSERT_TRUE(trouble);
+  EXPECT_THAT(*trouble, HasSubstr("record 5"));
+  EXPECT_THAT(b.Remembered(back + std::chrono::seconds(60)), SizeIs(1));
+  // One that was never silent is told one mark.
+  auto c = Watch(std::nullopt, "c.json");
+  for (int i = 0; i < 5; ++i) {
+    Spend(ledger, 1);
+    c.Hear("a", report_at(ledger), start + std::chrono::seconds(i));
+  }
+  EXPECT_THAT(c.Remembered(start + std::chrono::seconds(5)), SizeIs(1));
+}
+
+// Of a process that begins anew: it does not know how long the silence was.
+TEST_F(LedgerWatchTest, WhatAFileRemembersIsToldBesideWhatIsHeardFirst) {
+  {
+    auto ledger = Open("l");
+    Spend(ledger, 3);
+    CopyBack("l", "old");
+    Spend(ledger, 2);
+    auto b = Watch();
+    b.Hear("a", ReportOf(b, Maker(ledger).At(ledger.position())));
+    std::ofstream(b.file()) << b.TakeChanges().value();
+  }
+  auto ledger = Open("old");
+  Spend(ledger, 9);
+  auto a = Watch(Maker(ledger), "a.json");
+  auto b = Watch();
+  b.Hear("a", ReportOf(a, a.Own(ledger.position())));
+  EXPECT_TRUE(a.Hear("b", ReportOf(b)));
+}
+
 TEST_F(LedgerWatchTest, ALiarStopsNobodyAndIsWarnedOfOnce) {
   auto ledger = Open("l");
   auto a = Watch(Maker(ledger));

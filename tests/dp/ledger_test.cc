@@ -28,6 +28,7 @@ namespace {
 using tests::TemporaryFolder;
 
 constexpr Releases kBlock{0.01, 1.1, 64};
+constexpr const char* kNonce = "00112233445566778899aabbccddeeff";
 
 std::string Text(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -98,6 +99,57 @@ TEST(LedgerTest, CountsEveryReservationOverRunsAndMechanisms) {
 // Written by hand and hashed with Python's hashlib: the format is a promise.
 TEST(LedgerTest, ReadsTheFormatAsDocumented) {
   const std::string text =
+      "hearsay-ledger 2 id=00112233445566778899aabbccddeeff data_set=sha2"
+      "56:77%2001 hash=42827bb97ac2469a08e50680ef7dc374bfb3f9effd0d6aece9"
+      "56a3f2cefb974e\n"
+      "1 reserve q=0x1.47ae147ae147bp-7 sigma=0x1.199999999999ap+0 steps="
+      "64 run=caf%c3%a9@1700000000 nonce=0123456789abcdef0123456789abcdef"
+      " prev=42827bb97ac2469a08e50680ef7dc374bfb3f9effd0d6aece956a3f2cefb"
+      "974e hash=7f6f75ae57c3442587469ff673d3818ca3063bc83beccd3caf8b65c4"
+      "2b60c9fb\n"
+      "2 reserve q=0x1.47ae147ae147bp-7 sigma=0x1.199999999999ap+0 steps="
+      "64 run=caf%c3%a9@1700000000 nonce=fedcba9876543210fedcba9876543210"
+      " prev=7f6f75ae57c3442587469ff673d3818ca3063bc83beccd3caf8b65c42b60"
+      "c9fb hash=4e840e97c9e1ef4bc80d73d7f796e0dd882c65f0956918c77e029cf1"
+      "301dbc1b\n"
+      "3 settle q=0x1.47ae147ae147bp-7 sigma=0x1.199999999999ap+0 steps=8"
+      "0 run=caf%c3%a9@1700000000 nonce=00000000000000000000000000000000 "
+      "prev=4e840e97c9e1ef4bc80d73d7f796e0dd882c65f0956918c77e029cf1301db"
+      "c1b hash=b77816dc61f889ef2fd345a56e9374488dfa6055ea6511c23889a9dcd"
+      "d921ad4\n"
+      "4 torn q=0x1p+0 sigma=0x1.4p+3 steps=5 noise=exact run=b nonce=fff"
+      "fffffffffffffffffffffffffffff prev=b77816dc61f889ef2fd345a56e93744"
+      "88dfa6055ea6511c23889a9dcdd921ad4 hash=2c38c5bf71646d00e6835c7550b"
+      "2d39844dc06379a2f04b9c6bac11da0ae9097\n";
+  TemporaryFolder folder;
+  Write(folder / "ledger", text);
+  const LedgerContents contents = ReadLedger(folder / "ledger");
+  EXPECT_EQ(contents.data_set, "sha256:77 01");
+  ASSERT_EQ(contents.records.size(), 4U);
+  EXPECT_EQ(contents.records[1].kind, LedgerRecord::Kind::kReserve);
+  EXPECT_EQ(contents.records[2].kind, LedgerRecord::Kind::kSettle);
+  EXPECT_EQ(contents.records[2].releases.steps, 80U);
+  EXPECT_EQ(contents.records[3].kind, LedgerRecord::Kind::kTorn);
+  EXPECT_EQ(contents.records[3].noise, LedgerNoise::kExact);
+  EXPECT_EQ(contents.records[1].nonce, "fedcba9876543210fedcba9876543210");
+  EXPECT_EQ(contents.records[0].run, "caf\u00e9@1700000000");
+  EXPECT_EQ(contents.charged_steps, 53U);
+  ASSERT_EQ(contents.charged.size(), 2U);
+  EXPECT_EQ(contents.charged[0].steps, 48U);
+  EXPECT_EQ(contents.charged[1].noise_multiplier, 10);
+
+  // And writes it: another reservation leaves what was there as it is.
+  Ledger ledger(folder.path(), "sha256:77 01", "c");
+  ledger.Reserve(kBlock);
+  EXPECT_TRUE(Text(folder / "ledger")
+                  .starts_with(text + "5 reserve q=0x1.47ae147ae147bp-7 "
+                                      "sigma=0x1.199999999999ap+0 steps=64 "
+                                      "run=c nonce="));
+}
+
+// As version 1 was, in which records had no nonces.
+TEST(LedgerTest, ReadsAndContinuesALedgerOfTheVersionBefore) {
+  const std::string text =
       "hearsay-ledger 1 id=00112233445566778899aabbccddeeff data_set=sha2"
       "56:77%2001 hash=89a15ec6bc8a263f499de749d77dcc605a5a9e91cdbd4b7b1d"
       "594172377795ad\n"
@@ -134,7 +186,53 @@ TEST(LedgerTest, ReadsTheFormatAsDocumented) {
   EXPECT_TRUE(Text(folder / "ledger")
                   .starts_with(text + "4 reserve q=0x1.47ae147ae147bp-7 "
                                       "sigma=0x1.199999999999ap+0 steps=64 "
-                                      "run=c prev="));
+                                      "run=c nonce="));
+  ledger.Settle(4);
+  const LedgerContents after = ReadLedger(folder / "ledger");
+  EXPECT_EQ(after.charged_steps, 49U + 60);
+  ASSERT_EQ(after.records.size(), 5U);
+  EXPECT_EQ(after.records[2].nonce, "");
+  EXPECT_EQ(after.records[3].nonce.size(), 32U);
+  EXPECT_EQ(after.records[4].nonce.size(), 32U);
+  // What was in it is still told from what was not.
+  EXPECT_TRUE(ledger.Contains({3, contents.position.hash}));
+}
+
+// Their memories were put back to one moment: the same run writes the same.
+TEST(LedgerTest, TwoWaysOnFromOneMomentDiffer) {
+  TemporaryFolder folder;
+  {
+    Ledger ledger(folder / "one", "d", "a@1");
+    ledger.Reserve(kBlock);
+  }
+  std::filesystem::copy(folder / "one", folder / "two");
+  Ledger one(folder / "one", "d", "a@1");
+  Ledger two(folder / "two", "d", "a@1");
+  ASSERT_TRUE(one.Contains(two.position()));
+  for (Ledger* ledger : {&one, &two}) {
+    ledger->Reserve(kBlock);
+    ledger->Settle(3);
+  }
+  for (const std::uint64_t at : {2U, 3U})
+    EXPECT_NE(one.HashAt(at), two.HashAt(at)) << at;
+  EXPECT_EQ(one.charged_steps(), two.charged_steps());
+}
+
+// Without it a chain that was put back could be told from none.
+TEST(LedgerTest, RefusesARecordWithoutItsNonce) {
+  using Kind = LedgerRecord::Kind;
+  const std::string header = FormatHeader(kNonce, "d");
+  const std::string hash = header.substr(header.size() - 65, 64);
+  const auto complaint = [&](const std::string& nonce) {
+    LedgerRecord record{1,  Kind::kReserve,         kBlock, "r",
+                        "", LedgerNoise::kGaussian, nonce};
+    const std::string text = header + FormatRecord(hash, record);
+    return Complaint([&] { ParseLedger(text, "l"); });
+  };
+  EXPECT_EQ(complaint(kNonce), "");
+  for (const char* bad : {"", "00", "00112233445566778899aabbccddeefg",
+                          "00112233445566778899aabbccddeeff0"})
+    EXPECT_NE(complaint(bad).find("is not a record"), std::string::npos) << bad;
 }
 
 // Of which less is proven: whoever reads the ledger later has to know.
@@ -219,13 +317,30 @@ TEST(LedgerTest, RefusesTextsAndReservationsOutOfRange) {
   EXPECT_EQ(ReadLedger(folder / "ledger").charged_steps, kMaxBlock);
 }
 
+TEST(LedgerTest, AReservationIsAtMostTwiceAnyBeforeIt) {
+  TemporaryFolder folder;
+  {
+    Ledger ledger(folder.path(), "d", "r");
+    EXPECT_EQ(ledger.most_steps(), kMaxBlock);
+    ledger.Reserve({0.1, 1, 10});
+    EXPECT_EQ(ledger.most_steps(), kMaxBlock);
+    ledger.Reserve({0.1, 1, kMaxBlock});
+    EXPECT_EQ(ledger.most_steps(), 2 * kMaxBlock);
+    EXPECT_THROW(ledger.Reserve({0.1, 1, 2 * kMaxBlock + 1}),
+                 std::invalid_argument);
+    ledger.Reserve({0.1, 1, 2 * kMaxBlock});
+    ledger.Reserve({0.1, 1, 1});
+  }
+  EXPECT_EQ(Ledger(folder.path(), "d", "s").most_steps(), 4 * kMaxBlock);
+}
+
 TEST(LedgerTest, GivesBackTheUnusedRestOnce) {
   TemporaryFolder folder;
   Ledger ledger(folder.path(), "d", "r");
   EXPECT_THROW(ledger.Settle(0), std::invalid_argument);
   ledger.Reserve(kBlock);
   ledger.Reserve(kBlock);
-  EXPECT_THROW(ledger.Settle(65), std::invalid_argument);
+  EXPECT_THROW(ledger.Settle(129), std::invalid_argument);
   ledger.Settle(24);
   EXPECT_EQ(ledger.charged_steps(), 104U);
   EXPECT_NEAR(ledger.Epsilon(1e-5).epsilon,
@@ -240,6 +355,31 @@ TEST(LedgerTest, GivesBackTheUnusedRestOnce) {
   const LedgerContents contents = ReadLedger(folder / "ledger");
   EXPECT_EQ(contents.charged_steps, 168U);
   EXPECT_EQ(contents.records.size(), 6U);
+}
+
+// The next one may be reserved while the last is still being used.
+TEST(LedgerTest, GivesBackTheRestOfTwoReservationsOfOneKind) {
+  TemporaryFolder folder;
+  Ledger ledger(folder.path(), "d", "r");
+  ledger.Reserve(kBlock);
+  ledger.Reserve(kBlock);
+  ledger.Reserve({kBlock.sample_rate, kBlock.noise_multiplier, 10});
+  EXPECT_THROW(ledger.Settle(75), std::invalid_argument) << "of the first";
+  ledger.Settle(74);
+  EXPECT_EQ(ledger.charged_steps(), 64U);
+  ledger.Reserve(kBlock);
+  EXPECT_THROW(ledger.Settle(65), std::invalid_argument) << "over a settle";
+  ledger.Settle(64);
+  // Each differs from the one above it in one thing.
+  ledger.Reserve(kBlock);
+  for (const auto& [other, noise] :
+       {std::pair{Releases{0.02, 1.1, 10}, LedgerNoise::kGaussian},
+        {Releases{0.02, 1.2, 10}, LedgerNoise::kGaussian},
+        {Releases{0.02, 1.2, 10}, LedgerNoise::kExact}}) {
+    ledger.Reserve(other, noise);
+    EXPECT_THROW(ledger.Settle(11), std::invalid_argument);
+  }
+  EXPECT_EQ(ReadLedger(folder / "ledger").charged_steps, 64U + 64 + 30);
 }
 
 TEST(LedgerTest, LetsNobodyElseGiveBack) {
@@ -472,6 +612,7 @@ TEST(LedgerTest, RefusesRecordsThatDoNotBelong) {
   }
   using Kind = LedgerRecord::Kind;
   const auto complaint = [&](LedgerRecord record, const std::string& previous) {
+    record.nonce = kNonce;
     Write(folder / "ledger", good + FormatRecord(previous, record));
     return Complaint([&] { Ledger(folder.path(), "d", "r"); });
   };
@@ -497,7 +638,8 @@ TEST(LedgerTest, RefusesRecordsThatDoNotBelong) {
       complaint({2, Kind::kReserve, kBlock, "r", ""}, std::string(64, '0')),
       "");
   // Twice in a row.
-  LedgerRecord first{2, Kind::kSettle, {0.01, 1.1, 40}, "r", ""};
+  LedgerRecord first{2,  Kind::kSettle,          {0.01, 1.1, 40}, "r",
+                     "", LedgerNoise::kGaussian, kNonce};
   good += FormatRecord(last, first);
   EXPECT_NE(complaint({3, Kind::kSettle, {0.01, 1.1, 40}, "r", ""}, first.hash),
             "");
@@ -506,13 +648,13 @@ TEST(LedgerTest, RefusesRecordsThatDoNotBelong) {
 TEST(LedgerTest, RefusesALaterVersion) {
   TemporaryFolder folder;
   { Ledger ledger(folder.path(), "d", "r"); }
-  // printf 'hearsay-ledger 2 new=1' | sha256sum
+  // printf 'hearsay-ledger 3 new=1' | sha256sum
   Write(folder / "ledger",
-        "hearsay-ledger 2 new=1 "
+        "hearsay-ledger 3 new=1 "
         "hash="
-        "7ad7709948cff1dae9fd242d041e93feeec6a2476d1da26b3e2c55456281a052\n");
+        "57778b9584e3586b8d018cf9697ce36f71f17317623872ea3f0561c40f0333fa\n");
   const auto complaint = Complaint([&] { Ledger(folder.path(), "d", "r"); });
-  EXPECT_NE(complaint.find("version 2"), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find("version 3"), std::string::npos) << complaint;
 }
 
 }  // namespace

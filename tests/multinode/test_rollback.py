@@ -87,6 +87,19 @@ class Rollback(scene.NodeTest):
         self.b.start()
         self.assert_ended(self.a, LEDGER, "b remembers", "rolled back")
 
+    def test_one_that_went_on_alone_past_what_is_remembered_stops_too(self):
+        def records(folder):
+            return (folder / "ledger/ledger").read_text().count("\n")
+
+        self.assertEqual(self.b.terminate(), CLEAN)
+        self.put_back(self.old)
+        self.a.log.write_text("")
+        self.a.start()
+        past = records(self.newest) + 2
+        self.until("past the mark", lambda: records(self.a.folder) > past)
+        self.b.start()
+        self.assert_ended(self.a, LEDGER, "b remembers", "rolled back")
+
 
 if __name__ == "__main__":
     unittest.main()
