@@ -28,6 +28,16 @@ constexpr std::size_t kMostWaiting = 64;
 constexpr std::chrono::milliseconds kRetry{20};
 constexpr int kPatience = 5;
 
+// Bytes of a message to the weights that lie whole within them.
+transport::OnPiece MadeOf(std::shared_ptr<mixing::Difference> difference,
+                          Buffer mine) {
+  return [difference = std::move(difference), mine = std::move(mine)](
+             std::size_t offset, std::size_t bytes) {
+    difference->Make((offset + sizeof(float) - 1) / sizeof(float),
+                     (offset + bytes) / sizeof(float));
+  };
+}
+
 }  // namespace
 
 ExchangeLoop::ExchangeLoop(boost::asio::io_context& io,
@@ -178,10 +188,21 @@ void ExchangeLoop::Ask(const std::string& peer) {
 void ExchangeLoop::Send(std::shared_ptr<Own> own) {
   if (stopped_) return;
   own->asked = Clock::now();
-  transport_.Exchange(own->name, {own->version, own->sent}, Deadline(own->name),
-                      [this, own](auto answer) {
-                        if (!stopped_) OnAnswer(own, std::move(answer));
-                      });
+  transport_.Exchange(
+      own->name, {own->version, own->sent}, Deadline(own->name),
+      [this, own](auto answer) {
+        if (!stopped_) OnAnswer(own, std::move(answer));
+      },
+      [this, own](const transport::Message& begun) {
+        return stopped_ ? nullptr : OnAnswerBegin(own, begun);
+      });
+}
+
+transport::OnPiece ExchangeLoop::OnAnswerBegin(
+    const std::shared_ptr<Own>& own, const transport::Message& begun) {
+  if (!passes_.differs_on_arrival() || !habits_.answer_carries) return nullptr;
+  own->difference = passes_.DifferenceOf(begun.payload, own->sent);
+  return MadeOf(own->difference, own->sent);
 }
 
 transport::Milliseconds ExchangeLoop::Deadline(const std::string& peer) const {
@@ -243,6 +264,49 @@ void ExchangeLoop::Correct(const std::shared_ptr<Own>& own,
   });
 }
 
+// Of each peer one at a time: a snapshot costs more than what begins a request.
+transport::OnPiece ExchangeLoop::OnRequestBegin(const std::string& from,
+                                                const transport::Message& begun,
+                                                transport::Respond ahead) {
+  std::erase_if(arrivals_, [](const auto& one) { return one.expired(); });
+  const bool another = std::ranges::any_of(
+      arrivals_, [&](const auto& one) { return one.lock()->from == from; });
+  if (!started_ || stopped_ || another || !passes_.differs_on_arrival() ||
+      !neighbours_.Trusts(from, Clock::now()) || IsStale(from, begun.version))
+    return nullptr;
+  const auto arrival = std::make_shared<Arrival>();
+  arrival->mine = transport_.buffers()->Take();
+  if (arrival->mine == nullptr) return nullptr;
+  arrival->from = from;
+  arrival->payload = begun.payload;
+  arrival->version = version_();
+  arrival->difference = passes_.DifferenceOf(begun.payload, arrival->mine);
+  arrivals_.push_back(arrival);
+  Work([this, arrival, ahead = std::move(ahead)] {
+    passes_.BeginAnswer(arrival->mine);
+    boost::asio::post(io_, [this, arrival, ahead] {
+      arrival->ready = true;
+      if (!stopped_ && habits_.answer_carries)
+        ahead({arrival->version, arrival->mine});
+    });
+  });
+  // What came before the snapshot was taken is made at the end.
+  return [arrival, made = MadeOf(arrival->difference, arrival->mine)](
+             std::size_t offset, std::size_t bytes) {
+    if (arrival->ready) made(offset, bytes);
+  };
+}
+
+std::shared_ptr<ExchangeLoop::Arrival> ExchangeLoop::ArrivalOf(
+    const transport::Message& request) const {
+  for (const auto& one : arrivals_)
+    if (const auto arrival = one.lock();
+        arrival && request.payload &&
+        arrival->payload.lock() == request.payload)
+      return arrival;
+  return nullptr;
+}
+
 void ExchangeLoop::OnRequest(const std::string& from,
                              transport::Message request,
                              transport::Respond respond) {
@@ -263,21 +327,26 @@ void ExchangeLoop::OnRequest(const std::string& from,
     return respond({version_(), nullptr});
   if (request.payload != nullptr && IsStale(from, request.version))
     return OnFault(from, mixing::Fault::kStale);
-  const Buffer mine = transport_.buffers()->Take();
+  const auto arrival = ArrivalOf(request);
+  const Buffer mine = arrival ? arrival->mine : transport_.buffers()->Take();
   if (mine == nullptr) {
     ++counters.failed;
     return;
   }
   if (fetch) given_ = mine;
-  Answer(from, std::move(request), mine, std::move(respond));
+  Answer(from, std::move(request), mine, arrival, std::move(respond));
 }
 
 void ExchangeLoop::Answer(const std::string& from, transport::Message request,
-                          Buffer mine, transport::Respond respond) {
+                          Buffer mine, const std::shared_ptr<Arrival>& arrival,
+                          transport::Respond respond) {
   Work([this, from, mine, id = IdOf(from), theirs = request.payload,
-        theirs_version = request.version, version = version_(),
+        theirs_version = request.version,
+        version = arrival ? arrival->version : version_(),
+        difference = arrival ? arrival->difference : nullptr,
         respond = std::move(respond)]() mutable {
-    const auto fault = passes_.Answer(id, theirs, mine, version);
+    const auto fault = difference ? passes_.Answer(id, theirs, *difference)
+                                  : passes_.Answer(id, theirs, mine, version);
     boost::asio::post(io_, [this, from, mine, fault, used = theirs != nullptr,
                             theirs_version, version,
                             respond = std::move(respond)] {

@@ -13,6 +13,11 @@
 // (mixing/vet.h), not at all. What is done to arrays is in exchange_passes.h;
 // the foils whose trainers wait come here by Meet.
 //
+// Where a message becomes a difference while it arrives, a request is answered
+// while it arrives, too: the snapshot that it will be held against is taken
+// when it begins, and flows back meanwhile, but for its last piece, which waits
+// until the request is whole and was fit (ops/decisions/0018).
+//
 // Threads: the network thread, which runs `io`; counters too. The rule is the
 // worker's, but for its habits.
 #pragma once
@@ -29,6 +34,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "daemon/config.h"
 #include "daemon/exchange_pace.h"
@@ -96,6 +102,9 @@ class ExchangeLoop {
   void SetPlace(const Place& place) { place_ = place; }
 
   // Transport's callbacks.
+  transport::OnPiece OnRequestBegin(const std::string& from,
+                                    const transport::Message& begun,
+                                    transport::Respond ahead);
   void OnRequest(const std::string& from, transport::Message request,
                  transport::Respond respond);
   void OnAnswerLost(const std::string& to);
@@ -127,6 +136,16 @@ class ExchangeLoop {
     std::string name;  // of the peer
     transport::Clock::time_point asked;
   };
+  // A request that becomes a difference while it arrives. Kept by whoever hears
+  // of its pieces: it goes with them.
+  struct Arrival {
+    std::string from;
+    std::weak_ptr<transport::Buffer::element_type> payload;
+    transport::Buffer mine;  // the snapshot it is held against
+    std::uint64_t version = 0;
+    bool ready = false;  // The snapshot is taken.
+    std::shared_ptr<mixing::Difference> difference;
+  };
   struct Waiting {
     std::string from;
     transport::Message request;
@@ -141,14 +160,19 @@ class ExchangeLoop {
   void Work(Pass pass);
   void Ask(const std::string& peer);
   void Send(std::shared_ptr<Own> own);
+  transport::OnPiece OnAnswerBegin(const std::shared_ptr<Own>& own,
+                                   const transport::Message& begun);
   void OnAnswer(const std::shared_ptr<Own>& own,
                 transport::Result<transport::Message> answer);
   void Correct(const std::shared_ptr<Own>& own, transport::Message answer);
   // This node's own exchange is over.
   void Finish(const std::string& error);
   void MeetNow(transport::Clock::time_point until);
+  // Nothing if it is whole as it was sent.
+  std::shared_ptr<Arrival> ArrivalOf(const transport::Message& request) const;
   void Answer(const std::string& from, transport::Message request,
-              transport::Buffer mine, transport::Respond respond);
+              transport::Buffer mine, const std::shared_ptr<Arrival>& arrival,
+              transport::Respond respond);
   bool IsStale(const std::string& peer, std::uint64_t version);
   // Counts it, and tells the neighbours.
   void OnUsed(const std::string& peer, std::uint64_t version);
@@ -171,6 +195,7 @@ class ExchangeLoop {
   std::function<void(std::string)> met_;  // the trainer waits
   boost::asio::steady_timer retry_;
   std::deque<Waiting> waiting_;  // requests, where one is taken at a time
+  std::vector<std::weak_ptr<Arrival>> arrivals_;
   std::map<std::string, std::uint64_t> ids_;  // for the rule
   std::uint64_t next_id_ = 0;
   std::weak_ptr<transport::Buffer::element_type> given_;  // To a late joiner.

@@ -1,6 +1,7 @@
 #include "daemon/exchange_passes.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <random>
 
@@ -24,6 +25,11 @@ mixing::Note NoteOf(std::span<const std::byte> message) {
   std::memcpy(&note, message.data() + message.size() - sizeof note,
               sizeof note);
   return note;
+}
+
+// What moves the twin moves the weights in time.
+float MostGain(const mixing::Correction& correction) {
+  return std::max(correction.gain, correction.twin_gain);
 }
 
 }  // namespace
@@ -119,6 +125,7 @@ std::optional<Fault> ExchangePasses::Correct(const Own& own,
   const auto correction = rule_.OnAnswer(own.peer);
   owed_.erase(own.peer);
   if (!answer || !rule_.habits().answer_carries) return std::nullopt;
+  if (own.difference) return Apply(correction, *own.difference);
   std::span<const float> theirs;
   if (plain_) {
     theirs = Floats(answer);
@@ -178,6 +185,30 @@ std::optional<Fault> ExchangePasses::Answer(std::uint64_t peer,
   return std::nullopt;
 }
 
+std::shared_ptr<mixing::Difference> ExchangePasses::DifferenceOf(
+    const Buffer& theirs, const Buffer& mine) const {
+  return std::make_shared<mixing::Difference>(
+      Floats(theirs), Floats(mine),
+      options_.clip > 0 ? mixing::Difference::Distance::kWanted
+                        : mixing::Difference::Distance::kUnwanted);
+}
+
+void ExchangePasses::BeginAnswer(const Buffer& out) {
+  weights_.Snapshot(Floats(out));
+  if (rule_.habits().has_notes) PutNote({}, *out);
+}
+
+std::optional<Fault> ExchangePasses::Answer(std::uint64_t peer,
+                                            const Buffer& theirs,
+                                            mixing::Difference& difference) {
+  const auto note = rule_.habits().has_notes ? NoteOf(*theirs) : mixing::Note{};
+  const auto reply = rule_.OnRequest(peer, note);
+  if (reply.refused) return Fault::kMalformed;
+  if (const auto fault = Apply(reply.correction, difference)) return fault;
+  rule_.OnApplied(peer, note);
+  return std::nullopt;
+}
+
 std::span<const float> ExchangePasses::Read(const Buffer& message,
                                             std::optional<Fault>& fault) {
   if (plain_) return Floats(message);
@@ -201,6 +232,18 @@ std::optional<Fault> ExchangePasses::Merge(std::uint64_t peer,
   return std::nullopt;
 }
 
+template <typename Scale>
+void ExchangePasses::ScaleToClip(mixing::Correction& correction, Scale scale) {
+  float& more = correction.twin_gain > correction.gain ? correction.twin_gain
+                                                       : correction.gain;
+  float& less =
+      &more == &correction.gain ? correction.twin_gain : correction.gain;
+  const float clipped = scale(more);
+  if (clipped == more) return;
+  less *= clipped / more;
+  more = clipped;
+}
+
 // Is it fit? Then it is made.
 std::optional<Fault> ExchangePasses::Apply(mixing::Correction correction,
                                            std::span<const float> theirs,
@@ -209,27 +252,31 @@ std::optional<Fault> ExchangePasses::Apply(mixing::Correction correction,
                              ? std::span<const float>(zeros_)
                              : mine;
   const double clip = options_.scale_to_clip ? 0 : options_.clip;
-  // What moves the twin moves the weights in time.
-  const float most = std::max(correction.gain, correction.twin_gain);
-  const auto fault = mixing::Vet(theirs, reference, most, clip);
+  const auto fault = mixing::Vet(theirs, reference, MostGain(correction), clip);
   if (fault) return fault;
-  if (options_.scale_to_clip) ScaleToClip(correction, theirs, reference);
+  if (options_.scale_to_clip)
+    ScaleToClip(correction, [&](float gain) {
+      return mixing::ClippedGain(theirs, reference, gain, options_.clip);
+    });
   Take(correction, theirs, reference);
   return std::nullopt;
 }
 
-void ExchangePasses::ScaleToClip(mixing::Correction& correction,
-                                 std::span<const float> theirs,
-                                 std::span<const float> reference) const {
-  float& more = correction.twin_gain > correction.gain ? correction.twin_gain
-                                                       : correction.gain;
-  float& less =
-      &more == &correction.gain ? correction.twin_gain : correction.gain;
-  const float clipped =
-      mixing::ClippedGain(theirs, reference, more, options_.clip);
-  if (clipped == more) return;
-  less *= clipped / more;
-  more = clipped;
+std::optional<Fault> ExchangePasses::Apply(mixing::Correction correction,
+                                           mixing::Difference& difference) {
+  assert(correction.reference == mixing::Reference::kSnapshot);
+  difference.MakeRest();
+  const double clip = options_.scale_to_clip ? 0 : options_.clip;
+  const auto fault = mixing::Vet(difference, MostGain(correction), clip);
+  if (fault) return fault;
+  if (options_.scale_to_clip)
+    ScaleToClip(correction, [&](float gain) {
+      return mixing::ClippedGain(difference, gain, options_.clip);
+    });
+  if (correction.gain != 0)
+    weights_.Correct({.live = correction.gain, .twin = correction.twin_gain},
+                     difference.span());
+  return std::nullopt;
 }
 
 void ExchangePasses::Take(const mixing::Correction& correction,

@@ -3,9 +3,11 @@
 //
 // A message is the weights as mixing.wire writes them, and behind them the
 // rule's note, if it has any. As plain fp32 a message is used where it lies;
-// other formats are decoded into arrays of this object.
+// other formats are decoded into arrays of this object. Where a rule corrects
+// by the difference of two snapshots, a plain message becomes that difference
+// while it arrives (ops/decisions/0018).
 //
-// Threads: one, the worker's.
+// Threads: one, the worker's, but for what says otherwise.
 #pragma once
 
 #include <atomic>
@@ -20,6 +22,7 @@
 
 #include "daemon/live_weights.h"
 #include "daemon/misbehaviour.h"
+#include "daemon/mixing/difference.h"
 #include "daemon/mixing/rule.h"
 #include "daemon/mixing/vet.h"
 #include "daemon/mixing/wire.h"
@@ -46,6 +49,14 @@ class ExchangePasses {
 
   // Can this node tell another all its weights? Threads: any.
   bool gives_all() const { return format_->IsWhole(); }
+  // Does a message become a difference while it arrives? Threads: any.
+  bool differs_on_arrival() const {
+    return SentAsItLies() && rule_.habits().of_snapshots;
+  }
+  // What will be made of `theirs` against `mine`, both of which must outlive
+  // it. Threads: any.
+  std::shared_ptr<mixing::Difference> DifferenceOf(
+      const transport::Buffer& theirs, const transport::Buffer& mine) const;
 
   // The weights are there.
   void Begin();
@@ -57,6 +68,8 @@ class ExchangePasses {
     transport::Buffer sent;     // null if the rule's asks carry nothing
     mixing::Pace pace = {};     // as measured when it begins
     double interval_seconds = 0;
+    // What the answer has become, if it has.
+    std::shared_ptr<mixing::Difference> difference = {};
   };
   // Before it is sent; may put another buffer in its place.
   void Fill(Own& own);
@@ -70,6 +83,13 @@ class ExchangePasses {
                                       const transport::Buffer& theirs,
                                       const transport::Buffer& out,
                                       std::uint64_t& version);
+
+  // The same in two: when the request begins to arrive, and when it is whole
+  // and has become a difference from what `out` says.
+  void BeginAnswer(const transport::Buffer& out);
+  std::optional<mixing::Fault> Answer(std::uint64_t peer,
+                                      const transport::Buffer& theirs,
+                                      mixing::Difference& difference);
 
   // One of this node's own ticks.
   void Tick();
@@ -94,9 +114,11 @@ class ExchangePasses {
   std::optional<mixing::Fault> Apply(mixing::Correction correction,
                                      std::span<const float> theirs,
                                      std::span<const float> mine);
-  void ScaleToClip(mixing::Correction& correction,
-                   std::span<const float> theirs,
-                   std::span<const float> reference) const;
+  std::optional<mixing::Fault> Apply(mixing::Correction correction,
+                                     mixing::Difference& difference);
+  // What `scale`, a ClippedGain, makes of the correction's gains.
+  template <typename Scale>
+  static void ScaleToClip(mixing::Correction& correction, Scale scale);
   void Take(const mixing::Correction& correction, std::span<const float> theirs,
             std::span<const float> reference);
   // What a message says: where it lies, or decoded into theirs_.

@@ -141,6 +141,12 @@ void LiveWeights::Correct(const Gains& gains, std::span<const float> theirs,
        [a = theirs.data(), b = mine.data()](auto i) { return a[i] - b[i]; });
 }
 
+void LiveWeights::Correct(const Gains& gains,
+                          std::span<const float> difference) {
+  assert(difference.size() == size());
+  Move(gains, [by = difference.data()](auto i) { return by[i]; });
+}
+
 void LiveWeights::Correct(float gain, std::span<const float> theirs,
                           std::span<const float> mine) {
   Correct({.live = gain, .twin = gain}, theirs, mine);

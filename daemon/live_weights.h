@@ -69,6 +69,9 @@ class LiveWeights {
   void Correct(const Gains& gains, std::span<const float> theirs,
                std::span<const float> mine);
 
+  // The same, of theirs - mine.
+  void Correct(const Gains& gains, std::span<const float> difference);
+
   // A full average: Correct with a gain of 1, and the twin begins anew at the
   // weights. What it would carry on was against disagreement that is gone; of
   // all that could be done with it, this disagreed least (decision 0026).

@@ -205,6 +205,11 @@ transport::Callbacks Node::TransportCallbacks() {
   transport::Callbacks callbacks;
   callbacks.on_member = [this](const auto& member) { OnMember(member); };
   callbacks.on_report = [this](const auto& member) { OnReport(member); };
+  callbacks.on_request_begin = [this](const std::string& from,
+                                      const transport::Message& begun,
+                                      transport::Respond ahead) {
+    return exchange_->OnRequestBegin(from, begun, std::move(ahead));
+  };
   callbacks.on_request = [this](const std::string& from,
                                 transport::Message request,
                                 transport::Respond respond) {

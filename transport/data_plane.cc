@@ -109,7 +109,8 @@ void DataPlane::CheckPayload(const Message& message) const {
 }
 
 void DataPlane::Exchange(const std::string& to, Message request,
-                         Milliseconds deadline, Done done) {
+                         Milliseconds deadline, Done done,
+                         OnAnswerBegin on_answer) {
   CheckPayload(request);
   deadline = std::clamp(deadline, Milliseconds(0), kMaxExchange);
   const auto found = lanes_.find(to);
@@ -127,6 +128,7 @@ void DataPlane::Exchange(const std::string& to, Message request,
   const auto lane = found->second;
   const std::uint64_t exchange = next_exchange_++;
   auto pending = std::make_unique<Pending>(io_, lane, std::move(done));
+  pending->on_answer = std::move(on_answer);
   const auto expires = Clock::now() + deadline;
   pending->timer.expires_at(expires);
   pending->timer.async_wait(
@@ -154,7 +156,7 @@ void DataPlane::Finish(std::uint64_t exchange, Result<Message> result) {
   const auto pending = std::move(found->second);
   pending_.erase(found);
   pending->timer.cancel();
-  if (pending->answer) pending->answer->dropped = true;
+  if (pending->answer) pending->answer->Drop();
   if (const auto request = pending->request.lock())
     pending->lane->queue->Cancel(*request);
   if (pending->done) pending->done(std::move(result));
@@ -288,7 +290,7 @@ bool DataPlane::SweepLane(const std::shared_ptr<Lane>& lane,
 
 void DataPlane::Drop(const std::shared_ptr<Lane>& lane,
                      const std::shared_ptr<Incoming>& request) {
-  request->dropped = true;
+  request->Drop();
   request->reply->closed = true;
   if (const auto ahead = std::exchange(request->reply->ahead, nullptr))
     lane->queue->Cancel(*ahead);

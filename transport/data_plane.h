@@ -31,7 +31,8 @@ class DataPlane final : public DataLanes,
  public:
   struct Events {
     // As Callbacks of transport.h.
-    std::function<void(const std::string& from, std::uint64_t version, Respond)>
+    std::function<OnPiece(const std::string& from, const Message& begun,
+                          Respond ahead)>
         on_request_begin;
     std::function<void(const std::string& from, Message, Respond)> on_request;
     std::function<void(const std::string& to, const Error&)> on_answer_lost;
@@ -62,7 +63,8 @@ class DataPlane final : public DataLanes,
   void Close(const std::string& node, const std::string& reason) override;
 
   void Exchange(const std::string& to, Message request, Milliseconds deadline,
-                std::function<void(Result<Message>)> done);
+                std::function<void(Result<Message>)> done,
+                OnAnswerBegin on_answer = nullptr);
   void SendPiece(const std::string& to, const RoundPiece& piece,
                  std::span<const std::byte> bytes, std::shared_ptr<void> keep,
                  std::function<void(bool sent)> done) override;
@@ -129,8 +131,8 @@ class DataPlane final : public DataLanes,
   void OnPlaced(const Sender& sender, const std::shared_ptr<Incoming>& into,
                 const ChunkHeader& header, bool good);
   void OnDamaged(const Sender& sender, const std::shared_ptr<Incoming>& into);
-  void OnRequestBegun(const std::shared_ptr<Lane>& lane,
-                      const std::shared_ptr<Incoming>& request);
+  // Its first piece is in place. Returns who hears of its pieces.
+  OnPiece OnBegun(const std::shared_ptr<Lane>& lane, const Incoming& message);
   void OnRequestWhole(const std::shared_ptr<Lane>& lane,
                       const std::shared_ptr<Incoming>& request);
   void Drop(const std::shared_ptr<Lane>& lane,

@@ -203,13 +203,11 @@ void DataPlane::OnPlaced(const Sender& sender,
   const auto& lane = sender.lane;
   if (!good) return OnDamaged(sender, into);
   into->assembly.Accept();
-  const bool request = into->kind == ChunkKind::kRequest;
-  if (!into->assembly.complete()) {
-    if (request && !std::exchange(into->begun, true))
-      OnRequestBegun(lane, into);
-    return;
-  }
-  if (request) return OnRequestWhole(lane, into);
+  if (header.total > 0 && !std::exchange(into->begun, true))
+    into->on_piece = OnBegun(lane, *into);
+  if (into->on_piece) into->on_piece(header.offset, header.length);
+  if (into->dropped || !into->assembly.complete()) return;
+  if (into->kind == ChunkKind::kRequest) return OnRequestWhole(lane, into);
   ++lane->counters->answers_in;
   Finish(header.exchange, Message{.version = into->assembly.version(),
                                   .payload = into->assembly.payload()});
@@ -222,21 +220,28 @@ void DataPlane::OnDamaged(const Sender& sender,
     if (lane->request == into) lane->request.reset();
     return Drop(lane, into);
   }
-  into->dropped = true;
+  into->Drop();
   Finish(into->assembly.exchange(),
          Error{ErrorCode::kMalformed,
                lane->node + ": its answer arrived damaged"});
 }
 
-void DataPlane::OnRequestBegun(const std::shared_ptr<Lane>& lane,
-                               const std::shared_ptr<Incoming>& request) {
-  if (!events_.on_request_begin) return;
-  events_.on_request_begin(lane->node, request->assembly.version(),
-                           [weak = weak_from_this(), to = std::weak_ptr(lane),
-                            reply = request->reply](Message answer) {
-                             if (const auto self = weak.lock())
-                               self->AnswerAhead(to, reply, std::move(answer));
-                           });
+OnPiece DataPlane::OnBegun(const std::shared_ptr<Lane>& lane,
+                           const Incoming& message) {
+  const Message begun{.version = message.assembly.version(),
+                      .payload = message.assembly.payload()};
+  if (message.kind == ChunkKind::kAnswer) {
+    const auto& on_answer = pending_.at(message.assembly.exchange())->on_answer;
+    return on_answer ? on_answer(begun) : nullptr;
+  }
+  if (!events_.on_request_begin) return nullptr;
+  return events_.on_request_begin(
+      lane->node, begun,
+      [weak = weak_from_this(), to = std::weak_ptr(lane),
+       reply = message.reply](Message answer) {
+        if (const auto self = weak.lock())
+          self->AnswerAhead(to, reply, std::move(answer));
+      });
 }
 
 void DataPlane::OnRequestWhole(const std::shared_ptr<Lane>& lane,

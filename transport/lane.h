@@ -35,9 +35,15 @@ struct Incoming {
       : assembly(first, chunk_bytes, std::move(payload)), kind(first.kind) {}
   Assembly assembly;
   ChunkKind kind;
-  bool dropped = false;          // a piece was bad, or it is no longer wanted
   std::shared_ptr<Reply> reply;  // of a request
-  bool begun = false;            // the request's owner has been told
+  bool begun = false;            // its owner has been told
+  OnPiece on_piece;
+  bool dropped = false;  // a piece was bad, or it is no longer wanted
+
+  void Drop() {
+    dropped = true;
+    on_piece = nullptr;
+  }
 };
 
 // How long what belongs to a session lasts; tests have less patience.
@@ -83,6 +89,7 @@ struct Pending {
   std::shared_ptr<Lane> lane;
   std::function<void(Result<Message>)> done;
   boost::asio::steady_timer timer;
+  OnAnswerBegin on_answer;
   std::shared_ptr<Incoming> answer;
   std::weak_ptr<Outgoing> request;  // while it is being sent
 };

@@ -113,8 +113,10 @@ class TransportOfMembers final : public Transport {
   }
 
   void Exchange(const std::string& to, Message request, Milliseconds deadline,
-                std::function<void(Result<Message>)> done) override {
-    data_->Exchange(to, std::move(request), deadline, std::move(done));
+                std::function<void(Result<Message>)> done,
+                OnAnswerBegin on_answer) override {
+    data_->Exchange(to, std::move(request), deadline, std::move(done),
+                    std::move(on_answer));
   }
 
   bool Join(const std::string& address) override {

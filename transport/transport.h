@@ -123,6 +123,21 @@ struct Message {
 // payload is not array_bytes long, or another than was given ahead.
 using Respond = std::function<void(Message answer)>;
 
+// A piece of an array that still arrives is in place, and is what its sender
+// sent: the owner may change these bytes of the payload in place, now, while
+// they are in the core's cache, and later. Every place once, in any order, all
+// of them before the whole is handed over; never for a piece that is damaged,
+// late or replayed. The function is kept until on_request has returned; of an
+// answer, until its end is told. An array that does not become whole is
+// forgotten: the function goes without a word, and the payload, whatever was
+// made of it, goes back to its pool.
+//
+// Threads: the network thread, which answers probes: take no longer than the
+// piece took to arrive. Must not call the transport.
+using OnPiece = std::function<void(std::size_t offset, std::size_t bytes)>;
+
+using OnAnswerBegin = std::function<OnPiece(const Message& begun)>;
+
 // Why another member does not let this node in.
 enum class RefusalKind { kProtocol, kCluster, kModel, kDuplicateName };
 
@@ -132,12 +147,14 @@ struct Callbacks {
   // A member's state, edge or incarnation changed.
   std::function<void(const Member&)> on_member;
   std::function<void(const Member&)> on_report;
-  // A request has begun to arrive; it may never become whole. An answer that is
-  // given to `ahead` flows while the request does, but for its last piece: that
-  // waits for on_request to be called and to respond with the same payload
-  // (whose version stays). Optional.
-  std::function<void(const std::string& from, std::uint64_t version,
-                     Respond ahead)>
+  // A request that carries an array has begun to arrive, into the payload of
+  // `begun`; it may never become whole, and goes back to its pool only when
+  // nobody holds it. An answer that is given to `ahead` flows while the request
+  // does, but for its last piece: that waits for on_request to be called and to
+  // respond with the same payload (whose version stays). What is returned, if
+  // anything, hears of its pieces, the first too. Optional.
+  std::function<OnPiece(const std::string& from, const Message& begun,
+                        Respond ahead)>
       on_request_begin;
   // A whole, verified request. Keep `respond` to answer later.
   std::function<void(const std::string& from, Message, Respond)> on_request;
@@ -203,11 +220,17 @@ class Transport {
   // Sends `request` to `to` and calls `done` once: with its answer, or with
   // kTimeout after `deadline` (an hour at most), kPeerGone, kMalformed,
   // kClosed. `done` is never called from within. Messages to one member go one
-  // after the other; at most 16 wait. Throws: std::invalid_argument if the
-  // payload is not array_bytes long.
+  // after the other; at most 16 wait. `on_answer`, if anything, hears when the
+  // answer's first piece is there, and what it returns of each of them.
+  // Throws: std::invalid_argument if the payload is not array_bytes long.
   virtual void Exchange(const std::string& to, Message request,
                         Milliseconds deadline,
-                        std::function<void(Result<Message>)> done) = 0;
+                        std::function<void(Result<Message>)> done,
+                        OnAnswerBegin on_answer) = 0;
+  void Exchange(const std::string& to, Message request, Milliseconds deadline,
+                std::function<void(Result<Message>)> done) {
+    Exchange(to, std::move(request), deadline, std::move(done), nullptr);
+  }
 
   // One more seed, dialled for ever. False if there are too many.
   // Requires: HOST:PORT with a port.

@@ -15,6 +15,7 @@ Habits HabitsOf(Momentum momentum) {
   const bool acid = momentum == Momentum::kAcid;
   return {.asks = Habits::Asks::kOnClock,
           .ask_carries = Carries::kSnapshot,
+          .of_snapshots = true,
           .has_notes = acid,
           .has_twin = acid};
 }

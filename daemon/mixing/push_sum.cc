@@ -30,6 +30,7 @@ class PushSum final : public Rule {
       : Rule("push_sum", {.asks = Habits::Asks::kOnClock,
                           .ask_carries = Carries::kSnapshot,
                           .answer_carries = false,
+                          .of_snapshots = true,
                           .has_notes = true,
                           .owes = true}) {}
 

@@ -86,6 +86,9 @@ struct Habits {
   bool answer_carries = true;
   // It carries the weights as they are with the correction made, not before.
   bool answers_after = false;
+  // Every correction is of the difference of two snapshots, each taken before
+  // the other array had arrived.
+  bool of_snapshots = false;
   // The mean's weights depend on the nodes' intervals, so all must use the
   // same: the largest proposed in the cluster.
   bool common_interval = false;

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <limits>
 
+#include "daemon/mixing/difference.h"
+
 namespace hearsay::mixing {
 
 namespace {
@@ -16,7 +18,7 @@ namespace {
 constexpr std::size_t kLanes = 8;
 
 template <typename Value>
-double RootOfSquares(std::size_t size, Value value) {
+double Squares(std::size_t size, Value value) {
   double sums[kLanes] = {};
   const std::size_t whole = size - size % kLanes;
   for (std::size_t i = 0; i < whole; i += kLanes)
@@ -27,7 +29,24 @@ double RootOfSquares(std::size_t size, Value value) {
   double sum = 0;
   for (const double lane : sums) sum += lane;
   for (std::size_t i = whole; i < size; ++i) sum += value(i) * value(i);
-  return std::sqrt(sum);
+  return sum;
+}
+
+std::optional<Fault> Judge(double distance, float gain, double clip) {
+  if (clip > 0 && static_cast<double>(gain) * distance > clip)
+    return Fault::kBeyondClip;
+  return std::nullopt;
+}
+
+float Clipped(double distance, float gain, double clip) {
+  if (clip <= 0 || static_cast<double>(gain) * distance <= clip) return gain;
+  // So far off that the difference of two weights may not be a float.
+  if (distance > std::numeric_limits<float>::max()) return 0;
+  const auto clipped = static_cast<float>(clip / distance);
+  // Near 0, where floats are sparse, the nearest may be several times as much.
+  return static_cast<double>(clipped) * distance > clip
+             ? std::nextafter(clipped, 0.0F)
+             : clipped;
 }
 
 }  // namespace
@@ -49,22 +68,22 @@ const char* Word(Fault fault) {
 std::optional<Fault> Vet(std::span<const float> theirs,
                          std::span<const float> mine, float gain, double clip) {
   if (!AllFinite(theirs)) return Fault::kNotFinite;
-  if (clip > 0 && static_cast<double>(gain) * Distance(theirs, mine) > clip)
-    return Fault::kBeyondClip;
-  return std::nullopt;
+  return Judge(clip > 0 ? Distance(theirs, mine) : 0, gain, clip);
+}
+
+std::optional<Fault> Vet(const Difference& difference, float gain,
+                         double clip) {
+  if (!difference.finite()) return Fault::kNotFinite;
+  return Judge(clip > 0 ? difference.distance() : 0, gain, clip);
 }
 
 float ClippedGain(std::span<const float> theirs, std::span<const float> mine,
                   float gain, double clip) {
-  const double distance = Distance(theirs, mine);
-  if (clip <= 0 || static_cast<double>(gain) * distance <= clip) return gain;
-  // So far off that the difference of two weights may not be a float.
-  if (distance > std::numeric_limits<float>::max()) return 0;
-  const auto clipped = static_cast<float>(clip / distance);
-  // Near 0, where floats are sparse, the nearest may be several times as much.
-  return static_cast<double>(clipped) * distance > clip
-             ? std::nextafter(clipped, 0.0F)
-             : clipped;
+  return Clipped(clip > 0 ? Distance(theirs, mine) : 0, gain, clip);
+}
+
+float ClippedGain(const Difference& difference, float gain, double clip) {
+  return Clipped(clip > 0 ? difference.distance() : 0, gain, clip);
 }
 
 std::optional<Fault> VetVersion(std::uint64_t version, std::uint64_t newest,
@@ -85,14 +104,24 @@ bool AllFinite(std::span<const float> values) {
 }
 
 double Norm(std::span<const float> values) {
-  return RootOfSquares(values.size(), [&](std::size_t i) {
+  return std::sqrt(Squares(values.size(), [&](std::size_t i) {
     return static_cast<double>(values[i]);
-  });
+  }));
 }
 
 double Distance(std::span<const float> a, std::span<const float> b) {
   assert(a.size() == b.size());
-  return RootOfSquares(a.size(), [&](std::size_t i) {
+  double sum = 0;
+  for (std::size_t at = 0; at < a.size(); at += kVetBlock) {
+    const std::size_t size = std::min(kVetBlock, a.size() - at);
+    sum += BlockSquares(a.subspan(at, size), b.subspan(at, size));
+  }
+  return std::sqrt(sum);
+}
+
+double BlockSquares(std::span<const float> a, std::span<const float> b) {
+  assert(a.size() == b.size() && a.size() <= kVetBlock);
+  return Squares(a.size(), [&](std::size_t i) {
     return static_cast<double>(a[i]) - static_cast<double>(b[i]);
   });
 }

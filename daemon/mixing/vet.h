@@ -4,6 +4,7 @@
 // delivered intact: its sender made it so, by a fault or on purpose.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,10 +22,15 @@ enum class Fault {
 // In the words of the metrics: not_finite, beyond_clip, stale, malformed.
 const char* Word(Fault fault);
 
+class Difference;  // difference.h
+
 // Is `gain * (theirs - mine)` fit to be added? `clip` bounds its Euclidean
 // norm; 0 = no bound. Shapes: equal.
 std::optional<Fault> Vet(std::span<const float> theirs,
                          std::span<const float> mine, float gain, double clip);
+// The same of a difference that is made. Requires: its distance is wanted if
+// there is a bound.
+std::optional<Fault> Vet(const Difference& difference, float gain, double clip);
 
 // The gain at which `theirs` moves the weights by no more than `clip`: `gain`
 // itself if that is so, else what makes it exactly as much (to the precision of
@@ -36,6 +42,7 @@ std::optional<Fault> Vet(std::span<const float> theirs,
 // Source: ClippedGossip (He, Karimireddy, Jaggi 2022, arXiv:2202.01545).
 float ClippedGain(std::span<const float> theirs, std::span<const float> mine,
                   float gain, double clip);
+float ClippedGain(const Difference& difference, float gain, double clip);
 
 // Nothing if `version` (its sender's step) is at most `bound` steps behind the
 // `newest` that the same process has shown. A bound of 0 = none.
@@ -45,6 +52,10 @@ std::optional<Fault> VetVersion(std::uint64_t version, std::uint64_t newest,
 bool AllFinite(std::span<const float> values);
 // Euclidean; infinite or NaN if a value is.
 double Norm(std::span<const float> values);
+// Sums of squares are made for each block of so many values and then added.
 double Distance(std::span<const float> a, std::span<const float> b);
+inline constexpr std::size_t kVetBlock = std::size_t{1} << 14;
+// Of the difference within one block. Requires: no longer than that.
+double BlockSquares(std::span<const float> a, std::span<const float> b);
 
 }  // namespace hearsay::mixing

@@ -94,8 +94,10 @@ class End {
         pool_,
         DataPlane::Events{
             .on_request_begin =
-                [this](const auto&, auto version, auto ahead) {
-                  if (mine_) ahead({.version = version, .payload = mine_});
+                [this](const auto&, const Message& begun, auto ahead) {
+                  if (!mine_) return OnPiece();
+                  ahead({.version = begun.version, .payload = mine_});
+                  return Averaging(begun);
                 },
             .on_request =
                 [this](const auto&, Message message, Respond respond) {
@@ -117,33 +119,34 @@ class End {
     const float value = side_ == 0 ? 1.0F : 3.0F;
     Fill(mine_, value);
   }
-  // The other's array becomes the average of both, and this end's own.
-  void Average(Buffer theirs) {
-    AverageInto(theirs->data(), mine_->data(), theirs->size() / sizeof(float));
-    mine_ = std::move(theirs);
+  // The other's array becomes the average of both while it arrives, as the
+  // daemon makes the difference of both (daemon/exchange_loop.h).
+  OnPiece Averaging(const Message& begun) const {
+    return [to = begun.payload->data(), from = mine_->data()](
+               std::size_t offset, std::size_t bytes) {
+      AverageInto(to + offset, from + offset, bytes / sizeof(float));
+    };
   }
+  // It is whole, and this end's own.
+  void Keep(Buffer average) { mine_ = std::move(average); }
   bool AllAre(float value) const {
-    float first = 0;
-    float last = 0;
-    std::memcpy(&first, mine_->data(), sizeof first);
-    std::memcpy(&last, &mine_->back() - (sizeof last - 1), sizeof last);
-    return first == value && last == value;
+    const std::span floats(reinterpret_cast<const float*>(mine_->data()),
+                           mine_->size() / sizeof(float));
+    return std::ranges::all_of(floats, [&](float x) { return x == value; });
   }
 
   void Serve(OnRequest on_request) {
     on_request_ = std::move(on_request);
-    while (io_.run_one() > 0) AverageIfAnswered();
+    io_.run();
   }
-  // As soon as the answer is out: its last piece would wait for the average
-  // otherwise, and so would the asker.
-  void AverageWhenAnswered(Buffer theirs) { theirs_ = std::move(theirs); }
   void Exchange(Message request, std::function<void(Message)> done) {
-    plane_->Exchange("other", std::move(request), kPatience,
-                     [done](Result<Message> answer) {
-                       if (!answer)
-                         throw std::runtime_error(answer.error().detail);
-                       done(*std::move(answer));
-                     });
+    plane_->Exchange(
+        "other", std::move(request), kPatience,
+        [done](Result<Message> answer) {
+          if (!answer) throw std::runtime_error(answer.error().detail);
+          done(*std::move(answer));
+        },
+        [this](const Message& begun) { return Averaging(begun); });
   }
   void RunUntil(const std::function<bool()>& condition) {
     while (!condition()) io_.run_one();
@@ -152,18 +155,14 @@ class End {
     while (!condition()) io_.poll();
   }
   const Buffer& mine() const { return mine_; }
-
- private:
-  void AverageIfAnswered() {
-    if (!theirs_) return;
-    const auto answers = plane_->counters("other").answers_out;
-    if (answers == answered_) return;
-    answered_ = answers;
-    Average(std::exchange(theirs_, nullptr));
+  // To the one that asked.
+  void TellDone() {
     auto& side = shared_.sides[side_];
     side.at = Now();
     ++side.done;
   }
+
+ private:
   static void Fill(const Buffer& buffer, float value) {
     for (std::size_t at = 0; at + sizeof value <= buffer->size();
          at += sizeof value)
@@ -213,8 +212,6 @@ class End {
   std::shared_ptr<BufferPool> pool_;
   std::shared_ptr<DataPlane> plane_;
   Buffer mine_;
-  Buffer theirs_;  // to be averaged with
-  std::uint64_t answered_ = 0;
   OnRequest on_request_;
 };
 
@@ -308,7 +305,7 @@ std::vector<Seconds> MeasureExchange(const DataLane& lane, Rounds rounds) {
       const auto start = Now();
       bool done = false;
       end.Exchange({.version = 1, .payload = end.mine()}, [&](Message answer) {
-        end.Average(std::move(answer.payload));
+        end.Keep(std::move(answer.payload));
         done = true;
       });
       end.RunUntil([&] { return done; });
@@ -324,7 +321,8 @@ std::vector<Seconds> MeasureExchange(const DataLane& lane, Rounds rounds) {
     end.Fill();
     end.Serve([&end](Message request, const Respond& respond) {
       respond({.version = request.version, .payload = end.mine()});
-      end.AverageWhenAnswered(std::move(request.payload));
+      end.Keep(std::move(request.payload));
+      end.TellDone();
     });
   };
   RunBoth(*shared.get(), ask, serve, lane);

@@ -40,11 +40,15 @@ Buffer TakeFilled(Transport& transport) {
   return buffer;
 }
 
-// theirs = (mine + theirs) / 2
-void Average(const Buffer& mine, const Buffer& theirs) {
-  const auto a = Floats(mine);
-  const auto b = Floats(theirs);
-  for (std::size_t i = 0; i < b.size(); ++i) b[i] = (a[i] + b[i]) * 0.5F;
+// What arrives becomes (mine + theirs) / 2, piece by piece.
+transport::OnPiece Averaging(const Buffer& mine, const Message& begun) {
+  return [mine, theirs = Floats(begun.payload)](std::size_t offset,
+                                                std::size_t bytes) {
+    const auto a = Floats(mine).subspan(offset / sizeof(float));
+    const auto b =
+        theirs.subspan(offset / sizeof(float), bytes / sizeof(float));
+    for (std::size_t i = 0; i < b.size(); ++i) b[i] = (a[i] + b[i]) * 0.5F;
+  };
 }
 
 // Requests to the other member, `width` of them under way.
@@ -76,8 +80,12 @@ class Asking final : public Measure {
         to_,
         {.version = kind_ == Kind::kExchange ? kWantsArray : kWantsNothing,
          .payload = own_},
-        kDeadline, [this, start](Result<Message> answer) {
+        kDeadline,
+        [this, start](Result<Message> answer) {
           OnAnswer(start, std::move(answer));
+        },
+        [this](const Message& begun) {
+          return kind_ == Kind::kExchange ? Averaging(own_, begun) : nullptr;
         });
   }
 
@@ -86,10 +94,7 @@ class Asking final : public Measure {
     if (!answer)
       return std::exchange(done_, nullptr)(
           {.error = answer.error().detail, .seconds = {}, .detail = {}});
-    if (kind_ == Kind::kExchange) {
-      Average(own_, answer->payload);
-      own_ = answer->payload;
-    }
+    if (kind_ == Kind::kExchange) own_ = answer->payload;
     const auto now = Clock::now();
     if (++answered_ > kWarmUp)
       seconds_.push_back(
@@ -215,8 +220,11 @@ std::unique_ptr<Measure> MakeMeasure(Transport& transport,
 
 Answerer::Answerer(Transport& transport) : own_(TakeFilled(transport)) {}
 
-void Answerer::OnBegin(std::uint64_t version, const transport::Respond& ahead) {
-  if (version == kWantsArray) ahead({.version = kWantsArray, .payload = own_});
+transport::OnPiece Answerer::OnBegin(const Message& begun,
+                                     const transport::Respond& ahead) {
+  if (begun.version != kWantsArray) return nullptr;
+  ahead({.version = kWantsArray, .payload = own_});
+  return Averaging(own_, begun);
 }
 
 void Answerer::OnRequest(const Message& request,
@@ -224,7 +232,6 @@ void Answerer::OnRequest(const Message& request,
   if (!request.payload || request.version == kWantsNothing)
     return respond({.version = kWantsNothing, .payload = nullptr});
   respond({.version = kWantsArray, .payload = own_});
-  Average(own_, request.payload);
   own_ = request.payload;
 }
 

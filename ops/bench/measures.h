@@ -44,7 +44,8 @@ std::unique_ptr<Measure> MakeMeasure(transport::Transport& transport,
 class Answerer {
  public:
   explicit Answerer(transport::Transport& transport);
-  void OnBegin(std::uint64_t version, const transport::Respond& ahead);
+  transport::OnPiece OnBegin(const transport::Message& begun,
+                             const transport::Respond& ahead);
   void OnRequest(const transport::Message& request,
                  const transport::Respond& respond);
 

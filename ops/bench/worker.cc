@@ -66,9 +66,9 @@ class Worker {
       : options_(options), input_(io_, dup(STDIN_FILENO)) {
     transport::Callbacks callbacks;
     callbacks.on_member = [this](const Member& member) { OnMember(member); };
-    callbacks.on_request_begin = [this](const auto&, auto version,
+    callbacks.on_request_begin = [this](const auto&, const auto& begun,
                                         const auto& ahead) {
-      if (answerer_) answerer_->OnBegin(version, ahead);
+      return answerer_ ? answerer_->OnBegin(begun, ahead) : nullptr;
     };
     callbacks.on_request = [this](const auto&, const auto& request,
                                   const auto& respond) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -34,10 +35,10 @@ class MemoryTransport final : public QuietTransport {
     pool = transport::BufferPool::Make(kLength * sizeof(float), 8);
   }
 
-  void Exchange(const std::string& to, transport::Message request,
+  void Exchange(const std::string&, transport::Message request,
                 transport::Milliseconds deadline,
-                std::function<void(transport::Result<transport::Message>)> done)
-      override {
+                std::function<void(transport::Result<transport::Message>)> done,
+                transport::OnAnswerBegin on_answer) override {
     ++requests;
     last_carried = request.payload != nullptr;
     if (lose) {
@@ -46,17 +47,30 @@ class MemoryTransport final : public QuietTransport {
       });
       return;
     }
-    After(delay, [this, to, request, deadline, done] {
-      peer->OnRequest(
-          self_, request, [this, done, deadline](transport::Message answer) {
-            if (lose_answers)
-              return After(deadline, [done] {
-                done(transport::Error{transport::ErrorCode::kTimeout, "late"});
-              });
-            if (spoil)
-              Floats(answer.payload)[3] =
-                  std::numeric_limits<float>::infinity();
-            After(delay, [done, answer] { done(answer); });
+    const auto ahead = std::make_shared<transport::Buffer>();
+    const auto answered = [this, done, deadline, on_answer,
+                           ahead](const transport::Message& answer) {
+      EXPECT_TRUE(!*ahead || *ahead == answer.payload);
+      if (lose_answers)
+        return After(deadline, [done] {
+          done(transport::Error{transport::ErrorCode::kTimeout, "late"});
+        });
+      if (spoil)
+        Floats(answer.payload)[3] = std::numeric_limits<float>::infinity();
+      After(delay, [=, this] { Arrive(answer, on_answer, done); });
+    };
+    After(delay, [=, this] {
+      Arrive(
+          request,
+          [=, this](const transport::Message& begun) {
+            return peer->OnRequestBegin(
+                self_, begun, [this, ahead](const transport::Message& early) {
+                  ++answers_ahead;
+                  *ahead = early.payload;
+                });
+          },
+          [=, this](const transport::Message& whole) {
+            peer->OnRequest(self_, whole, answered);
           });
     });
   }
@@ -67,9 +81,34 @@ class MemoryTransport final : public QuietTransport {
   bool last_carried = false;
   std::chrono::milliseconds delay{0};
   int requests = 0;
+  int answers_ahead = 0;
   bool lose_answers = false;
+  // Of arrays that arrive in memory of their own, in pieces, as over a network;
+  // 0: what was sent is what arrives.
+  std::size_t piece_bytes = 0;
 
  private:
+  using OnWhole = std::function<void(const transport::Message&)>;
+
+  void Arrive(const transport::Message& sent,
+              const transport::OnAnswerBegin& on_begin, const OnWhole& whole) {
+    if (piece_bytes == 0 || !sent.payload) return whole(sent);
+    if (!inbox_) inbox_ = transport::BufferPool::Make(pool->bytes_each(), 8);
+    const transport::Message begun{sent.version, inbox_->Take()};
+    std::ranges::copy(*sent.payload, begun.payload->begin());
+    Place(begun, on_begin ? on_begin(begun) : nullptr, 0, whole);
+  }
+  void Place(const transport::Message& begun,
+             const transport::OnPiece& on_piece, std::size_t offset,
+             const OnWhole& whole) {
+    After(std::chrono::milliseconds(1), [=, this] {
+      const std::size_t bytes =
+          std::min(piece_bytes, begun.payload->size() - offset);
+      if (bytes == 0) return whole(begun);
+      if (on_piece) on_piece(offset, bytes);
+      Place(begun, on_piece, offset + bytes, whole);
+    });
+  }
   void After(std::chrono::milliseconds wait, std::function<void()> action) {
     auto timer = std::make_shared<boost::asio::steady_timer>(io_, wait);
     timer->async_wait([timer, action](const auto& error) {
@@ -79,6 +118,7 @@ class MemoryTransport final : public QuietTransport {
 
   boost::asio::io_context& io_;
   const std::string self_;
+  std::shared_ptr<transport::BufferPool> inbox_;
 };
 
 struct LoopSide {

@@ -177,8 +177,8 @@ class RoomTransport final : public QuietTransport,
 
   transport::collective::Collectives& collectives() override { return *this; }
   void Exchange(const std::string&, transport::Message, transport::Milliseconds,
-                std::function<void(transport::Result<transport::Message>)> done)
-      override {
+                std::function<void(transport::Result<transport::Message>)> done,
+                transport::OnAnswerBegin) override {
     boost::asio::post(room_.io(), [done = std::move(done)] {
       done(transport::Error{transport::ErrorCode::kTimeout, "late"});
     });

@@ -18,9 +18,9 @@ class QuietTransport : public transport::Transport {
   void Start() override {}
   void Leave(std::function<void()> done) override { done(); }
   void SetReport(std::string) override {}
-  void Exchange(
-      const std::string&, transport::Message, transport::Milliseconds,
-      std::function<void(transport::Result<transport::Message>)>) override {
+  void Exchange(const std::string&, transport::Message, transport::Milliseconds,
+                std::function<void(transport::Result<transport::Message>)>,
+                transport::OnAnswerBegin) override {
     throw std::logic_error("this test exchanges nothing");
   }
   bool Join(const std::string&) override { return false; }

@@ -1,5 +1,7 @@
 #include "daemon/mixing/vet.h"
 
+#include "daemon/mixing/difference.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -80,6 +82,65 @@ TEST(VetTest, NotFiniteIsWorseThanFar) {
     for (const double clip : {0.0, 1.0})
       EXPECT_EQ(Vet(std::vector<float>{1e30F, bad}, mine, 0.5F, clip),
                 Fault::kNotFinite);
+}
+
+// Arrays of three blocks and some more.
+class DifferenceTest : public testing::Test {
+ protected:
+  DifferenceTest() : theirs_(3 * kVetBlock + 77), mine_(theirs_.size()) {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    for (float& x : theirs_) x = normal(random);
+    for (float& x : mine_) x = normal(random);
+  }
+  std::vector<float> theirs_, mine_;
+};
+
+TEST_F(DifferenceTest, IsTheSameInWhateverPiecesItsArrayCame) {
+  const std::vector<float> sent = theirs_;
+  const std::size_t n = sent.size();
+  std::vector<std::vector<std::size_t>> cuts = {
+      {0, n}, {0, 5, n}, {0, kVetBlock, 2 * kVetBlock, n}, {0, n - 1, n}};
+  cuts.emplace_back();
+  for (std::size_t at = 0; at < n; at += 1000) cuts.back().push_back(at);
+  for (const auto& cut : cuts)
+    for (const bool backwards : {false, true}) {
+      theirs_ = sent;
+      Difference difference(theirs_, mine_, Difference::Distance::kWanted);
+      for (std::size_t i = 0; i + 1 < cut.size(); ++i) {
+        const std::size_t at = backwards ? cut.size() - 2 - i : i;
+        difference.Make(cut[at], cut[at + 1]);
+      }
+      difference.MakeRest();
+      EXPECT_TRUE(difference.finite());
+      EXPECT_EQ(difference.distance(), Distance(sent, mine_)) << "to the bit";
+      for (std::size_t i = 0; i < n; ++i)
+        ASSERT_EQ(difference.span()[i], sent[i] - mine_[i]) << i;
+      for (const double clip : {1.0, 1e3})
+        EXPECT_EQ(Vet(difference, 0.5F, clip), Vet(sent, mine_, 0.5F, clip));
+      EXPECT_EQ(ClippedGain(difference, 0.5F, 1.0),
+                ClippedGain(sent, mine_, 0.5F, 1.0));
+    }
+}
+
+TEST_F(DifferenceTest, TouchesNothingButWholeBlocksThatAreThere) {
+  const std::vector<float> sent = theirs_;
+  Difference difference(theirs_, mine_, Difference::Distance::kUnwanted);
+  difference.Make(1, 3 * kVetBlock - 1);
+  for (std::size_t i = 0; i < sent.size(); ++i)
+    ASSERT_EQ(theirs_[i], i / kVetBlock == 1 ? sent[i] - mine_[i] : sent[i]);
+}
+
+TEST_F(DifferenceTest, ASingleValueThatIsNotFiniteIsFound) {
+  const std::vector<float> sent = theirs_;
+  for (const std::size_t at : {std::size_t{0}, kVetBlock, sent.size() - 1}) {
+    theirs_ = sent;
+    theirs_[at] = std::nanf("");
+    Difference difference(theirs_, mine_, Difference::Distance::kUnwanted);
+    difference.Make(0, 2 * kVetBlock);
+    difference.MakeRest();
+    EXPECT_EQ(Vet(difference, 0.5F, 0), Fault::kNotFinite) << at;
+  }
 }
 
 TEST(VetVersionTest, BoundsHowFarBehindTheNewestAMessageMayBe) {

@@ -59,8 +59,8 @@ class Plane {
         pool,
         DataPlane::Events{
             .on_request_begin =
-                [this](const auto&, auto version, auto ahead) {
-                  if (on_begin) on_begin(version, std::move(ahead));
+                [this](const auto&, const Message& begun, auto ahead) {
+                  return on_begin ? on_begin(begun, std::move(ahead)) : nullptr;
                 },
             .on_request =
                 [this](const auto&, Message request, Respond respond) {
@@ -92,7 +92,7 @@ class Plane {
   std::shared_ptr<BufferPool> pool;
   // In the middle: sees what the wire brings, before the plane does.
   Wire::OnMessage on_piece;
-  std::function<void(std::uint64_t version, Respond ahead)> on_begin;
+  std::function<OnPiece(const Message& begun, Respond ahead)> on_begin;
   std::function<void(Message, Respond)> on_request;
   int lost_answers = 0;
   int broken = 0;
