@@ -76,6 +76,13 @@ void DescribeShard(const std::filesystem::path& path, ordered_json& out) {
   out["features"] = shard.features();
   out["schema_fingerprint"] = shard.schema_fingerprint();
   out["content_hash"] = shard.content_hash();
+  if (!shard.charges().empty()) {
+    out["charges"] = ordered_json::array();
+    for (const auto& charge : shard.charges())
+      out["charges"].push_back({{"id", charge.id},
+                                {"noise_multiplier", charge.noise_multiplier},
+                                {"releases", charge.releases}});
+  }
   const ShardHistograms histograms = CountRows(shard);
   out["label"] = {{"name", shard.label().name},
                   {"description", shard.label().description},

@@ -107,6 +107,10 @@ TEST_F(PrivateStatisticsTest, EncodeTheRowsAndAreChargedToEveryShard) {
   EXPECT_EQ(shard.charges()[0].noise_multiplier, 20);
   EXPECT_EQ(shard.charges()[0].id, ledger["hash"]);
   EXPECT_EQ(Open("out/part-1.safetensors").charges(), shard.charges());
+  const auto inspected =
+      Hearsay({"inspect", folder_ / "out/part-0.safetensors", "-o", "json"});
+  ASSERT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_EQ(inspected.json()["charges"][0]["noise_multiplier"], 20);
   // Declared public.
   EXPECT_TRUE(Open("out/eval.safetensors").charges().empty());
   EXPECT_EQ(Open("out/eval.safetensors").schema_fingerprint(),
