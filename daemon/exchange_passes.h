@@ -35,6 +35,9 @@ struct PassOptions {
   bool scale_to_clip = false;  // mixing.beyond_clip; else what is beyond drops
   std::string wire = "fp32";   // mixing.wire
   std::string misbehave = {};  // test.misbehave
+  // Smaller messages are taken whole: they are in the cache all the same, and
+  // working on them twice costs their thread a turn.
+  std::size_t piecewise_from_bytes = std::size_t{1} << 20;
 };
 
 // Bytes of a message about so many weights.
@@ -51,7 +54,8 @@ class ExchangePasses {
   bool gives_all() const { return format_->IsWhole(); }
   // Does a message become a difference while it arrives? Threads: any.
   bool differs_on_arrival() const {
-    return SentAsItLies() && rule_.habits().of_snapshots;
+    return SentAsItLies() && rule_.habits().of_snapshots &&
+           weights_.size() * sizeof(float) >= options_.piecewise_from_bytes;
   }
   // What will be made of `theirs` against `mine`, both of which must outlive
   // it. Threads: any.

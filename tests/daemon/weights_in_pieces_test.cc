@@ -38,6 +38,7 @@ class ExchangeInPiecesTest : public ExchangeScene,
   Outcome MeetOnce(std::size_t piece_bytes) {
     options.interval = Duration(1h);
     options.deadline = transport::Milliseconds(5000);
+    options.passes.piecewise_from_bytes = 0;
     options.passes.clip = std::get<1>(GetParam());
     options.passes.scale_to_clip = std::get<2>(GetParam());
     Make(MakeRuleOf(), MakeRuleOf());
@@ -89,6 +90,7 @@ INSTANTIATE_TEST_SUITE_P(
 // What follows is about pairwise; one piece is the whole array.
 class ExchangePiecewiseTest : public ExchangeScene {
  protected:
+  ExchangePiecewiseTest() { options.passes.piecewise_from_bytes = 0; }
   void MakePiecewise() {
     Make(mixing::MakePairwise());
     for (LoopSide* side : {a.get(), b.get()})

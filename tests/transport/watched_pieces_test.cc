@@ -43,7 +43,7 @@ struct Watcher {
 };
 
 class WatchedPiecesTest : public PlanesTest,
-                           public testing::WithParamInterface<int> {
+                          public testing::WithParamInterface<int> {
  protected:
   void SetUp() override {
     Connect(GetParam());
