@@ -267,10 +267,17 @@ std::int32_t Encoder::DerivedCode(
                 : MissingCode(bound, bound.column->value->text());
 }
 
-inline std::optional<double> Encoder::ReadNumber(const std::string& column,
-                                                 std::string_view field) const {
+// Inside its caller always: most of a table may be short numbers.
+[[gnu::always_inline]] inline std::optional<double> Encoder::ReadNumber(
+    const std::string& column, std::string_view field) const {
+  if (!numbers_stand_for_missing_)
+    if (const auto number = QuickNumber(field)) return number;
+  return ReadAnyNumber(column, field);
+}
+
+[[gnu::noinline]] std::optional<double> Encoder::ReadAnyNumber(
+    const std::string& column, std::string_view field) const {
   if (numbers_stand_for_missing_ && IsMissing(field)) return std::nullopt;
-  if (const auto number = QuickNumber(field)) return number;
   if (const auto number = ParseNumber(field)) return number;
   if (!IsMissing(field)) FailNumber(column, field, "a finite number");
   return std::nullopt;

@@ -88,6 +88,8 @@ class Encoder {
   // Nothing: a missing value.
   std::optional<double> ReadNumber(const std::string& column,
                                    std::string_view field) const;
+  std::optional<double> ReadAnyNumber(const std::string& column,
+                                      std::string_view field) const;
   std::optional<double> Derive(Derived& derived,
                                std::span<const std::string_view> fields) const;
   std::int32_t Code(Bound& bound, std::string_view field);

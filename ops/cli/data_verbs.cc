@@ -284,12 +284,13 @@ void AddPrep(CLI::App& app) {
   auto flags = std::make_shared<PrepFlags>();
   auto& options = flags->options;
   CLI::App* verb = app.add_subcommand(
-      "prep", "Turn CSV or IDX files, plain, gzip or zstd, into shards");
+      "prep",
+      "Turn CSV, IDX, PNG or text files, plain, gzip or zstd, into shards");
   verb->add_option("--schema", flags->schema,
                    "What the columns mean (TOML; see ops/schemas)");
   verb->add_option("input", flags->inputs,
                    "CSV files; or IDX files in pairs: images, then labels; "
-                   "or folders with one of PNG files for each class");
+                   "or folders with one of PNG or text files for each class");
   verb->add_option("--out", options.out, "Folder for the shards");
   auto* infer = verb->add_option(
       "--infer", flags->infer.file,
