@@ -58,7 +58,9 @@ StatisticsGrid::StatisticsGrid(const Schema& schema, std::int64_t reach)
       size_ += column.categories.size();
       length_ += 1;
     }
-    if (column.categorical())
+    if (column.kind == InputColumn::Kind::kText)
+      codes += column.text.length;
+    else if (column.categorical())
       ++codes;
     else
       values += column.missing_indicator ? 2U : 1U;
