@@ -193,8 +193,27 @@ TEST_F(LedgerWatchTest, AMachineThatIsPutBackAliveIsNoticed) {
   auto ledger = Open("old");  // And of the same run.
   Spend(ledger, 2);
   ASSERT_EQ(ledger.position().sequence, newest.sequence);
-  EXPECT_NE(Maker(ledger).At(ledger.position()).hash, newest.hash);
+  const auto caught_up = Maker(ledger).At(ledger.position());
+  EXPECT_NE(caught_up.hash, newest.hash);
   EXPECT_EQ(Maker(ledger).Compare(newest), Verdict::kRolledBack);
+  // Of two ways at one place the one from before is remembered.
+  auto b = Watch();
+  b.Hear("a", ReportOf(Watch(std::nullopt, "none"), newest));
+  b.Hear("a", ReportOf(Watch(std::nullopt, "none"), caught_up));
+  ASSERT_THAT(b.Remembered(), SizeIs(1));
+  EXPECT_EQ(b.Remembered()[0].mark, newest);
+}
+
+TEST_F(LedgerWatchTest, WhatIsSaidOfAnotherNodeIsNotJudged) {
+  const auto ledger = Open("l");
+  auto a = Watch(Maker(ledger));
+  const auto ahead = Maker(ledger).At({9, ledger.id()});
+  NodeReport report;
+  report.marks.push_back({"c", ahead});
+  EXPECT_EQ(a.Hear("b", report), std::nullopt);
+  EXPECT_THAT(warnings_, IsEmpty());
+  report.marks.push_back({"a", ahead});
+  EXPECT_TRUE(a.Hear("b", report));
 }
 
 // Whoever speaks first when they meet again.
@@ -330,7 +349,7 @@ TEST_F(LedgerWatchTest, OneMemberFillsNoMemory) {
     report.ledger = mark;
     watch.Hear("hostile", report);
   }
-  EXPECT_LE(watch.Remembered().size(), 8U);
+  EXPECT_THAT(watch.Remembered(), SizeIs(8));  // Its last ledgers.
 }
 
 }  // namespace
