@@ -244,7 +244,7 @@ void AddTransport(CLI::App& bench) {
       ->check(CLI::IsMember({"push", "exchange", "all-reduce"}));
   verb->add_option("--piece-bytes", flags->bench.piece_bytes,
                    "Experiments: all-reduces cut into pieces of so much")
-      ->check(CLI::Range(64, 1 << 20));
+      ->check(CLI::Range(64, 512 << 10));
   verb->add_option("-o,--output", flags->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   verb->footer(kFooter);

@@ -6,7 +6,7 @@
 namespace hearsay::transport {
 namespace {
 
-constexpr std::size_t kChunk = std::size_t{1} << 20;
+constexpr std::size_t kChunk = std::size_t{512} << 10;
 
 class ExchangeSizeTest : public testing::TestWithParam<std::size_t> {};
 
