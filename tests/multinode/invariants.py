@@ -265,7 +265,7 @@ class Footprints:
         self.most_connections = CONNECTIONS * (members - 1)
         self.before = {n.name: footprint(n) for n in nodes}
 
-    def assert_back(self, resident_mib=3, seconds=15):
+    def assert_back(self, resident_mib=2, seconds=15):
         """Within `seconds` no more descriptors and threads than before. Of
         connections no more than the members need: which lanes are open depends on
         who was whose neighbour."""
