@@ -111,6 +111,22 @@ TEST_F(StatisticsTest, SumsAreThoseOfTheRows) {
 
 // The promise that the noise is a multiple of: of any data set, one record more
 // moves the sums by a vector no longer than the reach.
+// A text has as many codes in a row as its format has places.
+TEST_F(StatisticsTest, CategoriesBehindATextAreCounted) {
+  const Schema schema = Parse(
+      "[statistics]\nnoise_multiplier = 10\n"
+      "[[column]]\nname = \"sex\"\nkind = \"text\"\nlength = 5\n"
+      "[[column]]\nname = \"town\"\nkind = \"categorical\"\n"
+      "categories = [\"Oslo\", \"Moss\"]\nother = true\n"
+      "statistics = \"private\"\nfold_below = 20\n");
+  const StatisticsGrid grid(schema, kReach);
+  auto options = Options("F,0,0,Oslo,0\nfemale,0,0,Moss,0\nM,0,0,Moss,1\n");
+  options.schema = schema;
+  const std::int64_t unit = grid.unit();
+  EXPECT_THAT(SumStatistics(options, grid),
+              ElementsAre(3 * unit, unit, 2 * unit));
+}
+
 TEST_F(StatisticsTest, NeighboursDifferByTheReachAtMost) {
   std::mt19937_64 random(11);
   const char* const towns[] = {"Oslo", "Bjorgvin", "Moss", "?", "Paris"};
