@@ -322,6 +322,8 @@ class BadInput(SparkTest):
                 ("min = 0", "value = \"x -1\"\nmin = 0", "+ and - stand between blanks"),
                 ('"numeric"', '"text"\nlength = 2', 'unknown key "min"'),
                 ("[[column]]", "[images]\n[[column]]", "images: is not for Spark"),
+                ("[[column]]", "[statistics]\nnoise_multiplier = 9\n[[column]]",
+                 "statistics: Spark releases none"),
                 ("[label]", "[label", "s.toml")):
             schema, csv = self.small(SMALL.replace(before, after, 1))
             self.assertIn(what, self.fails(schema, csv), after)

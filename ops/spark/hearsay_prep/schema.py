@@ -270,6 +270,9 @@ class Schema:
         for key in ("images", "text"):
             if key in top:
                 top.fail(f"{key}: is not for Spark: hearsay prep reads such files")
+        if "statistics" in top:
+            top.fail("statistics: Spark releases none: let hearsay prep --ledger release them, "
+                     "and write what it found into the schema as min, max and categories")
         top.allow("name description public_size csv keep label column")
         self.name = top.name("name")
         self.public_size = top.get("public_size", (int, float), "a whole number", None)
