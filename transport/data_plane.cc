@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <limits>
 #include <random>
 #include <stdexcept>
 #include <utility>
@@ -33,6 +34,8 @@ DataPlane::DataPlane(asio::io_context& io, const Options& options,
       options_(options),
       limits_(limits),
       pool_(std::move(pool)),
+      staging_(BufferPool::Make(options.chunk_bytes,
+                                std::numeric_limits<std::size_t>::max())),
       events_(std::move(events)),
       sweeper_(io),
       wire_(make_wire(
@@ -68,8 +71,8 @@ std::shared_ptr<Lane> DataPlane::Connect(const std::string& node,
   lane->worker_address = terms.grant.worker_address;
   lane->endpoint = *endpoint;
   lane->counters = &CountersOf(node);
-  lane->queue = std::make_shared<SendQueue>(
-      *wire_, *endpoint, options_.chunk_bytes, *lane->counters);
+  lane->queue =
+      std::make_shared<SendQueue>(*wire_, *endpoint, staging_, *lane->counters);
   lanes_[node] = lane;
   return lane;
 }
@@ -218,7 +221,8 @@ void DataPlane::Answer(const std::string& to, const std::weak_ptr<Lane>& weak,
   if (closed_ || reply->closed) return;
   // It is over already if there was no room for it: then it begins now.
   const bool begun = reply->ahead && reply->ahead->on_end;
-  if (begun && reply->ahead->message.payload != answer.payload)
+  if (begun && reply->ahead->message.payload &&
+      reply->ahead->message.payload != answer.payload)
     throw std::invalid_argument(
         "transport: another payload than was given ahead");
   reply->closed = true;

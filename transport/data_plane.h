@@ -158,6 +158,7 @@ class DataPlane final : public DataLanes,
   const Options options_;
   const SessionLimits limits_;
   const std::shared_ptr<BufferPool> pool_;
+  const std::shared_ptr<BufferPool> staging_;  // of all lanes' sealed pieces
   Events events_;
   std::map<std::string, std::shared_ptr<Lane>> lanes_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Lane>> by_token_;

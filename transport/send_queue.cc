@@ -33,13 +33,14 @@ std::uint32_t MillisecondsUntil(Clock::time_point expires) {
 }  // namespace
 
 SendQueue::SendQueue(Wire& wire, Wire::EndpointId endpoint,
-                     std::size_t chunk_bytes, LinkCounters& counters)
+                     std::shared_ptr<BufferPool> staging,
+                     LinkCounters& counters)
     : wire_(wire),
       endpoint_(endpoint),
-      chunk_bytes_(chunk_bytes),
+      staging_(std::move(staging)),
+      chunk_bytes_(staging_->bytes_each()),
       window_bytes_(wire.window_bytes(endpoint)),
-      counters_(counters),
-      staging_(BufferPool::Make(chunk_bytes, kWindow + 1)) {}
+      counters_(counters) {}
 
 bool SendQueue::full() const { return messages_.size() >= kMaxMessages; }
 
@@ -158,7 +159,7 @@ void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
                      std::function<void(bool)> done) {
   header.token = token_;
   if (sealer_) {
-    const Buffer sealed = bytes.empty() ? nullptr : Staging();
+    const Buffer sealed = bytes.empty() ? nullptr : staging_->Take();
     const auto out =
         sealed ? sealed->first(bytes.size()) : std::span<std::byte>();
     sealer_->Seal(header, bytes, out, Clock::now());
@@ -183,23 +184,17 @@ void SendQueue::Send(ChunkHeader header, std::span<const std::byte> bytes,
              });
 }
 
-Buffer SendQueue::Staging() {
-  const auto free = std::find_if(
-      staged_.begin(), staged_.end(),
-      [](const Buffer& buffer) { return buffer.use_count() == 1; });
-  if (free != staged_.end()) return *free;
-  // One more than the window: the wire tells of a piece's end a moment before
-  // it lets go of its memory.
-  staged_.push_back(staging_->Take());
-  assert(staged_.back());
-  return staged_.back();
-}
-
 void SendQueue::EndFinished() {
   const auto now = Clock::now();
-  const auto over = [now](const auto& message) {
-    return message->in_flight == 0 &&
-           (message->posted || now >= message->expires);
+  const auto sent_or_late = [now](const auto& message) {
+    return message->posted || now >= message->expires;
+  };
+  // The wire keeps what it holds; a peer that does not read may hold that for
+  // long, and sealed pieces are no part of the array.
+  for (const auto& message : messages_)
+    if (sent_or_late(message)) message->message.payload.reset();
+  const auto over = [&](const auto& message) {
+    return message->in_flight == 0 && sent_or_late(message);
   };
   std::vector<std::shared_ptr<Outgoing>> ended;
   std::copy_if(messages_.begin(), messages_.end(), std::back_inserter(ended),

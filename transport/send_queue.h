@@ -42,9 +42,12 @@ struct Outgoing {
 class SendQueue : public std::enable_shared_from_this<SendQueue> {
  public:
   // `counters` and `wire` outlive the queue's last use: Close comes before
-  // their end.
-  SendQueue(Wire& wire, Wire::EndpointId endpoint, std::size_t chunk_bytes,
-            LinkCounters& counters);
+  // their end. `staging`: memory of sealed pieces on their way out (arrays
+  // themselves are never changed), as large as a piece may be; other queues'
+  // too, so that it is as much as what is on its way needs, not each lane.
+  // Without a limit: windows are the limit.
+  SendQueue(Wire& wire, Wire::EndpointId endpoint,
+            std::shared_ptr<BufferPool> staging, LinkCounters& counters);
 
   // From the next piece on; open if there is no sealer.
   // Requires: called before anything is sent.
@@ -85,20 +88,16 @@ class SendQueue : public std::enable_shared_from_this<SendQueue> {
   void SendRoundPiece();
   void Send(ChunkHeader header, std::span<const std::byte> bytes,
             std::shared_ptr<void> keep, std::function<void(bool)> done);
-  // Memory of a piece that the wire does not hold.
-  Buffer Staging();
   void EndFinished();
 
   Wire& wire_;
   const Wire::EndpointId endpoint_;
+  const std::shared_ptr<BufferPool> staging_;
   const std::size_t chunk_bytes_;
   const std::size_t window_bytes_;
   LinkCounters& counters_;
   std::uint64_t token_ = 0;
   std::shared_ptr<seal::Sealer> sealer_;
-  // Sealed pieces on their way out: arrays themselves are never changed.
-  std::shared_ptr<BufferPool> staging_;
-  std::vector<Buffer> staged_;  // Free if nobody else refers to it.
   std::vector<std::shared_ptr<Outgoing>> messages_;  // The oldest first.
   std::deque<Piece> pieces_;
   std::size_t turn_ = 0;       // whose it was: a message's index, or pieces_'
