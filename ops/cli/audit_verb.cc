@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFooter =
+constexpr const char* kAuditFooter =
     "Trains on a data set of its own making (canaries: examples whose "
     "gradients are\n"
     "orthogonal and ten times too long, each in or out by the toss of a coin) "
@@ -60,7 +60,7 @@ constexpr const char* kFooter =
     "  hearsay audit\n"
     "  hearsay audit --config run/a/hearsayd.toml -o json";
 
-struct Request {
+struct AuditRequest {
   double epsilon = 4;
   double delta = 1e-5;
   std::string config;
@@ -77,7 +77,7 @@ struct Given {
   bool epsilon, delta, steps, sample_rate, seed;
 };
 
-AuditTerms TermsOf(const Request& request, const Given& given) {
+AuditTerms TermsOf(const AuditRequest& request, const Given& given) {
   AuditTerms terms;
   terms.canaries = request.canaries;
   terms.confidence = request.confidence;
@@ -201,7 +201,7 @@ void PrintTable(const AuditReport& report) {
   fmt::print("\n{}\n", Verdict(report));
 }
 
-void Run(const Request& request, const Given& given) {
+void Run(const AuditRequest& request, const Given& given) {
   std::optional<AuditReport> report;
   try {
     const auto terms = TermsOf(request, given);
@@ -232,7 +232,7 @@ void Run(const Request& request, const Given& given) {
 void AddAuditVerb(CLI::App& app) {
   auto* const verb = app.add_subcommand(
       "audit", "Try to disprove the privacy claim, on made-up data");
-  const auto request = std::make_shared<Request>();
+  const auto request = std::make_shared<AuditRequest>();
   auto* const epsilon =
       verb->add_option("--epsilon", request->epsilon,
                        "the claim that the noise is calibrated for")
@@ -265,7 +265,7 @@ void AddAuditVerb(CLI::App& app) {
   verb->add_option("-o,--output", request->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  verb->footer(kFooter);
+  verb->footer(kAuditFooter);
   verb->callback([=] {
     Run(*request, {.epsilon = epsilon->count() > 0,
                    .delta = delta->count() > 0,

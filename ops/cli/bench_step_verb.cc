@@ -65,7 +65,7 @@ std::vector<StepBenchModel> ModelsOf(const StepFlags& flags) {
   return models;
 }
 
-std::string Milliseconds(const Json& seconds) {
+std::string MillisecondsCell(const Json& seconds) {
   return fmt::format("{:.3f}", 1e3 * seconds.get<double>());
 }
 
@@ -107,13 +107,14 @@ std::string Render(const Json& document) {
          PercentCell(model["fraction_of_floor"]),
          FixedCell(model["allocations"], 1)});
     const auto& phase = model["phases"];
-    phases.Add(
-        {Cell(model["name"]),
-         Milliseconds(model["private"]["seconds"]["median"]),
-         Milliseconds(model["plain"]["seconds"]["median"]),
-         Milliseconds(phase["load"]), Milliseconds(phase["forward_backward"]),
-         Milliseconds(phase["clip_noise"]), Milliseconds(phase["update"]),
-         Milliseconds(model["floor"]["seconds"])});
+    phases.Add({Cell(model["name"]),
+                MillisecondsCell(model["private"]["seconds"]["median"]),
+                MillisecondsCell(model["plain"]["seconds"]["median"]),
+                MillisecondsCell(phase["load"]),
+                MillisecondsCell(phase["forward_backward"]),
+                MillisecondsCell(phase["clip_noise"]),
+                MillisecondsCell(phase["update"]),
+                MillisecondsCell(model["floor"]["seconds"])});
     for (const auto& layer : model["floor"]["left_out"])
       left_out += fmt::format("! {}: the floor leaves out layer {}\n",
                               Cell(model["name"]), layer.get<std::string>());
@@ -131,7 +132,7 @@ void Run(const StepFlags& flags) {
                      [&](const std::string& text) { progress.Show(text); });
   }
   if (flags.output == "json")
-    std::puts(document.dump(2).c_str());
+    Print(document);
   else
     std::fputs(Render(document).c_str(), stdout);
 }

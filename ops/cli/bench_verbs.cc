@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 constexpr int kMaxNodes = 64;
 
-constexpr const char* kFooter =
+constexpr const char* kBenchFooter =
     "Starts processes of its own, on loopback, and ends them. Times are "
     "medians with the\n10th and 90th percentile of repetitions; an "
     "all-reduce takes as long as its slowest\nmember, after a barrier. "
@@ -37,7 +37,7 @@ constexpr const char* kFooter =
     "  hearsay bench transport --lane ucx --sizes 1MiB,64MiB --nodes 2,4 -o "
     "json";
 
-struct Flags {
+struct BenchFlags {
   TransportBench bench;
   std::string sizes;
   std::string nodes;
@@ -167,7 +167,7 @@ std::string RenderReduces(const Json& rows) {
   return table.Text();
 }
 
-TransportBench BenchOf(const Flags& flags) {
+TransportBench BenchOf(const BenchFlags& flags) {
   TransportBench bench = flags.bench;
   if (flags.quick) bench.effort = 0.2;
   const char* const usual =
@@ -203,7 +203,7 @@ std::string Render(const TransportBench& bench, const Json& document) {
   return text;
 }
 
-void RunTransport(const Flags& flags) {
+void RunTransport(const BenchFlags& flags) {
   const auto bench = BenchOf(flags);
   Json document;
   {
@@ -212,7 +212,7 @@ void RunTransport(const Flags& flags) {
         bench, [&](const std::string& text) { progress.Show(text); });
   }
   if (flags.output == "json")
-    std::puts(document.dump(2).c_str());
+    Print(document);
   else
     std::fputs(Render(bench, document).c_str(), stdout);
 }
@@ -220,7 +220,7 @@ void RunTransport(const Flags& flags) {
 void AddTransport(CLI::App& bench) {
   auto* verb = bench.add_subcommand(
       "transport", "Pushes, exchanges and all-reduces between processes");
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<BenchFlags>();
   verb->add_flag("--quick", flags->quick, "Fewer sizes and repetitions");
   verb->add_option("--lane", flags->bench.lanes, "ucx, socket (default: both)")
       ->delimiter(',')
@@ -247,7 +247,7 @@ void AddTransport(CLI::App& bench) {
       ->check(CLI::Range(64, 512 << 10));
   verb->add_option("-o,--output", flags->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
-  verb->footer(kFooter);
+  verb->footer(kBenchFooter);
   verb->callback([flags] { RunTransport(*flags); });
 }
 

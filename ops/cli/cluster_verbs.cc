@@ -125,7 +125,7 @@ void Report(const UpOptions& options, const fs::path& dir,
             const LocalCluster& cluster) {
   if (options.output == "json") {
     std::ifstream file(dir / "cluster.json");
-    std::puts(Json::parse(file).dump(2).c_str());
+    Print(Json::parse(file));
     return;
   }
   Table table({{"NODE"}, {"PID", Align::kRight}, {"HTTP"}, {"LOG"}});
@@ -135,7 +135,7 @@ void Report(const UpOptions& options, const fs::path& dir,
     table.Add({node.name, std::to_string(node.pid), Cell(At(admin, "http")),
                fs::path(options.dir) / node.log().lexically_relative(dir)});
   }
-  std::fputs(table.Text().c_str(), stdout);
+  Print(table);
   fmt::print(stderr,
              "watch it: hearsay status --dir {0} --cluster --watch\n"
              "stop it:  hearsay down --dir {0}\n",

@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFooter =
+constexpr const char* kCompareFooter =
     "A recipe says what differs, what is common, and how it is judged:\n\n"
     "  [compare]\n"
     "  title = \"What does one slow machine cost the others?\"\n"
@@ -47,7 +47,7 @@ constexpr const char* kFooter =
     "  hearsay compare ops/recipes/compare-death.toml --out death --only "
     "'pairwise*' --dry-run";
 
-struct Flags {
+struct CompareFlags {
   std::string recipe;
   std::string out;
   std::vector<std::string> only;
@@ -97,7 +97,7 @@ void PrintTable(const Results& results) {
                Bytes(summary.bytes_per_node),
                FixedCell(OrNull(summary.epsilon), 3)});
   }
-  std::fputs(table.Text().c_str(), stdout);
+  Print(table);
 }
 
 void PrintNotes(const Results& results) {
@@ -105,14 +105,14 @@ void PrintNotes(const Results& results) {
     if (!cell.why.empty()) fmt::print("{}: {}\n", cell.id, cell.why);
 }
 
-void PrintPlan(const Flags& flags, const Recipe& recipe) {
+void PrintPlan(const CompareFlags& flags, const Recipe& recipe) {
   const auto chosen = Chosen(recipe, flags.only);
   if (flags.output == "json") {
     Json cells = Json::array();
     for (const auto i : chosen) cells.push_back(recipe.ids[i]);
     const Json json = {
         {"schema", 1}, {"title", recipe.title}, {"cells", cells}};
-    std::puts(json.dump(2).c_str());
+    Print(json);
     return;
   }
   fmt::print("{}\n", recipe.title);
@@ -121,7 +121,7 @@ void PrintPlan(const Flags& flags, const Recipe& recipe) {
              chosen.size(), daemon::FormatDuration(recipe.time_limit));
 }
 
-void PrintResults(const Flags& flags, const Results& results) {
+void PrintResults(const CompareFlags& flags, const Results& results) {
   if (flags.output == "json") {
     Json cells = Json::array();
     for (const auto& cell : results.cells)
@@ -130,7 +130,7 @@ void PrintResults(const Flags& flags, const Results& results) {
                        {"title", results.title},
                        {"out", flags.out},
                        {"cells", cells}};
-    std::puts(json.dump(2).c_str());
+    Print(json);
     return;
   }
   PrintTable(results);
@@ -138,7 +138,7 @@ void PrintResults(const Flags& flags, const Results& results) {
 }
 
 // What a shell would take to run this again.
-std::string CommandOf(const Flags& flags) {
+std::string CommandOf(const CompareFlags& flags) {
   std::string command =
       fmt::format("hearsay compare {} --out {}", flags.recipe, flags.out);
   for (const auto& pattern : flags.only)
@@ -146,7 +146,7 @@ std::string CommandOf(const Flags& flags) {
   return flags.again ? command + " --again" : command;
 }
 
-void RunCompare(const Flags& flags) {
+void RunCompare(const CompareFlags& flags) {
   Recipe recipe;
   try {
     recipe = ReadRecipe(flags.recipe);
@@ -179,7 +179,7 @@ void RunCompare(const Flags& flags) {
 void AddCompareVerb(CLI::App& app) {
   auto* verb =
       app.add_subcommand("compare", "Ways to mix, side by side, with a report");
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<CompareFlags>();
   verb->add_option("recipe", flags->recipe, "What to compare (TOML)")
       ->required();
   verb->add_option("--out", flags->out, "Folder for the report and all else");
@@ -192,7 +192,7 @@ void AddCompareVerb(CLI::App& app) {
   verb->add_flag("--again", flags->again, "Run finished cells again, too");
   verb->add_option("-o,--output", flags->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
-  verb->footer(kFooter);
+  verb->footer(kCompareFooter);
   verb->callback([flags] { RunCompare(*flags); });
 }
 

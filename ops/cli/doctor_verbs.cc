@@ -17,7 +17,7 @@ namespace {
 
 using Level = Finding::Level;
 
-constexpr const char* kFooter =
+constexpr const char* kDoctorFooter =
     "Looks at this machine: UCX, the environment, the processor, OpenBLAS, "
     "huge pages, limits\nand the clock; with --config or --dir at "
     "configurations and certificates; with --dir or\n--addr at running nodes: "
@@ -79,12 +79,12 @@ Findings MembersOf(const NodeAddress& node, const Json& members) {
   return findings;
 }
 
-struct Flags {
+struct DoctorFlags {
   Where where;
   std::string config;
 };
 
-void Doctor(const Flags& flags) {
+void Doctor(const DoctorFlags& flags) {
   const Where& where = flags.where;
   transport::PrepareUcxEnvironment();
   Findings findings = CheckMachine(ThisMachine());
@@ -98,7 +98,7 @@ void Doctor(const Flags& flags) {
       add(CheckConfig(node.config, now));
   if (!where.address.empty() || !where.dir.empty()) add(CheckNodes(where));
   if (where.json())
-    std::puts(ToJson(findings).dump(2).c_str());
+    Print(ToJson(findings));
   else
     std::fputs(Render(findings).c_str(), stdout);
   switch (WorstOf(findings)) {
@@ -162,11 +162,11 @@ std::string Render(const Findings& findings) {
 void AddDoctorVerb(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "doctor", "What is wrong with this machine, or with running nodes");
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<DoctorFlags>();
   AddWhere(*verb, flags->where);
   verb->add_option("--config", flags->config,
                    "A node's hearsayd.toml: it and its certificate");
-  verb->footer(kFooter);
+  verb->footer(kDoctorFooter);
   verb->callback([flags] { Doctor(*flags); });
 }
 

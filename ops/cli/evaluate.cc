@@ -17,7 +17,7 @@ namespace hearsay::ops {
 
 namespace {
 
-constexpr std::size_t kRowsAtOnce = 1024;
+constexpr std::size_t kRowsOfAPass = 1024;
 
 // One network and one set of buffers for all models: their specs are the same.
 class Evaluator {
@@ -25,14 +25,14 @@ class Evaluator {
   Evaluator(const model::ModelSpec& spec, const model::Shard& shard)
       : shard_(shard),
         classifies_(spec.loss != model::Loss::kMse),
-        network_(model::MakeCpuNetwork(spec, kRowsAtOnce)),
-        features_(kRowsAtOnce * static_cast<std::size_t>(spec.inputs)),
-        labels_(kRowsAtOnce) {}
+        network_(model::MakeCpuNetwork(spec, kRowsOfAPass)),
+        features_(kRowsOfAPass * static_cast<std::size_t>(spec.inputs)),
+        labels_(kRowsOfAPass) {}
 
   Score Evaluate(std::span<const float> weights) {
     model::Evaluation total;
-    for (std::size_t first = 0; first < shard_.rows(); first += kRowsAtOnce) {
-      const std::size_t rows = std::min(kRowsAtOnce, shard_.rows() - first);
+    for (std::size_t first = 0; first < shard_.rows(); first += kRowsOfAPass) {
+      const std::size_t rows = std::min(kRowsOfAPass, shard_.rows() - first);
       const model::Evaluation part =
           network_->Evaluate(weights, Gather(first, rows));
       total.loss_sum += part.loss_sum;

@@ -11,7 +11,7 @@ namespace hearsay::ops {
 namespace {
 
 constexpr std::size_t kBins = 10;
-constexpr std::size_t kRowsAtOnce = 256;
+constexpr std::size_t kRowsOfAPage = 256;
 
 // Of a value that prep scaled to [-1, 1].
 std::size_t Bin(float value) {
@@ -29,11 +29,11 @@ ShardHistograms CountRows(const model::Shard& shard) {
   found.label.resize(
       shard.classes() > 0 ? static_cast<std::size_t>(shard.classes()) : kBins);
   const auto width = static_cast<std::size_t>(shard.features());
-  std::vector<float> features(kRowsAtOnce * width);
-  std::vector<float> labels(kRowsAtOnce);
-  std::vector<std::uint32_t> rows(kRowsAtOnce);
-  for (std::size_t begin = 0; begin < shard.rows(); begin += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, shard.rows() - begin);
+  std::vector<float> features(kRowsOfAPage * width);
+  std::vector<float> labels(kRowsOfAPage);
+  std::vector<std::uint32_t> rows(kRowsOfAPage);
+  for (std::size_t begin = 0; begin < shard.rows(); begin += kRowsOfAPage) {
+    const std::size_t count = std::min(kRowsOfAPage, shard.rows() - begin);
     std::iota(rows.begin(), rows.end(), static_cast<std::uint32_t>(begin));
     shard.Gather(std::span(rows).first(count),
                  std::span(features).first(count * width),

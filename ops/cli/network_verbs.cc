@@ -17,9 +17,6 @@
 namespace hearsay::ops {
 namespace {
 
-void Print(const Json& json) { std::puts(json.dump(2).c_str()); }
-void Print(const Table& table) { std::fputs(table.Text().c_str(), stdout); }
-
 void Members(const Where& where) {
   const Json json = AskAny(where, "GET", "/v1/members");
   if (where.json()) return Print(json);

@@ -22,8 +22,6 @@ namespace {
 
 constexpr auto kFollowEvery = std::chrono::milliseconds(500);
 
-void Print(const Json& json) { std::puts(json.dump(2).c_str()); }
-
 // One node's claim, and whether its training ended for lack of budget.
 Json PrivacyOf(const NodeAddress& node) {
   Json json = AskJson(node, "GET", "/v1/privacy");

@@ -29,7 +29,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFooter =
+constexpr const char* kPlanFooter =
     "Reads a node's hearsayd.toml, and its ledger if there is one, and runs "
     "nothing.\nExample:\n"
     "  hearsay plan --config run/a/hearsayd.toml --nodes 16 --rates "
@@ -42,7 +42,7 @@ constexpr const char* kFooter =
     "Wire times are alpha + beta M, with a link of its own for every node:\n"
     "--latency and --bandwidth as `hearsay bench transport` measures them.";
 
-struct Request {
+struct PlanRequest {
   std::string config;
   int nodes = 0;
   std::string rates;
@@ -52,7 +52,7 @@ struct Request {
   std::string output = "table";
 };
 
-std::vector<double> ParseRates(const Request& request, std::size_t nodes) {
+std::vector<double> ParseRates(const PlanRequest& request, std::size_t nodes) {
   if (request.rates.empty()) return std::vector<double>(nodes, 1);
   std::vector<double> rates;
   std::istringstream text(request.rates);
@@ -156,7 +156,7 @@ Json Privacy(const daemon::Config& config) {
   return json;
 }
 
-Json PlanOf(const Request& request) {
+Json PlanOf(const PlanRequest& request) {
   const auto config = daemon::LoadConfig(request.config, {});
   const auto kind = config.mixing.topology.kind;
   if (kind == mixing::TopologyKind::kFile)
@@ -220,7 +220,7 @@ std::string Millis(const Json& seconds) {
   return fmt::format("{:.3g} ms", 1e3 * seconds.get<double>());
 }
 
-void Print(const Json& plan) {
+void PrintPlan(const Json& plan) {
   fmt::print("{} nodes, rule {}, topology {}, {} parameters\n\n",
              plan["nodes"].get<int>(), plan["rule"].get<std::string>(),
              plan["topology"].get<std::string>(),
@@ -279,7 +279,7 @@ void Print(const Json& plan) {
     fmt::print("* {}\n", line.get<std::string>());
 }
 
-void Run(const Request& request) {
+void Run(const PlanRequest& request) {
   if (request.output != "table" && request.output != "json")
     throw Exit(kUsage, fmt::format("--output {} is unknown; use table or json",
                                    request.output));
@@ -296,7 +296,7 @@ void Run(const Request& request) {
   if (request.output == "json")
     std::puts(plan.dump().c_str());
   else
-    Print(plan);
+    PrintPlan(plan);
 }
 
 }  // namespace
@@ -304,7 +304,7 @@ void Run(const Request& request) {
 void AddPlanVerb(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "plan", "What a configuration costs and gives, before it is run");
-  const auto request = std::make_shared<Request>();
+  const auto request = std::make_shared<PlanRequest>();
   verb->add_option("--config", request->config, "A node's hearsayd.toml")
       ->required()
       ->check(CLI::ExistingFile);
@@ -324,7 +324,7 @@ void AddPlanVerb(CLI::App& app) {
                    "Features of a record, where the shard is not here")
       ->check(CLI::PositiveNumber);
   verb->add_option("-o,--output", request->output, "table or json");
-  verb->footer(kFooter);
+  verb->footer(kPlanFooter);
   verb->callback([request] { Run(*request); });
 }
 

@@ -57,7 +57,7 @@ constexpr const char* kCalibrateFooter =
     "Example:\n"
     "  hearsay calibrate --q 0.02 --steps 600 --delta 1e-5 --epsilon 1";
 
-struct Request {
+struct EpsilonRequest {
   double sample_rate = 0;
   double noise_multiplier = 0;
   std::string steps_text;
@@ -89,7 +89,7 @@ std::uint64_t ParseSteps(const std::string& text) {
   return steps;
 }
 
-void CheckCommon(Request& request) {
+void CheckCommon(EpsilonRequest& request) {
   if (request.accountant != "rdp" && request.accountant != "pld")
     throw Exit(kUsage, fmt::format("--accountant {} is unknown; use rdp or pld",
                                    request.accountant));
@@ -122,12 +122,12 @@ struct Answer {
   std::string words;
 };
 
-dp::Accountant AccountantOf(const Request& request) {
+dp::Accountant AccountantOf(const EpsilonRequest& request) {
   return request.accountant == "pld" ? dp::Accountant::kPld
                                      : dp::Accountant::kRdp;
 }
 
-Answer AnswerOf(const Request& request) {
+Answer AnswerOf(const EpsilonRequest& request) {
   const dp::Releases releases{request.sample_rate, request.noise_multiplier,
                               request.steps};
   if (AccountantOf(request) == dp::Accountant::kPld)
@@ -141,7 +141,7 @@ Answer AnswerOf(const Request& request) {
       fmt::format("rdp, order {}; conversion: {}", bound.order, kConversion)};
 }
 
-void Print(const Request& request) {
+void PrintPrivacy(const EpsilonRequest& request) {
   const Answer answer = AnswerOf(request);
   if (request.output == "json") {
     nlohmann::ordered_json json = {
@@ -170,16 +170,16 @@ void Print(const Request& request) {
   fmt::print("accountant        {}\n", answer.words);
 }
 
-void RunEpsilon(Request request) {
+void RunEpsilon(EpsilonRequest request) {
   CheckCommon(request);
   Check(
       request.noise_multiplier >= 0 && std::isfinite(request.noise_multiplier),
       "--sigma", request.noise_multiplier,
       "0 or more, the noise's standard deviation over the clip norm");
-  Print(request);
+  PrintPrivacy(request);
 }
 
-void RunCalibrate(Request request) {
+void RunCalibrate(EpsilonRequest request) {
   CheckCommon(request);
   Check(request.epsilon > 0 && std::isfinite(request.epsilon), "--epsilon",
         request.epsilon, "above 0 and finite");
@@ -194,11 +194,11 @@ void RunCalibrate(Request request) {
   request.noise_multiplier =
       std::max(request.noise_multiplier,
                std::ceil(request.noise_multiplier * 1e6) / 1e6);
-  Print(request);
+  PrintPrivacy(request);
 }
 
 // Options that both verbs have.
-void AddCommonOptions(CLI::App& verb, Request& request) {
+void AddCommonOptions(CLI::App& verb, EpsilonRequest& request) {
   verb.add_option("--q", request.sample_rate,
                   "Poisson sampling rate: the chance of a record to be in a "
                   "step's batch, from 0 to 1")
@@ -216,7 +216,7 @@ void AddCommonOptions(CLI::App& verb, Request& request) {
 }  // namespace
 
 void AddPrivacyVerbs(CLI::App& app) {
-  auto epsilon = std::make_shared<Request>();
+  auto epsilon = std::make_shared<EpsilonRequest>();
   CLI::App* const epsilon_verb = app.add_subcommand(
       "epsilon", "What a training costs in privacy, without a daemon");
   AddCommonOptions(*epsilon_verb, *epsilon);
@@ -228,7 +228,7 @@ void AddPrivacyVerbs(CLI::App& app) {
   epsilon_verb->footer(kEpsilonFooter);
   epsilon_verb->callback([epsilon] { RunEpsilon(*epsilon); });
 
-  auto calibrate = std::make_shared<Request>();
+  auto calibrate = std::make_shared<EpsilonRequest>();
   CLI::App* const calibrate_verb = app.add_subcommand(
       "calibrate", "The noise that a privacy budget needs, without a daemon");
   AddCommonOptions(*calibrate_verb, *calibrate);

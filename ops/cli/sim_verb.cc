@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFooter =
+constexpr const char* kSimFooter =
     R"(The nodes run the code of `hearsayd`'s mixing rules; what is made up is time, the
 network and the trainers. The same file and seed are the same result.
 
@@ -96,7 +96,7 @@ void WriteCsv(const std::string& path, const sim::Result& result) {
   if (!file) throw Exit(kError, path + ": cannot write this file");
 }
 
-void Print(const sim::Settings& settings, const sim::Result& result) {
+void PrintSim(const sim::Settings& settings, const sim::Result& result) {
   const bool classify =
       settings.task.kind == sim::Settings::Task::Kind::kClassify;
   std::vector<Column> columns;
@@ -126,7 +126,7 @@ void Print(const sim::Settings& settings, const sim::Result& result) {
     }
     table.Add(std::move(cells));
   }
-  std::fputs(table.Text().c_str(), stdout);
+  Print(table);
   fmt::print(
       "\n{} nodes, rule {}, topology {}, seed {}: {} exchanges, {} failed, {} "
       "one-sided, {} full averages\n",
@@ -143,14 +143,14 @@ void Print(const sim::Settings& settings, const sim::Result& result) {
              static_cast<double>(result.events) / result.wall_seconds / 1e6);
 }
 
-struct Request {
+struct SimRequest {
   std::string file;
   std::vector<std::string> set;
   std::string csv;
   std::string output = "table";
 };
 
-daemon::Overrides Flags(const std::vector<std::string>& set) {
+daemon::Overrides SimFlags(const std::vector<std::string>& set) {
   daemon::Overrides flags;
   for (const auto& item : set) {
     const auto equals = item.find('=');
@@ -163,13 +163,13 @@ daemon::Overrides Flags(const std::vector<std::string>& set) {
   return flags;
 }
 
-void Run(const Request& request) {
+void Run(const SimRequest& request) {
   if (request.output != "table" && request.output != "json")
     throw Exit(kUsage, fmt::format("--output {} is unknown; use table or json",
                                    request.output));
   sim::Settings settings;
   try {
-    settings = sim::ReadSettings(request.file, Flags(request.set));
+    settings = sim::ReadSettings(request.file, SimFlags(request.set));
   } catch (const daemon::ConfigError& error) {
     throw Exit(kUsage, error.what());
   }
@@ -195,7 +195,7 @@ void Run(const Request& request) {
   if (request.output == "json")
     std::puts(ToJson(settings, result).dump().c_str());
   else
-    Print(settings, result);
+    PrintSim(settings, result);
 }
 
 }  // namespace
@@ -203,13 +203,13 @@ void Run(const Request& request) {
 void AddSimVerb(CLI::App& app) {
   auto* verb = app.add_subcommand(
       "sim", "Simulate many nodes under virtual time, with the same rules");
-  const auto request = std::make_shared<Request>();
+  const auto request = std::make_shared<SimRequest>();
   verb->add_option("CONFIG", request->file, "A TOML file; none: all defaults")
       ->check(CLI::ExistingFile);
   verb->add_option("--set", request->set, "SECTION.KEY=VALUE, over the file");
   verb->add_option("--csv", request->csv, "Write every sample to this file");
   verb->add_option("-o,--output", request->output, "table or json");
-  verb->footer(kFooter);
+  verb->footer(kSimFooter);
   verb->callback([request] { Run(*request); });
 }
 

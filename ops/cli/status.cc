@@ -251,7 +251,7 @@ void Status(const StatusOptions& options) {
   const ExitCode code = CodeOf(status);
   if (!options.cluster) status = OnlySelf(std::move(status));
   if (options.where.json())
-    std::puts(status.dump(2).c_str());
+    Print(status);
   else if (code == kUnreachable && status["nodes"].size() == 1)
     throw Exit(code, status["nodes"][0]["error"]);
   else

@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -45,6 +46,10 @@ std::string Table::Text() const {
   for (const auto& row : rows_) line([&](std::size_t i) { return row[i]; });
   return text;
 }
+
+void Print(const Table& table) { std::fputs(table.Text().c_str(), stdout); }
+
+void Print(const Json& document) { std::puts(document.dump(2).c_str()); }
 
 std::string Cell(const Json& value) {
   if (value.is_string()) {

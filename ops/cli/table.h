@@ -28,6 +28,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// On stdout: for a person, and for a program.
+void Print(const Table& table);
+void Print(const nlohmann::ordered_json& document);
+
 // Cells. "-" for null and for what is not of the type.
 std::string Cell(const nlohmann::ordered_json& text_or_whole_number);
 std::string FixedCell(const nlohmann::ordered_json& number, int digits);

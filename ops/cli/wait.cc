@@ -206,7 +206,7 @@ void Wait(const WaitOptions& options) {
                      {"for", options.state},
                      {"reached", true},
                      {"seconds", took.count()}};
-  std::puts(json.dump(2).c_str());
+  Print(json);
 }
 
 }  // namespace hearsay::ops

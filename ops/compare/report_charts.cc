@@ -109,12 +109,6 @@ Json AccuracyOver(
   return OrNothing(std::move(chart));
 }
 
-std::vector<double> SecondsOf(const CellResult& result) {
-  std::vector<double> seconds;
-  for (const auto& sample : result.samples) seconds.push_back(sample.seconds);
-  return seconds;
-}
-
 Json Categories(const std::vector<double>& values,
                 const std::function<std::string(double)>& word) {
   Json categories = Json::array();

@@ -118,4 +118,10 @@ std::vector<double> ValuesOf(const std::vector<Family>& families) {
   return {values.begin(), values.end()};
 }
 
+std::vector<double> SecondsOf(const CellResult& result) {
+  std::vector<double> seconds;
+  for (const auto& sample : result.samples) seconds.push_back(sample.seconds);
+  return seconds;
+}
+
 }  // namespace hearsay::ops

@@ -70,5 +70,7 @@ struct Family {
 std::vector<Family> FamiliesAlong(const ReportData& data, Axis axis);
 // All values that any cell has, in order.
 std::vector<double> ValuesOf(const std::vector<Family>& families);
+// When its samples were taken.
+std::vector<double> SecondsOf(const CellResult& result);
 
 }  // namespace hearsay::ops

@@ -38,12 +38,6 @@ std::optional<std::size_t> LastUntil(const std::vector<double>& xs, double x) {
   return last;
 }
 
-std::vector<double> SecondsOf(const CellResult& result) {
-  std::vector<double> seconds;
-  for (const auto& sample : result.samples) seconds.push_back(sample.seconds);
-  return seconds;
-}
-
 // Accuracies on the way, at three places before the end.
 void AddOnTheWay(std::vector<std::string>& row, const CellResult& result,
                  const std::vector<double>& xs, double end) {

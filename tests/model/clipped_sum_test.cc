@@ -19,8 +19,8 @@ const ModelSpec kRegression{4, {{8, Activation::kRelu}, {2}}, Loss::kMse};
 const ModelSpec kBinary{
     4, {{8, Activation::kRelu}, {1}}, Loss::kBinaryCrossEntropy};
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kFloatInfinity = std::numeric_limits<float>::infinity();
+constexpr float kFloatNaN = std::numeric_limits<float>::quiet_NaN();
 
 struct ClippedSum {
   std::vector<float> sum;
@@ -277,7 +277,7 @@ TEST_P(RejectionTest, ABatchOfOnlySpoiledExamplesLeavesTheSumUntouched) {
   EXPECT_EQ(statistics.loss_sum, 0);
   std::vector<float> norms(5);
   network->GradientNorms(spoiled.weights, spoiled.batch(), norms);
-  EXPECT_EQ(norms, std::vector<float>(5, kInfinity));
+  EXPECT_EQ(norms, std::vector<float>(5, kFloatInfinity));
 }
 
 TEST_P(RejectionTest, NothingOfThemStaysBehindInTheScratch) {
@@ -294,23 +294,23 @@ TEST_P(RejectionTest, NothingOfThemStaysBehindInTheScratch) {
 INSTANTIATE_TEST_SUITE_P(
     Every, RejectionTest,
     ::testing::Values(
-        Poison{"InfiniteFeature", &kThreeLayers, kInfinity, 0},
-        Poison{"MinusInfiniteFeature", &kThreeLayers, -kInfinity, 0},
-        Poison{"NanFeature", &kThreeLayers, kNaN, 0},
+        Poison{"InfiniteFeature", &kThreeLayers, kFloatInfinity, 0},
+        Poison{"MinusInfiniteFeature", &kThreeLayers, -kFloatInfinity, 0},
+        Poison{"NanFeature", &kThreeLayers, kFloatNaN, 0},
         Poison{"HugeFeature", &kThreeLayers, 1e30f, 0},
-        Poison{"NanFeatureOneLayer", &kOneLayer, kNaN, 0},
-        Poison{"InfiniteFeatureBehindRelu", &kBinary, kInfinity, 0},
-        Poison{"NanFeatureBehindRelu", &kBinary, kNaN, 0},
-        Poison{"InfiniteFeatureRegression", &kRegression, -kInfinity, 0},
-        Poison{"NanTarget", &kRegression, 0, kNaN},
-        Poison{"InfiniteTarget", &kRegression, 0, kInfinity},
+        Poison{"NanFeatureOneLayer", &kOneLayer, kFloatNaN, 0},
+        Poison{"InfiniteFeatureBehindRelu", &kBinary, kFloatInfinity, 0},
+        Poison{"NanFeatureBehindRelu", &kBinary, kFloatNaN, 0},
+        Poison{"InfiniteFeatureRegression", &kRegression, -kFloatInfinity, 0},
+        Poison{"NanTarget", &kRegression, 0, kFloatNaN},
+        Poison{"InfiniteTarget", &kRegression, 0, kFloatInfinity},
         Poison{"HugeTarget", &kRegression, 0, 1e30f}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST(ClippedSumTest, WeightsThatAreNotFiniteRejectEveryExample) {
   for (const ModelSpec& spec : {kThreeLayers, kOneLayer, kBinary}) {
     Case examples(spec, 10, 34);
-    examples.weights[0] = kNaN;
+    examples.weights[0] = kFloatNaN;
     const auto network = MakeCpuNetwork(spec, 10);
     const ClippedSum got = Compute(*network, examples, examples.batch(), 1.0);
     EXPECT_EQ(got.statistics.rejected, 10);

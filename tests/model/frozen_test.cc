@@ -15,9 +15,10 @@ namespace {
 
 using Layers = std::vector<bool>;
 
-const ModelSpec kDense{6,
-                       {{7, Activation::kTanh}, {5, Activation::kGelu}, {3}},
-                       Loss::kSoftmaxCrossEntropy};
+const ModelSpec kTwoLayers{
+    6,
+    {{7, Activation::kTanh}, {5, Activation::kGelu}, {3}},
+    Loss::kSoftmaxCrossEntropy};
 // Layers without parameters before and between those that have some.
 const ModelSpec kImage{2 * 5 * 5,
                        {AvgPool2d{.kernel = {2, 2}, .stride = {1, 1}},
@@ -34,11 +35,11 @@ struct Frost {
   Layers layers;
 };
 const Frost kFrosts[] = {
-    {kDense, {true, false, false}},
-    {kDense, {false, true, false}},
-    {kDense, {false, false, true}},
-    {kDense, {true, true, false}},
-    {kDense, {true, false, true}},
+    {kTwoLayers, {true, false, false}},
+    {kTwoLayers, {false, true, false}},
+    {kTwoLayers, {false, false, true}},
+    {kTwoLayers, {true, true, false}},
+    {kTwoLayers, {true, false, true}},
     {kImage, {false, true, false, false, false, false}},
     {kImage, {false, true, false, false, true, false}},
     {kImage, {false, false, false, false, true, false}},
@@ -121,17 +122,17 @@ TEST(FrozenTest, AnExampleThatIsNotFiniteIsRejectedAllTheSame) {
 
 TEST(FrozenTest, SlicesSayWhereEachParameterLies) {
   const Layers layers = {false, true, false};
-  const auto trained = TrainedSlices(kDense, layers);
+  const auto trained = TrainedSlices(kTwoLayers, layers);
   ASSERT_EQ(trained.size(), 4u);
   EXPECT_EQ(trained[2].name, "4.weight");
   EXPECT_EQ(trained[2].offset, 6u * 7 + 7);
-  const auto frozen = FrozenSlices(kDense, layers);
+  const auto frozen = FrozenSlices(kTwoLayers, layers);
   ASSERT_EQ(frozen.size(), 2u);
   EXPECT_EQ(frozen[0].name, "2.weight");
   EXPECT_EQ(frozen[0].offset, 0u);
   EXPECT_EQ(frozen[1].offset, 7u * 5);
-  EXPECT_EQ(TrainedSlices(kDense, {}).size(), 6u);
-  EXPECT_TRUE(FrozenSlices(kDense, {}).empty());
+  EXPECT_EQ(TrainedSlices(kTwoLayers, {}).size(), 6u);
+  EXPECT_TRUE(FrozenSlices(kTwoLayers, {}).empty());
 }
 
 TEST(FrozenTest, RefusesWhatCannotBeFrozenNamingTheLayer) {
@@ -143,8 +144,8 @@ TEST(FrozenTest, RefusesWhatCannotBeFrozenNamingTheLayer) {
   };
   refused(kImage, {true, false, false, false, false, false},
           "layer 0 (avg_pool2d): has no parameters");
-  refused(kDense, {true, true, true}, "nothing is left to train");
-  EXPECT_NO_THROW(ValidateFrozen(kDense, {}));
+  refused(kTwoLayers, {true, true, true}, "nothing is left to train");
+  EXPECT_NO_THROW(ValidateFrozen(kTwoLayers, {}));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace hearsay::model {
 namespace {
 
-using Kind = Schedule::Kind;
+using Course = Schedule::Kind;
 
 TEST(ScheduleTest, ConstantIsOne) {
   for (const std::uint64_t step : {0, 1, 1000000})
@@ -28,7 +28,7 @@ TEST(ScheduleTest, WarmUpRisesInEqualPartsAndEndsAtOne) {
 // cos^2 of half the angle is another way to write it.
 TEST(ScheduleTest, CosineFallsToItsFloorAndStaysThere) {
   const Schedule schedule{
-      .kind = Kind::kCosine, .warmup_steps = 10, .steps = 110, .floor = 0.2};
+      .kind = Course::kCosine, .warmup_steps = 10, .steps = 110, .floor = 0.2};
   for (const std::uint64_t step : {10, 35, 60, 109}) {
     const double half =
         std::cos(std::acos(-1.0) / 2 * (static_cast<double>(step) - 10) / 100);
@@ -43,7 +43,7 @@ TEST(ScheduleTest, CosineFallsToItsFloorAndStaysThere) {
 
 TEST(ScheduleTest, StepMultipliesEverySoOften) {
   const Schedule schedule{
-      .kind = Kind::kStep, .warmup_steps = 2, .every = 5, .factor = 0.5};
+      .kind = Course::kStep, .warmup_steps = 2, .every = 5, .factor = 0.5};
   EXPECT_EQ(RateFactor(schedule, 6), 1) << "counted from the warm-up's end";
   EXPECT_EQ(RateFactor(schedule, 7), 0.5);
   EXPECT_EQ(RateFactor(schedule, 11), 0.5);
@@ -51,7 +51,8 @@ TEST(ScheduleTest, StepMultipliesEverySoOften) {
 }
 
 TEST(ScheduleTest, IsNeverNegativeAndNeverAboveOne) {
-  for (const Kind kind : {Kind::kConstant, Kind::kCosine, Kind::kStep}) {
+  for (const Course kind :
+       {Course::kConstant, Course::kCosine, Course::kStep}) {
     const Schedule schedule{
         .kind = kind, .warmup_steps = 7, .steps = 50, .every = 3};
     for (std::uint64_t step = 0; step < 100; ++step) {
@@ -69,12 +70,12 @@ TEST(ScheduleTest, RefusesWhatMakesNoSenseByName) {
   };
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const double bad : {-0.1, 1.1, nan})
-    refused({.kind = Kind::kCosine, .steps = 9, .floor = bad}, "rate_floor");
-  refused({.kind = Kind::kCosine, .warmup_steps = 9, .steps = 9},
+    refused({.kind = Course::kCosine, .steps = 9, .floor = bad}, "rate_floor");
+  refused({.kind = Course::kCosine, .warmup_steps = 9, .steps = 9},
           "warmup_steps");
-  refused({.kind = Kind::kStep, .every = 0}, "decay_every");
+  refused({.kind = Course::kStep, .every = 0}, "decay_every");
   for (const double bad : {0.0, -1.0, 1.5, nan})
-    refused({.kind = Kind::kStep, .every = 1, .factor = bad}, "decay_factor");
+    refused({.kind = Course::kStep, .every = 1, .factor = bad}, "decay_factor");
 }
 
 }  // namespace

@@ -17,19 +17,21 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-const ModelSpec kSpec{
+const ModelSpec kStoredSpec{
     4, {{3, Activation::kTanh}, {2}}, Loss::kSoftmaxCrossEntropy};
 
 class WeightsFileTest : public ::testing::Test {
  protected:
-  WeightsFileTest() : weights_(ParameterCount(kSpec)) {
+  WeightsFileTest() : weights_(ParameterCount(kStoredSpec)) {
     std::iota(weights_.begin(), weights_.end(), 1.5f);
     metadata_ = {{kKindKey, kCheckpointKind},
-                 {kModelKey, Canonical(kSpec)},
+                 {kModelKey, Canonical(kStoredSpec)},
                  {kStepKey, "17"}};
   }
 
-  std::vector<Tensor> Tensors() const { return WeightTensors(kSpec, weights_); }
+  std::vector<Tensor> Tensors() const {
+    return WeightTensors(kStoredSpec, weights_);
+  }
   std::filesystem::path Write(const std::vector<Tensor>& tensors) {
     WriteSafetensors(folder_ / "w.safetensors", tensors, metadata_);
     return folder_ / "w.safetensors";
@@ -57,7 +59,7 @@ TEST_F(WeightsFileTest, ReadsBackWhatWasWritten) {
                   .bytes = std::as_bytes(std::span(velocity))});
   std::swap(tensors[1], tensors[4]);
   const WeightsFile read = ReadWeights(Write(tensors));
-  EXPECT_EQ(Canonical(read.spec), Canonical(kSpec));
+  EXPECT_EQ(Canonical(read.spec), Canonical(kStoredSpec));
   EXPECT_TRUE(std::ranges::equal(read.weights.span(), weights_));
   EXPECT_EQ(read.metadata.at(kStepKey), "17");
   EXPECT_TRUE(
@@ -139,8 +141,8 @@ TEST_F(WeightsFileTest, ReadsACheckpointOfAnyRun) {
 TEST_F(WeightsFileTest, InitialWeightsNeedNoMetadata) {
   metadata_ = {{"format", "pt"}};
   const auto path = Write(Tensors());
-  EXPECT_TRUE(
-      std::ranges::equal(ReadInitialWeights(path, kSpec).span(), weights_));
+  EXPECT_TRUE(std::ranges::equal(ReadInitialWeights(path, kStoredSpec).span(),
+                                 weights_));
   EXPECT_THROW(ReadWeights(path), FileError);
 }
 
@@ -152,21 +154,22 @@ TEST_F(WeightsFileTest, InitialWeightsThatDoNotFitAreRefusedByLayer) {
                 ThrowsMessage<FileError>(::testing::AllOf(
                     HasSubstr(path.string()), HasSubstr(why))));
   };
-  refused(Tensors(), {4, {{3, Activation::kTanh}, {5}}, kSpec.loss},
+  refused(Tensors(), {4, {{3, Activation::kTanh}, {5}}, kStoredSpec.loss},
           "tensor \"2.weight\" has shape [2, 3], layer 1 (dense) of its model "
           "needs [5, 3]");
-  refused(Tensors(), {4, {{3}, {2}}, kSpec.loss},
+  refused(Tensors(), {4, {{3}, {2}}, kStoredSpec.loss},
           "has no tensor \"1.weight\" of shape [2, 3] for layer 1 (dense) of "
           "the model; it has: 0.weight, 0.bias, 2.weight, 2.bias");
   auto tensors = Tensors();
   tensors.push_back(tensors[3]);
   tensors.back().name = "4.bias";
-  refused(tensors, kSpec, "\"4.bias\" is no part");
+  refused(tensors, kStoredSpec, "\"4.bias\" is no part");
   tensors = Tensors();
   tensors[0].name = "fc1.weight";
-  refused(tensors, kSpec, "has no tensor \"0.weight\"");
+  refused(tensors, kStoredSpec, "has no tensor \"0.weight\"");
   weights_[1] = std::numeric_limits<float>::quiet_NaN();
-  refused(Tensors(), kSpec, "\"0.weight\" has a value that is not finite");
+  refused(Tensors(), kStoredSpec,
+          "\"0.weight\" has a value that is not finite");
 }
 
 }  // namespace

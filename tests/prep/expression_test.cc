@@ -25,7 +25,7 @@ bool Holds(const std::string& text, const Row& row) {
   return expression.Evaluate(values);
 }
 
-std::string ParseError(const std::string& text) {
+std::string ParseErrorOf(const std::string& text) {
   try {
     Expression::Parse(text);
   } catch (const std::invalid_argument& error) {
@@ -100,33 +100,33 @@ TEST(ExpressionTest, ListsEachColumnOnce) {
 }
 
 TEST(ExpressionTest, SaysWhereItStopsUnderstanding) {
-  EXPECT_THAT(ParseError("AGEP >> 16"),
+  EXPECT_THAT(ParseErrorOf("AGEP >> 16"),
               HasSubstr("\"AGEP >> 16\": at character 7: expected a value, "
                         "found >"));
-  EXPECT_THAT(ParseError(""), HasSubstr("expected a column, found the end"));
-  EXPECT_THAT(ParseError("a"), HasSubstr("expected one of = !="));
-  EXPECT_THAT(ParseError("a = 1 b = 2"), HasSubstr("'and', 'or' or the end"));
-  EXPECT_THAT(ParseError("(a = 1"), HasSubstr("')'"));
-  EXPECT_THAT(ParseError("a = 1)"), HasSubstr("found )"));
-  EXPECT_THAT(ParseError("a in 1"), HasSubstr("'{'"));
-  EXPECT_THAT(ParseError("a in {}"), HasSubstr("a value, found }"));
-  EXPECT_THAT(ParseError("a in {1 2}"), HasSubstr("'}'"));
-  EXPECT_THAT(ParseError("a not 3"), HasSubstr("found 3"));
-  EXPECT_THAT(ParseError("a is 3"), HasSubstr("'missing'"));
-  EXPECT_THAT(ParseError("a = 'x"), HasSubstr("a closing quote"));
-  EXPECT_THAT(ParseError("a < b"), HasSubstr("a number to compare with"));
-  EXPECT_THAT(ParseError("a < '3'"), HasSubstr("a number to compare with"));
-  EXPECT_THAT(ParseError("a == 1"), HasSubstr("a value, found ="));
-  EXPECT_THAT(ParseError("and = 1"), HasSubstr("a column, found and"));
-  EXPECT_THAT(ParseError("a = 1 and"), HasSubstr("found the end"));
-  EXPECT_THAT(ParseError("a = \xff"), HasSubstr("a value"));
+  EXPECT_THAT(ParseErrorOf(""), HasSubstr("expected a column, found the end"));
+  EXPECT_THAT(ParseErrorOf("a"), HasSubstr("expected one of = !="));
+  EXPECT_THAT(ParseErrorOf("a = 1 b = 2"), HasSubstr("'and', 'or' or the end"));
+  EXPECT_THAT(ParseErrorOf("(a = 1"), HasSubstr("')'"));
+  EXPECT_THAT(ParseErrorOf("a = 1)"), HasSubstr("found )"));
+  EXPECT_THAT(ParseErrorOf("a in 1"), HasSubstr("'{'"));
+  EXPECT_THAT(ParseErrorOf("a in {}"), HasSubstr("a value, found }"));
+  EXPECT_THAT(ParseErrorOf("a in {1 2}"), HasSubstr("'}'"));
+  EXPECT_THAT(ParseErrorOf("a not 3"), HasSubstr("found 3"));
+  EXPECT_THAT(ParseErrorOf("a is 3"), HasSubstr("'missing'"));
+  EXPECT_THAT(ParseErrorOf("a = 'x"), HasSubstr("a closing quote"));
+  EXPECT_THAT(ParseErrorOf("a < b"), HasSubstr("a number to compare with"));
+  EXPECT_THAT(ParseErrorOf("a < '3'"), HasSubstr("a number to compare with"));
+  EXPECT_THAT(ParseErrorOf("a == 1"), HasSubstr("a value, found ="));
+  EXPECT_THAT(ParseErrorOf("and = 1"), HasSubstr("a column, found and"));
+  EXPECT_THAT(ParseErrorOf("a = 1 and"), HasSubstr("found the end"));
+  EXPECT_THAT(ParseErrorOf("a = \xff"), HasSubstr("a value"));
 }
 
 TEST(ExpressionTest, RefusesToNestWithoutEnd) {
-  EXPECT_THAT(ParseError(std::string(100'000, '(')), HasSubstr("fewer"));
+  EXPECT_THAT(ParseErrorOf(std::string(100'000, '(')), HasSubstr("fewer"));
   std::string nots;
   for (int i = 0; i < 100'000; ++i) nots += "not ";
-  EXPECT_THAT(ParseError(nots), HasSubstr("fewer"));
+  EXPECT_THAT(ParseErrorOf(nots), HasSubstr("fewer"));
   // Side by side there may be as many as one likes.
   std::string flat = "(a = 0)";
   for (int i = 1; i < 500; ++i) flat += " or (a = " + std::to_string(i) + ")";

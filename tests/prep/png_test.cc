@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr const char* kSchema = R"(
+constexpr const char* kImageSchema = R"(
 name = "pictures"
 [images]
 channels = 3
@@ -46,7 +46,7 @@ class PngTest : public testing::Test {
   }
   PrepareOptions Options() {
     PrepareOptions options;
-    options.schema = ParseSchema(kSchema, "s.toml");
+    options.schema = ParseSchema(kImageSchema, "s.toml");
     options.inputs = {folder_ / "in"};
     options.out = folder_ / "out";
     options.replace = true;

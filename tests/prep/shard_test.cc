@@ -20,7 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using tests::TemporaryFolder;
 
-std::string ErrorOf(const std::function<void()>& action) {
+std::string ShardErrorOf(const std::function<void()>& action) {
   try {
     action();
   } catch (const FileError& error) {
@@ -267,7 +267,7 @@ TEST(ShardTest, FingerprintFollowsMeaningNotWording) {
 TEST(ShardTest, RefusesToWriteRowsThatNoReaderWouldAccept) {
   const TemporaryFolder folder;
   const auto write = [&](const ShardContents& contents) {
-    return ErrorOf([&] { WriteShard(folder / "s", contents); });
+    return ShardErrorOf([&] { WriteShard(folder / "s", contents); });
   };
   const Small whole;
   Small small;
@@ -325,7 +325,7 @@ class ForgedShardTest : public testing::Test {
   }
   std::string Error() {
     WriteSafetensors(folder_ / "forged", tensors_, metadata_);
-    return ErrorOf([&] { (void)Shard::Open(folder_ / "forged"); });
+    return ShardErrorOf([&] { (void)Shard::Open(folder_ / "forged"); });
   }
 
   TemporaryFolder folder_;
@@ -401,7 +401,7 @@ TEST_F(ForgedShardTest, IsRefusedWithoutAChecksum) {
   FILE* file = std::fopen((folder_ / "foreign").c_str(), "wb");
   std::fwrite((bytes + header).data(), 1, 8 + header.size(), file);
   std::fclose(file);
-  EXPECT_THAT(ErrorOf([&] { (void)Shard::Open(folder_ / "foreign"); }),
+  EXPECT_THAT(ShardErrorOf([&] { (void)Shard::Open(folder_ / "foreign"); }),
               HasSubstr("no checksum"));
 }
 

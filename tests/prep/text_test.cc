@@ -48,14 +48,14 @@ TEST(TextTest, TheShortIsFilledAndTheLongIsCutAtTheEndThatIsAskedFor) {
   EXPECT_THAT(Codes("", {.length = 2}), ElementsAre(0, 0));
 }
 
-constexpr const char* kLabel =
+constexpr const char* kTextLabel =
     "name = \"t\"\n[label]\nname = \"mood\"\nclasses = ";
 const std::string kColumnSchema =
-    std::string(kLabel) +
+    std::string(kTextLabel) +
     "[{ name = \"bad\", when = \"mood = 0\" }, { name = \"good\", when = "
     "\"mood = 1\" }]\n[[column]]\nname = \"review\"\nkind = \"text\"\n";
 const std::string kFolderSchema =
-    std::string(kLabel) + "[\"bad\", \"good\"]\n[text]\nlength = 4\n";
+    std::string(kTextLabel) + "[\"bad\", \"good\"]\n[text]\nlength = 4\n";
 
 class TextFilesTest : public testing::Test {
  protected:
