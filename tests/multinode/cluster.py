@@ -36,16 +36,25 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+_claims = []  # Sockets bound to the ports that were given out.
+
+
 def free_ports(count):
-    """Ports that nobody holds now, below the range out of which the system takes
-    the ports of outgoing connections: a stopped node finds its port free."""
+    """Ports that nobody holds, below the range out of which the system takes the
+    ports of outgoing connections: a stopped node finds its port free. They stay this
+    process's: who asks next, here or in a test beside, finds them taken, while a node
+    may listen there, since it shares addresses (SO_REUSEADDR) with who does not."""
     ports = []
     while len(ports) < count:
         port = random.randrange(20000, 32000)
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", port))
-            if port not in ports:
-                ports.append(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            probe.close()
+            claim = socket.socket()
+            claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            claim.bind(("127.0.0.1", port))
+            _claims.append(claim)
+            ports.append(port)
     return ports
 
 
