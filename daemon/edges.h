@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "daemon/cooldown.h"
-#include "daemon/exchange_loop.h"
+#include "daemon/exchange_record.h"
 #include "transport/transport.h"
 
 namespace hearsay::daemon {

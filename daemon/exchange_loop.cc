@@ -14,7 +14,6 @@ namespace {
 using transport::Buffer;
 using transport::Clock;
 
-constexpr double kSmoothing = 0.1;
 // Slower wires than this, in bytes a second, are not waited for at first.
 constexpr double kSlowestWire = 10e6;
 
@@ -27,16 +26,6 @@ constexpr std::size_t kMostWaiting = 64;
 // many times the deadline of an exchange.
 constexpr std::chrono::milliseconds kRetry{20};
 constexpr int kPatience = 5;
-
-// Bytes of a message to the weights that lie whole within them.
-transport::OnPiece MadeOf(std::shared_ptr<mixing::Difference> difference,
-                          Buffer mine) {
-  return [difference = std::move(difference), mine = std::move(mine)](
-             std::size_t offset, std::size_t bytes) {
-    difference->Make((offset + sizeof(float) - 1) / sizeof(float),
-                     (offset + bytes) / sizeof(float));
-  };
-}
 
 }  // namespace
 
@@ -56,6 +45,7 @@ ExchangeLoop::ExchangeLoop(boost::asio::io_context& io,
       jitter_(std::random_device{}()),
       retry_(io),
       pace_(options.interval, AvailableCores()),
+      record_(options.max_staleness),
       passes_(rule, weights, options.passes) {}
 
 ExchangeLoop::~ExchangeLoop() { Stop(); }
@@ -82,13 +72,10 @@ Duration ExchangeLoop::Interval() const {
 void ExchangeLoop::SetClusterPace(Duration median_step_time,
                                   Duration largest_proposed) {
   pace_.SetCluster(median_step_time, largest_proposed);
-  std::uint64_t exchanges = 0;
-  for (const auto& [peer, counters] : counters_)
-    exchanges += counters.ok + counters.answered;
   pace_.OnUse({.at = Clock::now(),
                .process_seconds = ProcessCpuSeconds(),
                .exchange_seconds = ThreadCpuSeconds() + worked_seconds_,
-               .exchanges = exchanges});
+               .exchanges = record_.Corrections()});
 }
 
 template <typename Pass>
@@ -174,7 +161,7 @@ void ExchangeLoop::Ask(const std::string& peer) {
   if (habits_.ask_carries != mixing::Carries::kNothing) {
     own->sent = transport_.buffers()->Take();
     if (!own->sent) {  // All in use by slow peers: try at the next tick.
-      ++counters_[peer].failed;
+      ++record_.Of(peer).failed;
       return;
     }
   }
@@ -209,17 +196,15 @@ transport::Milliseconds ExchangeLoop::Deadline(const std::string& peer) const {
   const auto bytes = static_cast<double>(weights_bytes_);
   const transport::Milliseconds on_the_wire(
       std::llround(1e3 * bytes / kSlowestWire));
-  const auto found = counters_.find(peer);
-  const double round_trip =
-      found == counters_.end() ? 0 : found->second.round_trip_seconds;
   return std::max(options_.deadline + on_the_wire,
-                  transport::Milliseconds(std::llround(8e3 * round_trip)));
+                  transport::Milliseconds(
+                      std::llround(8e3 * record_.RoundTripSeconds(peer))));
 }
 
 void ExchangeLoop::OnAnswer(const std::shared_ptr<Own>& own,
                             transport::Result<transport::Message> answer) {
   const auto& peer = own->name;
-  auto& counters = counters_[peer];
+  auto& counters = record_.Of(peer);
   if (!answer) {
     ++counters.failed;
     // A peer that is gone is the member list's news.
@@ -234,15 +219,14 @@ void ExchangeLoop::OnAnswer(const std::shared_ptr<Own>& own,
     ++counters.declined;
     return Finish(peer + " has nothing to give");
   }
-  if (IsStale(peer, answer->version)) {
+  if (record_.IsStale(peer, answer->version)) {
     ++counters.failed;
     OnFault(peer, mixing::Fault::kStale);
     return Finish(peer + ": its answer is old");
   }
   const double seconds =
       std::chrono::duration<double>(Clock::now() - own->asked).count();
-  double& average = counters.round_trip_seconds;
-  average = average == 0 ? seconds : average + kSmoothing * (seconds - average);
+  record_.OnRoundTrip(peer, seconds);
   pace_.OnRoundTrip(seconds);
   Correct(own, *std::move(answer));
 }
@@ -252,7 +236,7 @@ void ExchangeLoop::Correct(const std::shared_ptr<Own>& own,
   Work([this, own, answer] {
     const auto fault = passes_.Correct(*own, answer.payload);
     boost::asio::post(io_, [this, peer = own->name, fault, answer] {
-      ++(fault ? counters_[peer].failed : counters_[peer].ok);
+      ++(fault ? record_.Of(peer).failed : record_.Of(peer).ok);
       if (fault)
         OnFault(peer, *fault);
       else if (answer.payload)
@@ -264,15 +248,12 @@ void ExchangeLoop::Correct(const std::shared_ptr<Own>& own,
   });
 }
 
-// Of each peer one at a time: a snapshot costs more than what begins a request.
 transport::OnPiece ExchangeLoop::OnRequestBegin(const std::string& from,
                                                 const transport::Message& begun,
                                                 transport::Respond ahead) {
-  std::erase_if(arrivals_, [](const auto& one) { return one.expired(); });
-  const bool another = std::ranges::any_of(
-      arrivals_, [&](const auto& one) { return one.lock()->from == from; });
-  if (!started_ || stopped_ || another || !passes_.differs_on_arrival() ||
-      !neighbours_.Trusts(from, Clock::now()) || IsStale(from, begun.version))
+  if (!started_ || stopped_ || !passes_.differs_on_arrival() ||
+      arrivals_.Has(from) || !neighbours_.Trusts(from, Clock::now()) ||
+      record_.IsStale(from, begun.version))
     return nullptr;
   const auto arrival = std::make_shared<Arrival>();
   arrival->mine = transport_.buffers()->Take();
@@ -281,7 +262,7 @@ transport::OnPiece ExchangeLoop::OnRequestBegin(const std::string& from,
   arrival->payload = begun.payload;
   arrival->version = version_();
   arrival->difference = passes_.DifferenceOf(begun.payload, arrival->mine);
-  arrivals_.push_back(arrival);
+  arrivals_.Add(arrival);
   Work([this, arrival, ahead = std::move(ahead)] {
     passes_.BeginAnswer(arrival->mine);
     boost::asio::post(io_, [this, arrival, ahead] {
@@ -297,21 +278,11 @@ transport::OnPiece ExchangeLoop::OnRequestBegin(const std::string& from,
   };
 }
 
-std::shared_ptr<ExchangeLoop::Arrival> ExchangeLoop::ArrivalOf(
-    const transport::Message& request) const {
-  for (const auto& one : arrivals_)
-    if (const auto arrival = one.lock();
-        arrival && request.payload &&
-        arrival->payload.lock() == request.payload)
-      return arrival;
-  return nullptr;
-}
-
 void ExchangeLoop::OnRequest(const std::string& from,
                              transport::Message request,
                              transport::Respond respond) {
   if (stopped_) return;
-  auto& counters = counters_[from];
+  auto& counters = record_.Of(from);
   if (!neighbours_.Trusts(from, Clock::now())) {
     ++counters.untrusted;
     return;
@@ -325,9 +296,9 @@ void ExchangeLoop::OnRequest(const std::string& from,
   }
   if (!started_ || (fetch && (!given_.expired() || !passes_.gives_all())))
     return respond({version_(), nullptr});
-  if (request.payload != nullptr && IsStale(from, request.version))
+  if (request.payload != nullptr && record_.IsStale(from, request.version))
     return OnFault(from, mixing::Fault::kStale);
-  const auto arrival = ArrivalOf(request);
+  const auto arrival = arrivals_.Of(request);
   const Buffer mine = arrival ? arrival->mine : transport_.buffers()->Take();
   if (mine == nullptr) {
     ++counters.failed;
@@ -351,7 +322,7 @@ void ExchangeLoop::Answer(const std::string& from, transport::Message request,
                             theirs_version, version,
                             respond = std::move(respond)] {
       if (fault) return OnFault(from, *fault);
-      ++counters_[from].answered;
+      ++record_.Of(from).answered;
       if (used) OnUsed(from, theirs_version);
       const bool carries = !used || habits_.answer_carries;
       respond(carries ? transport::Message{version, mine}
@@ -361,16 +332,11 @@ void ExchangeLoop::Answer(const std::string& from, transport::Message request,
 }
 
 void ExchangeLoop::OnAnswerLost(const std::string& to) {
-  ++counters_[to].one_sided;
-}
-
-void ExchangeLoop::OnStep(const std::string& peer, std::uint64_t step) {
-  auto& newest = counters_[peer].newest_version;
-  newest = std::max(newest, step);
+  ++record_.Of(to).one_sided;
 }
 
 void ExchangeLoop::OnRestart(const std::string& peer) {
-  counters_[peer].newest_version = 0;
+  record_.OnRestart(peer);
   // For the rule it is somebody else: what the two owed each other is lost.
   const auto found = ids_.find(peer);
   if (found == ids_.end() || stopped_) return;
@@ -378,36 +344,13 @@ void ExchangeLoop::OnRestart(const std::string& peer) {
   ids_.erase(found);
 }
 
-bool ExchangeLoop::IsStale(const std::string& peer, std::uint64_t version) {
-  return mixing::VetVersion(version, counters_[peer].newest_version,
-                            options_.max_staleness)
-      .has_value();
-}
-
 void ExchangeLoop::OnUsed(const std::string& peer, std::uint64_t version) {
-  auto& counters = counters_[peer];
-  counters.used_version = version;
-  counters.used = Clock::now();
-  OnStep(peer, version);
+  record_.OnUsed(peer, version);
   neighbours_.OnGood(peer, Clock::now());
 }
 
 void ExchangeLoop::OnFault(const std::string& peer, mixing::Fault fault) {
-  auto& counters = counters_[peer];
-  switch (fault) {
-    case mixing::Fault::kNotFinite:
-      ++counters.not_finite;
-      break;
-    case mixing::Fault::kBeyondClip:
-      ++counters.beyond_clip;
-      break;
-    case mixing::Fault::kStale:
-      ++counters.stale;
-      break;
-    case mixing::Fault::kMalformed:
-      ++counters.malformed;
-      break;
-  }
+  record_.OnFault(peer, fault);
   neighbours_.OnOffence(peer, mixing::Word(fault), Clock::now());
 }
 

@@ -34,11 +34,12 @@
 #include <optional>
 #include <random>
 #include <string>
-#include <vector>
 
+#include "daemon/arrivals.h"
 #include "daemon/config.h"
 #include "daemon/exchange_pace.h"
 #include "daemon/exchange_passes.h"
+#include "daemon/exchange_record.h"
 #include "daemon/live_weights.h"
 #include "daemon/mixing/rule.h"
 #include "daemon/mixing/vet.h"
@@ -54,26 +55,6 @@ struct ExchangeOptions {
   std::uint64_t max_staleness = 0;  // mixing.max_staleness, steps; 0 = none
   std::string server = {};          // whom to ask; "" = by the topology
   PassOptions passes = {};
-};
-
-// Of the exchanges with one peer. Egress: public.
-struct ExchangeCounters {
-  std::uint64_t ok = 0;         // asked, answered, corrected
-  std::uint64_t failed = 0;     // asked, no use: late, lost or unfit
-  std::uint64_t answered = 0;   // their requests, corrected and answered
-  std::uint64_t declined = 0;   // asked, it had nothing to give
-  std::uint64_t one_sided = 0;  // corrected here, but the answer was lost
-  std::uint64_t untrusted = 0;  // their requests, dropped: quarantined
-  // Arrays dropped whole.
-  std::uint64_t not_finite = 0;
-  std::uint64_t beyond_clip = 0;
-  std::uint64_t stale = 0;
-  std::uint64_t malformed = 0;
-
-  double round_trip_seconds = 0;     // smoothed; 0 before the first
-  std::uint64_t newest_version = 0;  // steps, as this process of it has shown
-  std::uint64_t used_version = 0;    // of the last array that was let in
-  std::optional<transport::Clock::time_point> used;  // when that was
 };
 
 class ExchangeLoop {
@@ -110,7 +91,9 @@ class ExchangeLoop {
   void OnAnswerLost(const std::string& to);
 
   // `peer` has shown that it is at `step`.
-  void OnStep(const std::string& peer, std::uint64_t step);
+  void OnStep(const std::string& peer, std::uint64_t step) {
+    record_.OnStep(peer, step);
+  }
   // A new process has taken the name: its steps begin anew.
   void OnRestart(const std::string& peer);
   // How long to wait for an array from `peer`.
@@ -126,7 +109,7 @@ class ExchangeLoop {
   double eta() const { return passes_.eta(); }
 
   const std::map<std::string, ExchangeCounters>& counters() const {
-    return counters_;
+    return record_.all();
   }
 
  private:
@@ -135,16 +118,6 @@ class ExchangeLoop {
   struct Own : ExchangePasses::Own {
     std::string name;  // of the peer
     transport::Clock::time_point asked;
-  };
-  // A request that becomes a difference while it arrives. Kept by whoever hears
-  // of its pieces: it goes with them.
-  struct Arrival {
-    std::string from;
-    std::weak_ptr<transport::Buffer::element_type> payload;
-    transport::Buffer mine;  // the snapshot it is held against
-    std::uint64_t version = 0;
-    bool ready = false;  // The snapshot is taken.
-    std::shared_ptr<mixing::Difference> difference;
   };
   struct Waiting {
     std::string from;
@@ -168,13 +141,10 @@ class ExchangeLoop {
   // This node's own exchange is over.
   void Finish(const std::string& error);
   void MeetNow(transport::Clock::time_point until);
-  // Nothing if it is whole as it was sent.
-  std::shared_ptr<Arrival> ArrivalOf(const transport::Message& request) const;
   void Answer(const std::string& from, transport::Message request,
               transport::Buffer mine, const std::shared_ptr<Arrival>& arrival,
               transport::Respond respond);
-  bool IsStale(const std::string& peer, std::uint64_t version);
-  // Counts it, and tells the neighbours.
+  // Both count it, and tell the neighbours.
   void OnUsed(const std::string& peer, std::uint64_t version);
   void OnFault(const std::string& peer, mixing::Fault fault);
 
@@ -195,12 +165,12 @@ class ExchangeLoop {
   std::function<void(std::string)> met_;  // the trainer waits
   boost::asio::steady_timer retry_;
   std::deque<Waiting> waiting_;  // requests, where one is taken at a time
-  std::vector<std::weak_ptr<Arrival>> arrivals_;
+  Arrivals arrivals_;
   std::map<std::string, std::uint64_t> ids_;  // for the rule
   std::uint64_t next_id_ = 0;
   std::weak_ptr<transport::Buffer::element_type> given_;  // To a late joiner.
   ExchangePace pace_;
-  std::map<std::string, ExchangeCounters> counters_;
+  ExchangeRecord record_;
   ExchangePasses passes_;                   // The worker's.
   std::atomic<double> worked_seconds_ = 0;  // CPU; written by the worker.
   boost::asio::thread_pool worker_{1};      // Streaming passes; joined first.
