@@ -111,19 +111,17 @@ std::optional<LedgerMark> LedgerWatch::Note(const std::string& member,
 }
 
 std::vector<MemberMark> LedgerWatch::Remembered(Clock::time_point now) const {
-  std::vector<MemberMark> unconfirmed;
-  std::vector<MemberMark> confirmed;
+  std::vector<MemberMark> told;
   for (const auto& [node, marks] : marks_) {
     const auto said = said_.find(node);
     for (const auto& mark : marks)
-      (said != said_.end() && said->second == mark ? confirmed : unconfirmed)
-          .push_back({node, mark});
+      if (said == said_.end() || said->second != mark)
+        told.push_back({node, mark});
   }
   for (const auto& [node, held] : held_)
-    if (now < held.until) unconfirmed.push_back({node, held.mark});
-  unconfirmed.insert(unconfirmed.end(), confirmed.begin(), confirmed.end());
-  if (unconfirmed.size() > kMostMarks) unconfirmed.resize(kMostMarks);
-  return unconfirmed;
+    if (now < held.until) told.push_back({node, held.mark});
+  if (told.size() > kMostMarks) told.resize(kMostMarks);
+  return told;
 }
 
 std::optional<std::string> LedgerWatch::Hear(const std::string& member,

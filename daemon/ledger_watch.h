@@ -2,8 +2,10 @@
 // node's (daemon/ledger_mark.h).
 //
 // Each keeps the highest mark that every other has shown of each of its
-// ledgers, in a file of its state folder, and tells it in every report. A node
-// that comes back hears what is remembered of it before it takes a step, and
+// ledgers, in a file of its state folder, and tells it in its reports, but for
+// what the other has said itself since it was greeted: where all are well,
+// nothing. A node that comes back is greeted, so it hears what is remembered of
+// it before it takes a step, and
 // does not train on a ledger that is behind: steps were released which it no
 // longer counts. One that went on while nobody heard it, past the mark that is
 // remembered, may have done so on another way: it is told the mark from before
@@ -39,8 +41,10 @@ class LedgerWatch {
 
   // Of this node's ledger, for its report.
   std::optional<LedgerMark> Own(const dp::LedgerPosition& position) const;
-  // Of the others, for its report: as many as it may hold, and first those
-  // that have not been confirmed since this process began.
+  // A session with `member` begins, perhaps with another process of it.
+  // To be called before a report is made that it will hear first.
+  void Greet(const std::string& member) { said_.erase(member); }
+  // Of the others, for its report: as many as it may hold.
   std::vector<MemberMark> Remembered(
       Clock::time_point now = Clock::now()) const;
 
@@ -73,7 +77,7 @@ class LedgerWatch {
   const std::optional<MarkMaker> own_;
   const std::function<void(const std::string&)> warn_;
   std::map<std::string, std::vector<LedgerMark>> marks_;  // by node
-  std::map<std::string, LedgerMark> said_;  // by node, since this process began
+  std::map<std::string, LedgerMark> said_;  // by node, since it was greeted
   std::map<std::string, Clock::time_point> heard_;
   std::map<std::string, Held> held_;    // from before a silence
   std::map<std::string, bool> warned_;  // of marks that are not believed

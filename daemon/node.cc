@@ -205,6 +205,10 @@ transport::Callbacks Node::TransportCallbacks() {
   transport::Callbacks callbacks;
   callbacks.on_member = [this](const auto& member) { OnMember(member); };
   callbacks.on_report = [this](const auto& member) { OnReport(member); };
+  callbacks.on_greeting = [this](const auto& member) {
+    ledger_watch_->Greet(member);
+    transport_->SetReport(EncodeReport(SelfReport()));
+  };
   callbacks.on_request_begin = [this](const std::string& from,
                                       const transport::Message& begun,
                                       transport::Respond ahead) {

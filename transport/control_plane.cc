@@ -259,6 +259,7 @@ void ControlPlane::Install(Session& session) {
   const std::string lane = lanes_.Open(theirs.node, session.terms());
   const auto now = Clock::now();
   swim_.OnConnected(theirs.node, theirs.address, theirs.life, now);
+  if (callbacks_.on_greeting) callbacks_.on_greeting(theirs.node);
   SendHeartbeats();  // Establishes the dialler, and tells all about it.
   const auto* member = swim_.Find(theirs.node);
   members_.OnConnected(

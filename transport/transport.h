@@ -148,6 +148,10 @@ struct Callbacks {
   // A member's state, edge or incarnation changed.
   std::function<void(const Member&)> on_member;
   std::function<void(const Member&)> on_report;
+  // A session with `node` begins: the report that is in force when this returns
+  // is the first that it hears, before anything else. May look, and call
+  // SetReport, but no more. Optional.
+  std::function<void(const std::string& node)> on_greeting;
   // A request that carries an array has begun to arrive, into the payload of
   // `begun`; it may never become whole, and goes back to its pool only when
   // nobody holds it. An answer that is given to `ahead` flows while the request

@@ -248,14 +248,35 @@ TEST_F(LedgerWatchTest, OneThatWentOnUnheardIsToldWhatWasBefore) {
       a.Hear("b", told(b, back + std::chrono::seconds(30)), back);
   ASSERT_TRUE(trouble);
   EXPECT_THAT(*trouble, HasSubstr("record 5"));
-  EXPECT_THAT(b.Remembered(back + std::chrono::seconds(60)), SizeIs(1));
-  // One that was never silent is told one mark.
+  EXPECT_THAT(b.Remembered(back + std::chrono::seconds(60)), IsEmpty());
+  // One that was never silent is told nothing that it says itself.
   auto c = Watch(std::nullopt, "c.json");
   for (int i = 0; i < 5; ++i) {
     Spend(ledger, 1);
     c.Hear("a", report_at(ledger), start + std::chrono::seconds(i));
   }
-  EXPECT_THAT(c.Remembered(start + std::chrono::seconds(5)), SizeIs(1));
+  EXPECT_THAT(c.Remembered(start + std::chrono::seconds(5)), IsEmpty());
+}
+
+// What all hear in every heartbeat does not grow with the number of members.
+TEST_F(LedgerWatchTest, WhatAMemberSaysItselfIsToldOnlyToOneThatComesAnew) {
+  auto ledger = Open("l");
+  Spend(ledger, 3);
+  const auto mark = Maker(ledger).At(ledger.position());
+  NodeReport says;
+  says.ledger = mark;
+  auto b = Watch();
+  b.Greet("a");
+  b.Hear("a", says);
+  EXPECT_THAT(b.Remembered(), IsEmpty());
+  b.Greet("c");
+  EXPECT_THAT(b.Remembered(), IsEmpty());
+  // Before its new process has said a word.
+  b.Greet("a");
+  ASSERT_THAT(b.Remembered(), SizeIs(1));
+  EXPECT_EQ(b.Remembered()[0].mark, mark);
+  b.Hear("a", says);
+  EXPECT_THAT(b.Remembered(), IsEmpty());
 }
 
 // Of a process that begins anew: it does not know how long the silence was.
@@ -323,7 +344,7 @@ TEST_F(LedgerWatchTest, AFileThatHoldsNoMarksIsWarnedOf) {
   }
 }
 
-TEST_F(LedgerWatchTest, WithMoreMembersThanAReportHoldsTheAbsentComeFirst) {
+TEST_F(LedgerWatchTest, OfManyMembersTheAbsentAreTold) {
   auto ledger = Open("l");
   const auto mark = Maker(ledger).At(ledger.position());
   NodeReport report;
@@ -336,8 +357,10 @@ TEST_F(LedgerWatchTest, WithMoreMembersThanAReportHoldsTheAbsentComeFirst) {
   auto watch = Watch();
   for (int i = 0; i < 100; ++i) watch.Hear("n" + std::to_string(i), report);
   const auto told = watch.Remembered();
-  ASSERT_THAT(told, SizeIs(kMostMarks));
+  ASSERT_THAT(told, SizeIs(1));
   EXPECT_EQ(told[0].node, "zz-absent");
+  for (int i = 0; i < 100; ++i) watch.Greet("n" + std::to_string(i));
+  EXPECT_THAT(watch.Remembered(), SizeIs(kMostMarks)) << "no report holds more";
 }
 
 TEST_F(LedgerWatchTest, OneMemberFillsNoMemory) {
@@ -349,6 +372,7 @@ TEST_F(LedgerWatchTest, OneMemberFillsNoMemory) {
     report.ledger = mark;
     watch.Hear("hostile", report);
   }
+  watch.Greet("hostile");
   EXPECT_THAT(watch.Remembered(), SizeIs(8));  // Its last ledgers.
 }
 

@@ -129,6 +129,16 @@ TEST(MembershipTest, ADialThatReachesOneselfIsDroppedQuietly) {
   EXPECT_TRUE(a.refusals().empty());
 }
 
+TEST(MembershipTest, TheFirstReportOfASessionIsTheOneMadeForIt) {
+  Node a(TestOptions("a"));
+  for (int life = 0; life < 3; ++life) {
+    a.Run([&] { a.transport().SetReport("made before"); });
+    Node b(TestOptions("b", {a.address()}));
+    ASSERT_TRUE(Node::Eventually([&] { return !b.reports().empty(); }));
+    EXPECT_EQ(b.reports()[0].second, "to b");
+  }
+}
+
 TEST(MembershipTest, LeavingIsToldApartFromFailing) {
   Node a(Impatient(TestOptions("a")));
   Node c(Impatient(TestOptions("c", {a.address()})));

@@ -251,6 +251,12 @@ class Node {
         states.push_back(change.state);
     return states;
   }
+  // Of all members, in order. A node of these tests says "to X" from when it
+  // greets X on.
+  std::vector<std::pair<std::string, std::string>> reports() {
+    const std::lock_guard lock(mutex_);
+    return reports_;
+  }
   std::vector<std::pair<std::string, RefusalKind>> refusals() {
     const std::lock_guard lock(mutex_);
     return refusals_;
@@ -287,6 +293,13 @@ class Node {
       const std::lock_guard lock(mutex_);
       changes_.push_back(member);
     };
+    callbacks.on_report = [this](const Member& member) {
+      const std::lock_guard lock(mutex_);
+      reports_.emplace_back(member.node, member.report);
+    };
+    callbacks.on_greeting = [this](const std::string& node) {
+      transport_->SetReport("to " + node);
+    };
     callbacks.on_request = [this](const std::string& from, Message request,
                                   Respond respond) {
       handler_(*this, from, std::move(request), std::move(respond));
@@ -310,6 +323,7 @@ class Node {
   Handler handler_;
   std::mutex mutex_;
   std::vector<Member> changes_;
+  std::vector<std::pair<std::string, std::string>> reports_;
   std::vector<std::pair<std::string, RefusalKind>> refusals_;
   std::vector<Error> lost_answers_;
   boost::asio::io_context io_;
