@@ -242,7 +242,7 @@ void Session::KeepDoubting() {
     const auto self = weak.lock();
     if (!self || error || !self->established()) return;
     const auto doubt =
-        self->connection_->channel()->Doubt(*self->credentials_->current());
+        self->connection_->channel()->Doubt(self->credentials_->current());
     if (!doubt) return self->KeepDoubting();
     self->distrusted_ = true;
     self->End(*doubt);

@@ -18,6 +18,7 @@ constexpr std::byte kHandshake{22};
 // A fatal alert "handshake failure", by hand.
 constexpr std::string_view kAlertRecord("\x15\x03\x03\x00\x02\x02\x28", 7);
 constexpr std::size_t kPieceBytes = 4096;
+constexpr std::chrono::seconds kBelieved{60};
 
 Identity::End Other(Identity::End end) {
   return end == Identity::End::kDialler ? Identity::End::kAcceptor
@@ -180,9 +181,18 @@ std::string Channel::ShowPeer() const {
   return ShowNames(NamesOf(*SSL_get0_peer_certificate(ssl_.get())));
 }
 
-std::optional<std::string> Channel::Doubt(const Identity& current) const {
-  return current.Doubt(*SSL_get0_peer_certificate(ssl_.get()),
-                       SSL_get_peer_cert_chain(ssl_.get()), Other(role_));
+std::optional<std::string> Channel::Doubt(
+    const std::shared_ptr<const Identity>& current) const {
+  const WallTime now = WallNow();
+  // A clock that was set back is no reason to believe.
+  if (current == belief_.by && now >= belief_.since && now < belief_.until)
+    return std::nullopt;
+  WallTime until{};
+  const auto doubt =
+      current->Doubt(*SSL_get0_peer_certificate(ssl_.get()),
+                     SSL_get_peer_cert_chain(ssl_.get()), Other(role_), &until);
+  if (!doubt) belief_ = {current, now, std::min(until, now + kBelieved)};
+  return doubt;
 }
 
 std::array<std::byte, Channel::kSecretBytes> Channel::Export(

@@ -62,7 +62,11 @@ class Channel {
   // "'b'", for people.
   std::string ShowPeer() const;
   // Why the peer would not be accepted now, by `current`; nothing if it would.
-  std::optional<std::string> Doubt(const Identity& current) const;
+  // Signatures are verified again when `current` is another than last time,
+  // when something has expired, and once a minute: sixty peers asked about
+  // every second took a third of the network thread's time.
+  std::optional<std::string> Doubt(
+      const std::shared_ptr<const Identity>& current) const;
   // Keying material that only the two ends know (RFC 8446, section 7.5).
   std::array<std::byte, kSecretBytes> Export(std::string_view label) const;
 
@@ -77,9 +81,17 @@ class Channel {
   bool Over(const std::string& error);
   bool Refused(const std::string& error);
 
+  // Of the last time that there was no doubt.
+  struct Belief {
+    std::shared_ptr<const Identity> by;
+    WallTime since{};
+    WallTime until{};
+  };
+
   const std::shared_ptr<const Identity> identity_;
   const Role role_;
   std::unique_ptr<ssl_st, Freed> ssl_;
+  mutable Belief belief_;
   bool heard_ = false;
   bool established_ = false;
   bool refused_ = false;

@@ -143,8 +143,8 @@ Identity::~Identity() = default;
 ssl_ctx_st* Identity::context() const { return parts_->context.get(); }
 
 std::optional<std::string> Identity::Doubt(x509_st& certificate,
-                                           stack_st_X509* chain,
-                                           End end) const {
+                                           stack_st_X509* chain, End end,
+                                           WallTime* until) const {
   const StoreContextPtr context(X509_STORE_CTX_new());
   if (!context ||
       X509_STORE_CTX_init(context.get(), parts_->store.get(), &certificate,
@@ -154,8 +154,16 @@ std::optional<std::string> Identity::Doubt(x509_st& certificate,
   X509_STORE_CTX_set_depth(context.get(), kMaxDepth);
   const bool good = X509_verify_cert(context.get()) == 1;
   ERR_clear_error();
-  if (good) return std::nullopt;
-  return FailureOf(*context);
+  if (!good) return FailureOf(*context);
+  if (until == nullptr) return std::nullopt;
+  *until = WallTime::max();
+  const auto* verified = X509_STORE_CTX_get0_chain(context.get());
+  for (int i = 0; i < sk_X509_num(verified); ++i)
+    // One without a date that can be read is asked about again at once.
+    *until =
+        std::min(*until, TimeOf(X509_get0_notAfter(sk_X509_value(verified, i)))
+                             .value_or(WallTime::min()));
+  return std::nullopt;
 }
 
 bool Identity::Signed(x509_st& certificate) const {

@@ -15,6 +15,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "transport/tls/wall_time.h"
+
 struct ssl_ctx_st;
 struct stack_st_X509;
 struct x509_st;
@@ -58,8 +60,9 @@ class Identity {
   Identity& operator=(const Identity&) = delete;
 
   // Why a peer's certificate is not (or no longer) believed; nothing if it is.
+  // Then `until`, if given, becomes when the first of its chain expires.
   std::optional<std::string> Doubt(x509_st& certificate, stack_st_X509* chain,
-                                   End end) const;
+                                   End end, WallTime* until = nullptr) const;
   // Signed by a CA of ours, whatever else may be wrong with it.
   bool Signed(x509_st& certificate) const;
 

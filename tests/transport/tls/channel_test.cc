@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "tests/transport/tls/forge.h"
 
 namespace hearsay::transport::tls {
@@ -68,7 +71,22 @@ TEST_F(ChannelTest, BothEndsKnowWhoTheOtherIs) {
   EXPECT_TRUE(b.channel.PeerIs("a"));
   EXPECT_FALSE(a.channel.PeerIs("a"));
   EXPECT_EQ(a.channel.ShowPeer(), "'b'");
-  EXPECT_EQ(a.channel.Doubt(*Of("a")), std::nullopt);
+  EXPECT_EQ(a.channel.Doubt(Of("a")), std::nullopt);
+}
+
+TEST_F(ChannelTest, WhoWasBelievedIsDoubtedWhenItExpires) {
+  const auto self = Of("a");
+  const auto soon = std::chrono::seconds(2);
+  End a(self, Role::kDialler);
+  End b(Of("b", {Valid().from, WallNow() + soon}), Role::kAcceptor);
+  Meet(a, b);
+  ASSERT_EQ(a.channel.Doubt(self), std::nullopt);
+  ASSERT_EQ(b.channel.Doubt(self), std::nullopt);
+  std::this_thread::sleep_for(soon + std::chrono::seconds(1));
+  const auto doubt = a.channel.Doubt(self);
+  ASSERT_TRUE(doubt);
+  EXPECT_THAT(*doubt, HasSubstr("expired"));
+  EXPECT_EQ(b.channel.Doubt(self), std::nullopt);
 }
 
 TEST_F(ChannelTest, WhatIsSaidArrivesWhateverThePieces) {
@@ -222,11 +240,11 @@ TEST_F(ChannelTest, RevocationIsNoticedInALiveSession) {
   End b(load("b"), Role::kAcceptor);
   Meet(a, b);
   ASSERT_TRUE(a.channel.established());
-  EXPECT_EQ(a.channel.Doubt(*load("a")), std::nullopt);
+  EXPECT_EQ(a.channel.Doubt(load("a")), std::nullopt);
   authority.RevokeNode("b");
-  EXPECT_THAT(a.channel.Doubt(*load("a")).value_or(""),
+  EXPECT_THAT(a.channel.Doubt(load("a")).value_or(""),
               AllOf(HasSubstr("'b'"), HasSubstr("was revoked")));
-  EXPECT_EQ(b.channel.Doubt(*load("a")), std::nullopt);
+  EXPECT_EQ(b.channel.Doubt(load("a")), std::nullopt);
 }
 
 // A client by hand, with what an honest node does not do.
