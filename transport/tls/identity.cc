@@ -45,12 +45,14 @@ struct Identity::Parts {
   std::vector<CertificatePtr> authorities;
   StorePtr store;
   ContextPtr context;
+  WallTime lists_until = WallTime::max();  // The first of them expires.
 };
 
 namespace {
 
 // With what is wrong with the list itself said at once, not to every peer.
-int AddCrls(const Files& files, X509& authority, X509_STORE& store) {
+int AddCrls(const Files& files, X509& authority, X509_STORE& store,
+            WallTime& lists_until) {
   int revoked = 0;
   for (const auto& crl : ReadCrls(files.crl, "crl")) {
     if (X509_NAME_cmp(X509_CRL_get_issuer(crl.get()),
@@ -61,6 +63,7 @@ int AddCrls(const Files& files, X509& authority, X509_STORE& store) {
     const auto until = TimeOf(X509_CRL_get0_nextUpdate(crl.get()));
     if (until && *until <= WallNow())
       throw FileError("crl", files.crl, "has expired on " + ShowTime(until));
+    if (until) lists_until = std::min(lists_until, *until);
     // -1 for none.
     revoked +=
         std::max(0, sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl.get())));
@@ -110,7 +113,8 @@ Identity::Identity(const Files& files, const std::string& node) {
     Must(X509_STORE_add_cert(parts->store.get(), authority.get()), "take a CA");
   int revoked = 0;
   if (!files.crl.empty())
-    revoked = AddCrls(files, *parts->authorities.front(), *parts->store);
+    revoked = AddCrls(files, *parts->authorities.front(), *parts->store,
+                      parts->lists_until);
 
   const auto chain = ReadCertificates(files.cert, "cert");
   X509& own = *chain.front();
@@ -156,7 +160,7 @@ std::optional<std::string> Identity::Doubt(x509_st& certificate,
   ERR_clear_error();
   if (!good) return FailureOf(*context);
   if (until == nullptr) return std::nullopt;
-  *until = WallTime::max();
+  *until = parts_->lists_until;
   const auto* verified = X509_STORE_CTX_get0_chain(context.get());
   for (int i = 0; i < sk_X509_num(verified); ++i)
     // One without a date that can be read is asked about again at once.

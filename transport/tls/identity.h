@@ -60,7 +60,8 @@ class Identity {
   Identity& operator=(const Identity&) = delete;
 
   // Why a peer's certificate is not (or no longer) believed; nothing if it is.
-  // Then `until`, if given, becomes when the first of its chain expires.
+  // Then `until`, if given, becomes when the first of its chain, or of the
+  // lists of revoked ones, expires.
   std::optional<std::string> Doubt(x509_st& certificate, stack_st_X509* chain,
                                    End end, WallTime* until = nullptr) const;
   // Signed by a CA of ours, whatever else may be wrong with it.
