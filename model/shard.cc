@@ -1,6 +1,7 @@
 #include "model/shard.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <charconv>
 #include <cmath>
@@ -332,6 +333,62 @@ inline void ShardWriter::Append(Column& column,
   std::copy(bytes.begin(), bytes.end(),
             column.buffer.begin() + static_cast<std::ptrdiff_t>(column.used));
   column.used += bytes.size();
+}
+
+namespace {
+
+// Moves rows of a size that the compiler knows, so that each is a load and a
+// store or two.
+template <std::size_t kBytes>
+void CopyRows(const std::byte* from, std::span<const std::uint32_t> rows,
+              std::byte* to) {
+  for (const std::uint32_t row : rows) {
+    std::memcpy(to, from + kBytes * row, kBytes);
+    to += kBytes;
+  }
+}
+
+template <std::size_t... kBytes>
+constexpr auto CopiesOf(std::index_sequence<kBytes...> /*sizes*/) {
+  return std::array{&CopyRows<kBytes>...};
+}
+
+// By the size of a row; longer ones are worth a call each.
+constexpr auto kCopies = CopiesOf(std::make_index_sequence<65>());
+
+}  // namespace
+
+void ShardWriter::Append(std::span<const std::uint8_t> codes,
+                         std::span<const float> values,
+                         std::span<const float> labels,
+                         std::span<const std::uint32_t> rows) {
+  if (labels.empty()) return;
+  const auto append = [&](Column& column, std::span<const std::byte> bytes) {
+    Append(column, bytes, bytes.size() / labels.size(), rows);
+  };
+  append(codes_, std::as_bytes(codes));
+  append(values_, std::as_bytes(values));
+  append(labels_, std::as_bytes(labels));
+}
+
+void ShardWriter::Append(Column& column, std::span<const std::byte> bytes,
+                         std::size_t row_bytes,
+                         std::span<const std::uint32_t> rows) {
+  if (row_bytes == 0) return;
+  if (row_bytes >= kCopies.size() || row_bytes > column.buffer.size()) {
+    for (const std::uint32_t row : rows)
+      Append(column, bytes.subspan(row_bytes * row, row_bytes));
+    return;
+  }
+  while (!rows.empty()) {
+    const std::size_t room = (column.buffer.size() - column.used) / row_bytes;
+    const std::size_t count = std::min(rows.size(), room);
+    kCopies[row_bytes](bytes.data(), rows.first(count),
+                       column.buffer.data() + column.used);
+    column.used += count * row_bytes;
+    rows = rows.subspan(count);
+    if (!rows.empty()) Flush(column);
+  }
 }
 
 void ShardWriter::Flush(Column& column) {

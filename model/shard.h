@@ -96,6 +96,10 @@ class ShardWriter {
   // the caller's to keep.
   void Append(std::span<const std::uint8_t> codes,
               std::span<const float> values, std::span<const float> labels);
+  // Of those rows only the ones with these numbers, in this order.
+  void Append(std::span<const std::uint8_t> codes,
+              std::span<const float> values, std::span<const float> labels,
+              std::span<const std::uint32_t> rows);
   // Throws: FileError; std::invalid_argument: not as many rows as announced.
   void Commit();
 
@@ -106,6 +110,8 @@ class ShardWriter {
     std::size_t used = 0;
   };
   void Append(Column& column, std::span<const std::byte> bytes);
+  void Append(Column& column, std::span<const std::byte> bytes,
+              std::size_t row_bytes, std::span<const std::uint32_t> rows);
   void Flush(Column& column);
 
   std::vector<Tensor> tensors_;

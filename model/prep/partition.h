@@ -69,10 +69,14 @@ class Deal {
   std::uint64_t evaluation_rows() const { return evaluation_rows_; }
 
   // Where the row goes that is the rank-th of its stratum.
-  std::uint32_t operator()(std::size_t stratum, std::uint64_t rank) const;
-
-  // All of a stratum goes to one part: its ranks do not matter.
-  bool IsWhole(std::size_t stratum) const { return strata_[stratum].whole; }
+  std::uint32_t operator()(std::size_t stratum, std::uint64_t rank) const {
+    std::uint32_t owner = 0;
+    Assign(stratum, rank, {&owner, 1});
+    return owner;
+  }
+  // owners[i]: where the (first + i)-th of its stratum goes.
+  void Assign(std::size_t stratum, std::uint64_t first,
+              std::span<std::uint32_t> owners) const;
 
  private:
   struct Stratum {
@@ -83,6 +87,7 @@ class Deal {
     std::vector<std::uint32_t> owners;  // ... and the part that it is of.
     bool whole = false;
     void Add(std::uint64_t rows, std::uint32_t part);
+    std::uint32_t OwnerOf(std::uint64_t place) const;
   };
 
   void TakeEvaluation(double fraction);

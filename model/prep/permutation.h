@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace hearsay::model::prep {
 
@@ -32,15 +33,33 @@ class Permutation {
   // Requires: index < size.
   std::uint64_t operator()(std::uint64_t index) const {
     do {
-      std::uint64_t left = index >> right_bits_;
-      std::uint64_t right = index & right_mask_;
-      for (std::size_t i = 0; i < rounds_; i += 2) {
-        left ^= Round(right ^ keys_[i]) & left_mask_;
-        right ^= Round(left ^ keys_[i + 1]) & right_mask_;
-      }
-      index = left << right_bits_ | right;
+      index = Step(index);
     } while (index >= size_);
     return index;
+  }
+
+  // places[i] = (*this)(first + i). Several times as quick: the rounds of one
+  // wait for each other, those of its neighbours need not, and which of them
+  // have to walk on is no branch. Requires: kMany places at most.
+  static constexpr std::size_t kMany = 1024;
+  void Fill(std::uint64_t first, std::span<std::uint64_t> places) const {
+    std::array<std::uint32_t, kMany> outside;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      places[i] = Step(first + i);
+      outside[count] = static_cast<std::uint32_t>(i);
+      count += places[i] >= size_ ? 1 : 0;
+    }
+    while (count > 0) {
+      std::size_t still = 0;
+      for (std::size_t j = 0; j < count; ++j) {
+        std::uint64_t& place = places[outside[j]];
+        place = Step(place);
+        outside[still] = outside[j];
+        still += place >= size_ ? 1 : 0;
+      }
+      count = still;
+    }
   }
 
   // Spreads a number over 64 bits. Source: Steele, Lea, Flood 2014, SplitMix.
@@ -52,6 +71,16 @@ class Permutation {
 
  private:
   static constexpr std::size_t kMostRounds = 16;
+
+  std::uint64_t Step(std::uint64_t index) const {
+    std::uint64_t left = index >> right_bits_;
+    std::uint64_t right = index & right_mask_;
+    for (std::size_t i = 0; i < rounds_; i += 2) {
+      left ^= Round(right ^ keys_[i]) & left_mask_;
+      right ^= Round(left ^ keys_[i + 1]) & right_mask_;
+    }
+    return left << right_bits_ | right;
+  }
 
   static std::uint64_t Round(std::uint64_t x) {
     x *= 0xbf58476d1ce4e5b9ULL;

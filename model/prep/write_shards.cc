@@ -1,6 +1,7 @@
 #include "model/prep/write_shards.h"
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -12,10 +13,22 @@ namespace {
 
 // Below the 1024 files that a process usually may have open.
 constexpr std::size_t kShardsAtOnce = 256;
-// Of a batch; their owners take four bytes a row.
+// Of a batch; their order takes four bytes a row.
 constexpr std::size_t kBlocksAtOnce = 64;
 constexpr std::size_t kBufferBytes = std::size_t{64} << 20;
 constexpr std::size_t kMostBuffer = std::size_t{1} << 20;
+
+// A block's rows by the shards of a pass that they go to; behind them, those of
+// none. Each shard's rows stay in the order of the input.
+struct Dealt {
+  std::span<const std::uint32_t> RowsOf(std::size_t plan) const {
+    return std::span(rows).subspan(begins[plan],
+                                   begins[plan + 1] - begins[plan]);
+  }
+
+  std::vector<std::uint32_t> rows;
+  std::vector<std::size_t> begins;
+};
 
 // Some of the shards, being written.
 class Pass {
@@ -38,16 +51,21 @@ class Pass {
         std::min(static_cast<std::size_t>(std::max(threads, 1)), plans_.size());
     for (std::size_t begin = 0; begin < store_.size(); begin += kBlocksAtOnce) {
       const std::size_t end = std::min(begin + kBlocksAtOnce, store_.size());
-      std::vector<std::vector<std::uint32_t>> owners(end - begin);
+      std::vector<Dealt> dealt(end - begin);
       ForEach(end - begin, threads, [&](std::size_t i) {
         RowBlock room;
+        std::vector<std::uint32_t> owners;
         Assign(store_.Get(begin + i, room), loaded_.runs[begin + i], deal_,
-               owners[i]);
+               owners);
+        dealt[i] = Sort(owners);
       });
       ForEach(hands, threads, [&](std::size_t hand) {
         RowBlock room;
-        for (std::size_t i = begin; i < end; ++i)
-          Write(store_.Get(i, room), owners[i - begin], hand, hands);
+        for (std::size_t i = begin; i < end; ++i) {
+          const EncodedRows& block = store_.Get(i, room).rows;
+          for (std::size_t plan = hand; plan < plans_.size(); plan += hands)
+            Append(plan, block, dealt[i - begin]);
+        }
       });
     }
     ForEach(writers_.size(), threads,
@@ -55,33 +73,39 @@ class Pass {
   }
 
  private:
-  void Write(const RowBlock& block, std::span<const std::uint32_t> owners,
-             std::size_t hand, std::size_t hands) {
-    const EncodedRows& rows = block.rows;
-    for (std::size_t begin = 0; begin < rows.size;) {
-      const std::uint32_t owner = owners[begin];
-      std::size_t end = begin + 1;
-      while (end < rows.size && owners[end] == owner) ++end;
-      const std::size_t plan =
-          std::min<std::size_t>(owner, deal_.parts().size());
-      if (plan - first_ < plans_.size() && (plan - first_) % hands == hand)
-        Append(plan - first_, rows, begin, end - begin);
-      begin = end;
-    }
+  Dealt Sort(std::span<const std::uint32_t> owners) const {
+    const std::size_t others = plans_.size();  // Of another pass.
+    const auto plan_of = [&](std::uint32_t owner) {
+      return std::min(
+          std::min<std::size_t>(owner, deal_.parts().size()) - first_, others);
+    };
+    Dealt dealt;
+    dealt.begins.resize(others + 2);
+    for (const std::uint32_t owner : owners) ++dealt.begins[plan_of(owner) + 1];
+    std::partial_sum(dealt.begins.begin(), dealt.begins.end(),
+                     dealt.begins.begin());
+    std::vector<std::size_t> next = dealt.begins;
+    dealt.rows.resize(owners.size());
+    for (std::size_t row = 0; row < owners.size(); ++row)
+      dealt.rows[next[plan_of(owners[row])]++] =
+          static_cast<std::uint32_t>(row);
+    return dealt;
   }
 
-  void Append(std::size_t plan, const EncodedRows& rows, std::size_t begin,
-              std::size_t count) {
-    const std::span labels(rows.labels.data() + begin, count);
-    writers_[plan].Append({rows.codes.data() + begin * rows.code_columns,
-                           count * rows.code_columns},
-                          {rows.values.data() + begin * rows.value_columns,
-                           count * rows.value_columns},
-                          labels);
+  void Append(std::size_t plan, const EncodedRows& block, const Dealt& dealt) {
+    const auto rows = dealt.RowsOf(plan);
+    const std::span codes(block.codes.data(), block.size * block.code_columns);
+    const std::span values(block.values.data(),
+                           block.size * block.value_columns);
+    const std::span labels(block.labels.data(), block.size);
+    if (rows.size() == block.size)
+      writers_[plan].Append(codes, values, labels);
+    else
+      writers_[plan].Append(codes, values, labels, rows);
     auto& counts = plans_[plan].class_counts;
     if (!counts.empty())
-      for (const float label : labels)
-        ++counts[static_cast<std::size_t>(label)];
+      for (const std::uint32_t row : rows)
+        ++counts[static_cast<std::size_t>(labels[row])];
   }
 
   const RowStore& store_;
@@ -94,20 +118,28 @@ class Pass {
 
 }  // namespace
 
-void Assign(const RowBlock& block, std::vector<StratumRun> runs,
+void Assign(const RowBlock& block, const std::vector<StratumRun>& runs,
             const Deal& deal, std::vector<std::uint32_t>& owners) {
   owners.resize(block.rows.size);
-  if (runs.size() == 1 && deal.IsWhole(runs[0].stratum)) {
-    std::fill(owners.begin(), owners.end(), deal(runs[0].stratum, 0));
+  if (runs.size() == 1) {
+    deal.Assign(runs[0].stratum, runs[0].rank, owners);
     return;
   }
+  // Each stratum's ranks follow each other in the block.
+  std::vector<std::vector<std::uint32_t>> rows(runs.size());
   for (std::size_t row = 0; row < block.rows.size; ++row) {
-    std::size_t own = 0;
-    if (deal.strata() == Partition::Strata::kClass)
-      own = static_cast<std::size_t>(block.rows.labels[row]);
-    else if (!block.groups.empty())
-      own = block.groups[row];
-    owners[row] = deal(runs[own].stratum, runs[own].rank++);
+    const std::size_t own =
+        deal.strata() == Partition::Strata::kClass
+            ? static_cast<std::size_t>(block.rows.labels[row])
+            : block.groups[row];
+    rows[own].push_back(static_cast<std::uint32_t>(row));
+  }
+  std::vector<std::uint32_t> of_stratum;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    of_stratum.resize(rows[i].size());
+    deal.Assign(runs[i].stratum, runs[i].rank, of_stratum);
+    for (std::size_t j = 0; j < of_stratum.size(); ++j)
+      owners[rows[i][j]] = of_stratum[j];
   }
 }
 

@@ -263,6 +263,19 @@ TEST(PermutationTest, IsUniformOverSeedsAndCoversItsRange) {
                   i == j ? 0 : 2000, i == j ? 0 : 264);
 }
 
+TEST(PermutationTest, FillsManyPlacesAsOneByOne) {
+  for (const std::uint64_t size : {1, 2, 3, 5, 17, 1000, 4097, 70'000}) {
+    const Permutation order(size, size);
+    std::vector<std::uint64_t> places(
+        std::min<std::uint64_t>(size, Permutation::kMany));
+    for (const std::uint64_t first : {std::uint64_t{0}, size - places.size()}) {
+      order.Fill(first, places);
+      for (std::uint64_t i = 0; i < places.size(); ++i)
+        ASSERT_EQ(places[i], order(first + i)) << size << " " << first + i;
+    }
+  }
+}
+
 TEST(ParsePartitionTest, KnowsSixWordsAndRefusesTheRest) {
   EXPECT_EQ(ParsePartition("iid").kind, Partition::Kind::kIid);
   EXPECT_EQ(ParsePartition("dirichlet:0.3").alpha, 0.3);

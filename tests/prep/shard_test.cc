@@ -151,6 +151,57 @@ TEST(ShardTest, ColumnsOfOneKindNeedNoTensorForTheOther) {
   EXPECT_EQ(Shard::Open(folder / "c").features(), 2);
 }
 
+// Rows of a byte of codes and less, and of more than the writer copies by a
+// size that it knows; buffers of some rows, and of less than one.
+TEST(ShardTest, PickedRowsAreWrittenAsTheSameRowsSideBySide) {
+  const TemporaryFolder folder;
+  constexpr std::size_t kRows = 100;
+  const std::vector<std::uint32_t> picked = {3, 4, 17, 18, 19, 50, 98, 99};
+  std::mt19937_64 random(4);
+  for (const std::size_t width : {0, 1, 3, 6, 16, 17, 64, 65, 200})
+    for (const std::size_t buffer_bytes : {1, 100, 3000, 1 << 18}) {
+      SCOPED_TRACE(testing::Message() << width << " " << buffer_bytes);
+      ShardContents head;
+      head.name = "picked";
+      head.label.name = "kind";
+      head.label.classes = {"a", "b"};
+      head.public_size = 10;
+      for (std::size_t i = 0; i < width; ++i) {
+        head.columns.push_back(
+            Categorical("c" + std::to_string(i), {"x", "y", "z"}));
+        head.columns.push_back(Numeric("v" + std::to_string(i), 0, 1));
+      }
+      if (width == 0) head.columns.push_back(Numeric("only", 0, 1));
+      const std::size_t value_width = std::max<std::size_t>(width, 1);
+      std::vector<std::uint8_t> codes(kRows * width);
+      std::vector<float> values(kRows * value_width);
+      std::vector<float> labels(kRows);
+      for (auto& code : codes) code = static_cast<std::uint8_t>(random() % 3);
+      for (auto& value : values) value = static_cast<float>(random() % 100);
+      for (auto& label : labels) label = static_cast<float>(random() % 2);
+      ShardContents side_by_side = head;
+      std::vector<std::uint8_t> picked_codes;
+      std::vector<float> picked_values;
+      std::vector<float> picked_labels;
+      for (const std::uint32_t row : picked) {
+        for (std::size_t i = 0; i < width; ++i)
+          picked_codes.push_back(codes[row * width + i]);
+        for (std::size_t i = 0; i < value_width; ++i)
+          picked_values.push_back(values[row * value_width + i]);
+        picked_labels.push_back(labels[row]);
+      }
+      side_by_side.codes = picked_codes;
+      side_by_side.values = picked_values;
+      side_by_side.labels = picked_labels;
+      WriteShard(folder / "expected", side_by_side);
+      ShardWriter writer(folder / "found", head, picked.size(), buffer_bytes);
+      writer.Append(codes, values, labels, picked);
+      writer.Commit();
+      EXPECT_EQ(Shard::Open(folder / "found").content_hash(),
+                Shard::Open(folder / "expected").content_hash());
+    }
+}
+
 TEST(ShardTest, RegressionKeepsItsLabelsAndBounds) {
   const TemporaryFolder folder;
   const std::vector<float> labels = {-0.5F, 0.125F};
