@@ -265,7 +265,12 @@ std::string InferSchema(const InferOptions& options) {
       "# Bounds, categories and classes below were read off private rows, so "
       "they are\n# private until you declare them public: make each what the "
       "data's documentation\n# says, then remove its line \"public = false\". "
-      "prep refuses the schema until then.\n";
+      "prep refuses the schema until then.\n#\n"
+      "# Where only bounds that are far too wide can be declared, or a list of "
+      "mostly\n# rare categories: statistics = \"private\" in that column, and "
+      "noise_multiplier = 50\n# in a section [statistics], make better ones of "
+      "the rows, released once under noise\n# that prep --ledger FOLDER "
+      "charges (ops/schemas/adult.toml says how).\n";
   std::string stem = options.file.filename().string();
   text += "\nname = " + Quoted(stem.substr(0, stem.find('.'))) + "\n\n[csv]\n";
   text += std::string("header = ") + (header ? "true" : "false") + "\n";

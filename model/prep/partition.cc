@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -266,6 +267,7 @@ void Deal::ByGroup(std::size_t shards, const std::vector<std::string>& names) {
 
 // Halves without branches: places are as good as random.
 inline std::uint32_t Deal::Stratum::OwnerOf(std::uint64_t place) const {
+  assert(!ends.empty());  // A stratum keeps a row for training.
   const std::uint64_t* first = ends.data();
   for (std::size_t left = ends.size(); left > 1;) {
     const std::size_t half = left / 2;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <fstream>
 #include <regex>
 
@@ -105,6 +106,24 @@ TEST_F(InferTest, ReadsItsOwnFileOnceDeclared) {
   EXPECT_EQ(report.parts[0].rows, 400U);
   EXPECT_THAT(report.classes, testing::ElementsAre("a b", "c"));
   EXPECT_EQ(report.features, 1 + 1 + 3 + 1);
+}
+
+TEST_F(InferTest, NamesPrivateStatisticsAsTheOtherWayAndTheyAreTaken) {
+  std::string schema = Infer(Mixed());
+  EXPECT_THAT(schema,
+              AllOf(HasSubstr("statistics = \"private\" in that column"),
+                    HasSubstr("noise_multiplier = 50"),
+                    HasSubstr("prep --ledger FOLDER")));
+  schema = Declared(schema) + "[statistics]\nnoise_multiplier = 50\n";
+  const std::string name = "name = \"wage\"\n";
+  schema.insert(schema.find(name) + name.size(), "statistics = \"private\"\n");
+  const Schema parsed = ParseSchema(schema, "s.toml");
+  EXPECT_EQ(parsed.statistics_noise, 50);
+  EXPECT_EQ(std::count_if(parsed.columns.begin(), parsed.columns.end(),
+                          [](const InputColumn& column) {
+                            return column.wants_statistics();
+                          }),
+            1);
 }
 
 TEST_F(InferTest, NamesColumnsThatHaveNoNames) {
