@@ -59,11 +59,10 @@ void Product(const Factors& factors, const float* left, const float* right,
               step(result_row, columns));
 }
 
-void GramMatrix(int T, int width, bool transposed, const double* values,
-                double* gram) {
+void GramMatrix(int T, int width, const double* values, double* gram) {
   KeepThisThreadAlone();
-  cblas_dsyrk(CblasRowMajor, CblasLower, transposed ? CblasTrans : CblasNoTrans,
-              T, width, 1.0, values, transposed ? T : width, 0.0, gram, T);
+  cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, T, width, 1.0, values,
+              width, 0.0, gram, T);
 }
 
 void UseOneThread() {

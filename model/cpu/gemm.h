@@ -37,10 +37,8 @@ struct Factors {
 void Product(const Factors& factors, const float* left, const float* right,
              float* result);
 
-// The lower triangle of gram (T, T) = values * values^T, for values (T, width),
-// or (width, T) if transposed.
-void GramMatrix(int T, int width, bool transposed, const double* values,
-                double* gram);
+// The lower triangle of gram (T, T) = values * values^T, for values (T, width).
+void GramMatrix(int T, int width, const double* values, double* gram);
 
 // Keeps OpenBLAS to the threads that call it. To be called before the first
 // product; again it does nothing.

@@ -8,11 +8,7 @@
 namespace hearsay::model::cpu {
 
 Linear::Linear(const WeightGradient::Sizes& sizes, const Parameters& at)
-    : T_(sizes.T),
-      d_(sizes.d),
-      p_(sizes.p),
-      at_(at),
-      gradient_(sizes, Places::kInRows) {}
+    : T_(sizes.T), d_(sizes.d), p_(sizes.p), at_(at), gradient_(sizes) {}
 
 void Linear::Cut(Cutter& cutter, int max_batch) {
   if (T_ == 1) return;
@@ -29,8 +25,7 @@ void Linear::Forward(const float* weights, int B, const float* in,
 void Linear::Backward(const float* weights, int B, const float* grad,
                       float* grad_in) {
   for (int b = 0; T_ > 1 && b < B; ++b)
-    SumPlaces(T_, p_, Places::kInRows,
-              grad + static_cast<std::size_t>(b) * gradient_.grads(),
+    SumPlaces(T_, p_, grad + static_cast<std::size_t>(b) * gradient_.grads(),
               bias_grads_ + b * p_);
   if (grad_in != nullptr)
     ProjectBack(B * T_, d_, p_, grad, weights + at_.weight, grad_in);

@@ -1,8 +1,10 @@
 // The CPU back end of model/network.h: the passes over a chain of layers
 // (model/cpu/layers), on one thread.
 //
-// Everything a call needs lies in one arena, cut up at construction.
-// Shapes: B examples, I inputs, P parameters.
+// Everything a call needs lies in one arena, cut up at construction. It is
+// small enough to stay in a cache: a batch goes through all passes in slices,
+// each of as many examples as fit. Shapes: B examples (of a slice), I inputs, P
+// parameters.
 #include "model/network.h"
 
 #include <fmt/core.h>
@@ -50,6 +52,15 @@ class CpuNetwork final : public Network {
 
  private:
   std::size_t CutScratch(float* base);
+  // Of up to max_batch_ examples.
+  int SliceThatFits();
+  // Calls each(slice) for all of the batch.
+  template <typename Each>
+  void InSlices(const Batch& batch, const Each& each) const;
+  ClippedSumStatistics AddClippedSumOfSlice(std::span<const float> weights,
+                                            const Batch& slice,
+                                            const Clipping& clipping,
+                                            std::span<float> sum);
   void Require(std::span<const float> weights, const Batch& batch) const;
   void Train(int B);
 
@@ -70,6 +81,7 @@ class CpuNetwork final : public Network {
   const int outputs_;
   const int label_width_;
   const int max_batch_;
+  int slice_;
   const std::size_t parameters_;
   // A dense layer looks at all its inputs itself, when it is trained; another
   // one, such as a relu, could turn an infinite one into an ordinary value.
@@ -93,25 +105,56 @@ CpuNetwork::CpuNetwork(const ModelSpec& spec, int max_batch,
       outputs_(Outputs(spec)),
       label_width_(LabelWidth(spec)),
       max_batch_(max_batch),
+      slice_(max_batch),
       parameters_(TrainedCount(spec, frozen.layers)),
       checks_features_(frozen.Has(0) ||
                        !std::holds_alternative<Dense>(spec.layers[0].kind)),
-      chain_(spec.layers, Shapes(spec)[0], {0, masks_}, frozen),
-      squared_norms_(static_cast<std::size_t>(max_batch)),
-      layer_squares_(chain_.parts() * squared_norms_.size()),
-      clipped_(squared_norms_.size()) {
+      chain_(spec.layers, Shapes(spec)[0], {0, masks_}, frozen) {
+  slice_ = SliceThatFits();
+  const auto rows = static_cast<std::size_t>(slice_);
+  squared_norms_.resize(rows);
+  layer_squares_.resize(chain_.parts() * rows);
+  clipped_.resize(rows);
   scratch_ = Arena(CutScratch(nullptr));
   CutScratch(scratch_.span().data());
   cpu::UseOneThread();
 }
 
+// As many as make products worth their calls, and read less of weights than of
+// themselves; beyond these, as a cache holds.
+int CpuNetwork::SliceThatFits() {
+  constexpr std::size_t kLeast = 16;
+  constexpr std::size_t kCache = (3 << 20) / sizeof(float);
+  const auto all = static_cast<std::size_t>(max_batch_);
+  const std::size_t one = CutScratch(nullptr) / all;
+  const std::size_t fits = std::max(kCache, 4 * parameters_) / one;
+  return static_cast<int>(std::min(std::max(fits, kLeast), all));
+}
+
+template <typename Each>
+void CpuNetwork::InSlices(const Batch& batch, const Each& each) const {
+  const auto width = static_cast<std::size_t>(inputs_);
+  const auto label_width = static_cast<std::size_t>(label_width_);
+  for (int first = 0; first < batch.count; first += slice_) {
+    const int count = std::min(slice_, batch.count - first);
+    const auto at = static_cast<std::size_t>(first);
+    const auto rows = static_cast<std::size_t>(count);
+    Batch slice{.count = count,
+                .features = batch.features.subspan(at * width, rows * width),
+                .labels = {}};
+    if (!batch.labels.empty())
+      slice.labels = batch.labels.subspan(at * label_width, rows * label_width);
+    each(at, slice);
+  }
+}
+
 std::size_t CpuNetwork::CutScratch(float* base) {
   cpu::Cutter cutter(base);
-  const auto rows = static_cast<std::size_t>(max_batch_);
+  const auto rows = static_cast<std::size_t>(slice_);
   losses_ = cutter.Take(rows);
   factors_ = cutter.Take(rows);
   features_ = cutter.Take(rows * static_cast<std::size_t>(inputs_));
-  chain_.Cut(cutter, max_batch_);
+  chain_.Cut(cutter, slice_);
   return cutter.used();
 }
 
@@ -220,10 +263,24 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
                                                std::span<float> sum) {
   Require(weights, batch);
   assert(clipping.norm > 0 && sum.size() == parameters_);
-  const int count = batch.count;
+  ClippedSumStatistics all;
+  InSlices(batch, [&](std::size_t, const Batch& slice) {
+    const auto part = AddClippedSumOfSlice(weights, slice, clipping, sum);
+    all.loss_sum += part.loss_sum;
+    all.bounded_loss_sum += part.bounded_loss_sum;
+    all.clipped += part.clipped;
+    all.rejected += part.rejected;
+  });
+  return all;
+}
+
+ClippedSumStatistics CpuNetwork::AddClippedSumOfSlice(
+    std::span<const float> weights, const Batch& slice,
+    const Clipping& clipping, std::span<float> sum) {
+  const int count = slice.count;
   const auto rows = static_cast<std::size_t>(count);
-  const float* features = batch.features.data();
-  Backward(weights, batch);
+  const float* features = slice.features.data();
+  Backward(weights, slice);
 
   cpu::ClipCount clip;
   if (clipping.kind == Clipping::Kind::kPerLayer) {
@@ -254,22 +311,27 @@ double CpuNetwork::AddSum(std::span<const float> weights, const Batch& batch,
                           std::span<float> sum) {
   Require(weights, batch);
   assert(sum.size() == parameters_);
-  Backward(weights, batch);
-  chain_.AddClippedGradient(batch.count, batch.features.data(), nullptr,
-                            sum.data());
-  return std::accumulate(losses_, losses_ + batch.count, 0.0);
+  double loss = 0;
+  InSlices(batch, [&](std::size_t, const Batch& slice) {
+    Backward(weights, slice);
+    chain_.AddClippedGradient(slice.count, slice.features.data(), nullptr,
+                              sum.data());
+    loss += std::accumulate(losses_, losses_ + slice.count, 0.0);
+  });
+  return loss;
 }
 
 void CpuNetwork::GradientNorms(std::span<const float> weights,
                                const Batch& batch, std::span<float> norms) {
   Require(weights, batch);
   assert(norms.size() == static_cast<std::size_t>(batch.count));
-  Backward(weights, batch);
-  SquaredNorms(batch.count, batch.features.data());
-  for (std::size_t b = 0; b < norms.size(); ++b) {
+  InSlices(batch, [&](std::size_t first, const Batch& slice) {
+    Backward(weights, slice);
+    SquaredNorms(slice.count, slice.features.data());
     // NaN cannot come out of SquaredNorms: each addend is finite or infinite.
-    norms[b] = static_cast<float>(std::sqrt(squared_norms_[b]));
-  }
+    for (std::size_t b = 0; b < static_cast<std::size_t>(slice.count); ++b)
+      norms[first + b] = static_cast<float>(std::sqrt(squared_norms_[b]));
+  });
 }
 
 void CpuNetwork::Predict(std::span<const float> weights, int count,
@@ -278,24 +340,31 @@ void CpuNetwork::Predict(std::span<const float> weights, int count,
   assert(weights.size() == parameters_);
   assert(count >= 0 && count <= max_batch_);
   const auto rows = static_cast<std::size_t>(count);
+  const auto width = static_cast<std::size_t>(outputs_);
   assert(features.size() == rows * static_cast<std::size_t>(inputs_));
-  assert(outputs.size() == rows * static_cast<std::size_t>(outputs_));
+  assert(outputs.size() == rows * width);
   masks_.Evaluate();
-  chain_.Forward(weights.data(), count, features.data());
-  std::copy_n(chain_.last().out(), outputs.size(), outputs.data());
+  InSlices({count, features, {}}, [&](std::size_t first, const Batch& slice) {
+    chain_.Forward(weights.data(), slice.count, slice.features.data());
+    std::copy_n(chain_.last().out(),
+                static_cast<std::size_t>(slice.count) * width,
+                outputs.data() + first * width);
+  });
 }
 
 Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
                                 const Batch& batch) {
   Require(weights, batch);
-  const int count = batch.count;
   masks_.Evaluate();
-  chain_.Forward(weights.data(), count, batch.features.data());
-  Losses(batch);
-  return {.loss_sum = std::accumulate(losses_, losses_ + count, 0.0),
-          .correct = cpu::CountCorrect(
-              loss_, count, outputs_, chain_.last().out(), batch.labels.data()),
-          .count = count};
+  Evaluation all{.count = batch.count};
+  InSlices(batch, [&](std::size_t, const Batch& slice) {
+    chain_.Forward(weights.data(), slice.count, slice.features.data());
+    Losses(slice);
+    all.loss_sum += std::accumulate(losses_, losses_ + slice.count, 0.0);
+    all.correct += cpu::CountCorrect(loss_, slice.count, outputs_,
+                                     chain_.last().out(), slice.labels.data());
+  });
+  return all;
 }
 
 }  // namespace

@@ -62,16 +62,7 @@ void AddTimes(std::size_t n, float factor, const float* x, float* y) {
 }
 
 HEARSAY_VECTORISE
-void SumPlaces(int T, int p, Places places, const float* g, float* sums) {
-  if (places == Places::kInColumns) {
-    for (int o = 0; o < p; ++o, g += T) {
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int t = 0; t < T; ++t) sum += g[t];
-      sums[o] = static_cast<float>(sum);
-    }
-    return;
-  }
+void SumPlaces(int T, int p, const float* g, float* sums) {
   constexpr int kAtOnce = 64;
   for (int first = 0; first < p; first += kAtOnce) {
     const int n = std::min(kAtOnce, p - first);
@@ -85,9 +76,8 @@ void SumPlaces(int T, int p, Places places, const float* g, float* sums) {
   }
 }
 
-WeightGradient::WeightGradient(const Sizes& sizes, Places places)
+WeightGradient::WeightGradient(const Sizes& sizes)
     : sizes_(sizes),
-      places_(places),
       ghost_(2.0 * sizes.T * sizes.T <=
              static_cast<double>(sizes.d) * sizes.p) {}
 
@@ -111,8 +101,7 @@ void WeightGradient::Multiply(const float* a, const float* g, float alpha,
   Product({.rows = p,
            .columns = d,
            .inner = T,
-           .transposed_left = places_ == Places::kInRows,
-           .transposed_right = places_ == Places::kInColumns,
+           .transposed_left = true,
            .alpha = alpha,
            .beta = beta},
           g, a, result);
@@ -121,7 +110,7 @@ void WeightGradient::Multiply(const float* a, const float* g, float alpha,
 void WeightGradient::Gram(const float* values, int width, double* gram) {
   Widen(static_cast<std::size_t>(sizes_.T) * static_cast<std::size_t>(width),
         values, wide_);
-  GramMatrix(sizes_.T, width, places_ == Places::kInColumns, wide_, gram);
+  GramMatrix(sizes_.T, width, wide_, gram);
 }
 
 double WeightGradient::GhostSquaredNorm(const float* a, const float* g) {

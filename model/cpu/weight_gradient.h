@@ -13,7 +13,7 @@
 // which exceeds its norm's share of the margin only where the T addends cancel
 // almost wholly: the excess is then added to the norm.
 //
-// Shapes: a (T, d) and g (T, p), or (d, T) and (p, T): Places says which.
+// Shapes: a (T, d) and g (T, p).
 #pragma once
 
 #include <cstddef>
@@ -22,14 +22,12 @@
 
 namespace hearsay::model::cpu {
 
-enum class Places { kInRows, kInColumns };
-
 class WeightGradient {
  public:
   struct Sizes {
     int T, d, p;
   };
-  WeightGradient(const Sizes& sizes, Places places);
+  explicit WeightGradient(const Sizes& sizes);
 
   bool ghost() const { return ghost_; }
   // Values of one example's a and g.
@@ -62,7 +60,6 @@ class WeightGradient {
   void Gram(const float* values, int width, double* gram);
 
   const Sizes sizes_;
-  const Places places_;
   const bool ghost_;
   bool kept_ = false;
   float* gradients_ = nullptr;  // (B, p, d) if kept, else (p, d)
@@ -76,7 +73,7 @@ double SquaredLength(std::size_t n, const float* values);
 // y += factor * x
 void AddTimes(std::size_t n, float factor, const float* x, float* y);
 
-// Sums in double over the T places of g: (T, p) or (p, T).
-void SumPlaces(int T, int p, Places places, const float* g, float* sums);
+// Sums in double over the T places of g (T, p).
+void SumPlaces(int T, int p, const float* g, float* sums);
 
 }  // namespace hearsay::model::cpu

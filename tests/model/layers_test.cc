@@ -254,7 +254,7 @@ TEST(WeightGradientBoundTest, HoldsWhereTheAddendsCancel) {
 TEST(WeightGradientBoundTest, HasANormWhereNothingIsLeft) {
   constexpr int T = 6;
   constexpr int kWidth = 9;
-  cpu::WeightGradient gradient({T, kWidth, kWidth}, cpu::Places::kInRows);
+  cpu::WeightGradient gradient({T, kWidth, kWidth});
   ASSERT_TRUE(gradient.ghost());
   cpu::Cutter count(nullptr);
   gradient.Cut(count, 1);

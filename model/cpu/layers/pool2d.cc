@@ -3,6 +3,7 @@
 // Shapes: C channels of in (H, W) and out (P, Q), of B examples.
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "model/cpu/layers/layer.h"
 #include "model/cpu/simd.h"
@@ -35,62 +36,152 @@ Windows WindowsOf(const Pool& pool, const Shape& in, const Shape& out) {
   return {in[1], in[2], out[1], out[2], pool.kernel, pool.stride, pool.padding};
 }
 
-// best and cell (n): of the values at x + offset(cell), the largest, and in
-// which cell of the window it is. The first of equals stays, as in PyTorch, and
-// any NaN wins, so that none is lost.
-HEARSAY_VECTORISE
-void LargestOfCells(int n, const Windows& windows, const float* in, float* best,
-                    std::int32_t* cell) {
-  std::copy_n(in, n, best);
-  std::fill_n(cell, n, 0);
-  for (int i = 0; i < windows.kernel.height; ++i)
-    for (int j = i == 0 ? 1 : 0; j < windows.kernel.width; ++j) {
-      const std::int32_t offset = i * windows.W + j;
-      const float* const values = in + offset;
-#pragma omp simd
-      for (int x = 0; x < n; ++x) {
-        const float value = values[x];
-        const bool larger = (value > best[x]) | (value != value);
-        best[x] = larger ? value : best[x];
-        cell[x] = larger ? offset : cell[x];
-      }
-    }
+constexpr std::size_t kLanes = 8;
+typedef float Floats __attribute__((vector_size(32)));
+typedef std::int32_t Ints __attribute__((vector_size(32)));
+
+#define HEARSAY_ALWAYS_INLINE __attribute__((always_inline)) inline
+
+template <typename Vector, typename Value>
+HEARSAY_ALWAYS_INLINE void Load(const Value* from, Vector& to) {
+  __builtin_memcpy(&to, from, sizeof to);
+}
+template <typename Vector, typename Value>
+HEARSAY_ALWAYS_INLINE void Store(const Vector& from, Value* to) {
+  __builtin_memcpy(to, &from, sizeof from);
 }
 
+// n >= kLanes; best and cell (n): of the values at x + each offset, the
+// largest, and at which offset. The first of equals stays, as in PyTorch, and
+// any NaN wins, so that none is lost.
+HEARSAY_VECTORISE
+void LargestOfCells(std::size_t n, const std::vector<std::int32_t>& offsets,
+                    const float* in, float* best, std::int32_t* cell) {
+  for (std::size_t first = 0; first < n; first += kLanes) {
+    const std::size_t x = std::min(first, n - kLanes);
+    Floats largest, value;
+    Ints where = {};
+    Load(in + x, largest);
+    for (std::size_t i = 1; i < offsets.size(); ++i) {
+      Load(in + x + offsets[i], value);
+      const Ints wins = (value > largest) | (value != value);
+      largest = wins ? value : largest;
+      where = wins ? Ints{} + offsets[i] : where;
+    }
+    Store(largest, best + x);
+    Store(where, cell + x);
+  }
+}
+
+// And back: grad_in (n) = at each x the sum, over the offsets, of the gradients
+// of those places x - offset whose largest value is that of this offset. Reads
+// as far before grad and cell as the last offset.
+HEARSAY_VECTORISE
+void SumOfCells(std::size_t n, const std::vector<std::int32_t>& offsets,
+                const float* grad, const std::int32_t* cell, float* grad_in) {
+  for (std::size_t first = 0; first < n; first += kLanes) {
+    const std::size_t x = std::min(first, n - kLanes);
+    Floats sum = {}, value;
+    Ints where;
+    for (const std::int32_t offset : offsets) {
+      Load(grad + x - offset, value);
+      Load(cell + x - offset, where);
+      sum += where == offset ? value : Floats{};
+    }
+    Store(sum, grad_in + x);
+  }
+}
+
+// Of what is at every place of C channels' images, that of the windows, or
+// back; winner counts from the beginning of a channel.
+HEARSAY_VECTORISE
+void TakeWindows(int C, const Windows& windows, const float* best,
+                 const std::int32_t* cell, float* out, std::int32_t* winner) {
+  const auto& [H, W, P, Q, kernel, stride, padding] = windows;
+  for (int c = 0; c < C; ++c, best += H * W, cell += H * W)
+    for (int p = 0; p < P; ++p)
+      for (int q = 0; q < Q; ++q) {
+        const int x = p * stride.height * W + q * stride.width;
+        *out++ = best[x];
+        *winner++ = x + cell[x];
+      }
+}
+void CopyWindows(int C, const Windows& windows, const float* best, float* out) {
+  const auto& [H, W, P, Q, kernel, stride, padding] = windows;
+  for (int c = 0; c < C; ++c, best += H * W)
+    for (int p = 0; p < P; ++p)
+      out = std::copy_n(best + p * stride.height * W, Q, out);
+}
+void SpreadWindows(int C, const Windows& windows, const float* out,
+                   float* spread) {
+  const auto& [H, W, P, Q, kernel, stride, padding] = windows;
+  for (int c = 0; c < C; ++c, spread += H * W)
+    for (int p = 0; p < P; ++p, out += Q)
+      std::copy_n(out, Q, spread + p * stride.height * W);
+}
+
+// Small windows that padding does not cut are swept: a window at every place of
+// an example, also where there is none, is one loop over all of its values, and
+// what is wanted is taken from it. Where windows begin at every column, so is
+// the way back; else, and after a search in larger windows, one addition to
+// each winner.
 class MaxPoolLayer final : public Layer {
  public:
   MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out)
-      : Layer(in, out),
-        C_(in[0]),
-        windows_(WindowsOf(pool, in, out)),
-        whole_(pool.padding == Extent{0, 0} &&
-               pool.kernel.height * pool.kernel.width <= kMostCells) {}
+      : Layer(in, out), C_(in[0]), windows_(WindowsOf(pool, in, out)) {
+    for (int i = 0; i < pool.kernel.height; ++i)
+      for (int j = 0; j < pool.kernel.width; ++j)
+        offsets_.push_back(i * windows_.W + j);
+    last_ = static_cast<std::size_t>(offsets_.back());
+    if (pool.padding != Extent{0, 0} || offsets_.size() > kMostCells ||
+        inputs_ < last_ + kLanes)
+      way_ = Way::kSearch;
+    else if (pool.stride.width == 1 && offsets_.size() <= kFewCells)
+      way_ = Way::kSweepBoth;
+    else
+      way_ = Way::kSweep;
+  }
 
   void Cut(Cutter& cutter, int max_batch) override {
     Layer::Cut(cutter, max_batch);
-    if (whole_) {
-      const auto image = static_cast<std::size_t>(windows_.H * windows_.W);
-      best_ = cutter.Take(image);
-      cells_ = cutter.TakeAs<std::int32_t>(image);
+    const auto all = static_cast<std::size_t>(max_batch) * inputs_;
+    if (way_ != Way::kSearch) best_ = cutter.Take(inputs_);
+    if (way_ == Way::kSweepBoth) {
+      spread_ = cutter.Take(last_ + inputs_);
+      cells_ = cutter.TakeAs<std::int32_t>(last_ + all);
+    } else {
+      winners_ = cutter.TakeAs<std::int32_t>(Values(max_batch));
+      if (way_ == Way::kSweep) cells_ = cutter.TakeAs<std::int32_t>(inputs_);
     }
-    winners_ = cutter.TakeAs<std::int32_t>(Values(max_batch));
   }
 
   void Forward(const float*, int B, const float* in) override {
-    for (int c = 0; c < B * C_; ++c) {
-      const std::size_t at = static_cast<std::size_t>(c) * places();
-      if (whole_)
-        Sweep(in, out_ + at, winners_ + at);
+    for (int b = 0; b < B; ++b, in += inputs_) {
+      float* const out = out_ + Values(b);
+      if (way_ == Way::kSearch) {
+        Search(in, out, winners_ + Values(b));
+        continue;
+      }
+      std::int32_t* const cells = CellsOf(b);
+      LargestOfCells(inputs_ - last_, offsets_, in, best_, cells);
+      if (way_ == Way::kSweepBoth)
+        CopyWindows(C_, windows_, best_, out);
       else
-        Search(in, out_ + at, winners_ + at);
-      in += windows_.H * windows_.W;
+        TakeWindows(C_, windows_, best_, cells, out, winners_ + Values(b));
     }
   }
 
   void Backward(const float*, int B, const float*, float* grad_in) override {
     if (grad_in == nullptr) return;
+    if (way_ == Way::kSweepBoth) {
+      for (int b = 0; b < B; ++b, grad_in += inputs_) {
+        SpreadWindows(C_, windows_, grad_ + Values(b), spread_ + last_);
+        SumOfCells(inputs_, offsets_, spread_ + last_, CellsOf(b), grad_in);
+      }
+      return;
+    }
     std::fill_n(grad_in, static_cast<std::size_t>(B) * inputs_, 0.0f);
-    const std::size_t places = this->places();
+    const auto places = static_cast<std::size_t>(windows_.P * windows_.Q);
     const float* grad = grad_;
     const std::int32_t* winner = winners_;
     for (int c = 0; c < B * C_; ++c) {
@@ -102,45 +193,41 @@ class MaxPoolLayer final : public Layer {
   }
 
  private:
-  // Larger windows are searched: a sweep looks at every cell at every place.
-  static constexpr int kMostCells = 16;
+  enum class Way { kSearch, kSweep, kSweepBoth };
+  static constexpr std::size_t kMostCells = 16;
+  static constexpr std::size_t kFewCells = 9;
 
-  std::size_t places() const {
-    return static_cast<std::size_t>(windows_.P * windows_.Q);
+  std::int32_t* CellsOf(int b) const {
+    return way_ == Way::kSweep
+               ? cells_
+               : cells_ + last_ + static_cast<std::size_t>(b) * inputs_;
   }
 
-  // A window at every place of the image, also where there is none: that is one
-  // loop over the image for each cell, and what is wanted is taken from it.
-  void Sweep(const float* in, float* out, std::int32_t* winner) {
-    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
-    const int n = (H - kernel.height) * W + W - kernel.width + 1;
-    LargestOfCells(n, windows_, in, best_, cells_);
-    for (int p = 0; p < P; ++p)
-      for (int q = 0; q < Q; ++q) {
-        const int x = p * stride.height * W + q * stride.width;
-        *out++ = best_[x];
-        *winner++ = x + cells_[x];
-      }
-  }
-
+  // Of one example.
   void Search(const float* in, float* out, std::int32_t* winner) const {
-    const int W = windows_.W;
-    windows_.Visit([&](int at, int top, int bottom, int left, int right) {
-      std::int32_t best = top * W + left;
-      for (int h = top; h < bottom; ++h)
-        for (int w = left; w < right; ++w)
-          if (in[h * W + w] > in[best] || in[h * W + w] != in[h * W + w])
-            best = h * W + w;
-      out[at] = in[best];
-      winner[at] = best;
-    });
+    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
+    for (int c = 0; c < C_; ++c, in += H * W, out += P * Q, winner += P * Q)
+      windows_.Visit([&](int at, int top, int bottom, int left, int right) {
+        std::int32_t best = top * W + left;
+        for (int h = top; h < bottom; ++h)
+          for (int w = left; w < right; ++w)
+            if (in[h * W + w] > in[best] || in[h * W + w] != in[h * W + w])
+              best = h * W + w;
+        out[at] = in[best];
+        winner[at] = best;
+      });
   }
 
   const int C_;
   const Windows windows_;
-  const bool whole_;                 // no window is cut, and it is small
-  float* best_ = nullptr;            // (H, W)
-  std::int32_t* cells_ = nullptr;    // (H, W)
+  std::vector<std::int32_t> offsets_;  // of a window's cells from its first
+  std::size_t last_ = 0;               // of them
+  Way way_ = Way::kSearch;
+  float* best_ = nullptr;  // (C, H, W)
+  // Gradients where their windows begin, 0 elsewhere: last_ + (C, H, W).
+  float* spread_ = nullptr;
+  // The offset of the largest: (C, H, W), or last_ + (B, C, H, W).
+  std::int32_t* cells_ = nullptr;
   std::int32_t* winners_ = nullptr;  // (B, C, P, Q): where in (H, W)
 };
 
