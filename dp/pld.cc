@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -99,15 +100,19 @@ std::optional<double> EpsilonOnGrid(const Mechanisms& mechanisms, double delta,
   const auto phases =
       Discretise(mechanisms, grid, delta * kTailShare / (2 * steps));
   if (!phases) return std::nullopt;
-  double epsilon = 0;
-  for (const auto direction : {&StepLoss::remove, &StepLoss::add}) {
+  const auto epsilon_of = [&](LossPmf StepLoss::*direction) {
     std::vector<LossPhase> sum;
     for (const Phase& phase : *phases)
       sum.push_back({&(phase.loss.*direction), phase.steps});
-    const auto found = EpsilonOfSum(sum, grid, delta);
-    if (!found) return std::nullopt;
-    epsilon = std::max(epsilon, *found);
-  }
+    return EpsilonOfSum(sum, grid, delta);
+  };
+  // Side by side, where there is a thread to be had.
+  auto of_add = std::async(std::launch::async | std::launch::deferred,
+                           epsilon_of, &StepLoss::add);
+  const auto remove = epsilon_of(&StepLoss::remove);
+  const auto add = of_add.get();
+  if (!remove || !add) return std::nullopt;
+  const double epsilon = std::max({0.0, *remove, *add});
   // A step's cell masses, and where its grid points are, are rounded: that
   // moves its loss by less than 1e-8 of a grid point on average.
   return epsilon > 0 ? epsilon * (1 + 1e-12) + steps * grid * 1e-8 : 0;
