@@ -149,6 +149,22 @@ TEST(BlockSizesTest, APauseIsForgottenByTheNextBlock) {
   EXPECT_EQ(sizes.For(kManySteps).ahead, before.ahead);
 }
 
+// One slow block of steps, and one quick reservation, prove little.
+TEST(BlockSizesTest, ChangesThatAskForLessAreBelievedByAQuarter) {
+  BlockSizes sizes;
+  sizes.OnReserved(8ms, 0us);
+  sizes.OnSteps(100, 10ms);                      // 100 us each.
+  EXPECT_EQ(sizes.For(kManySteps).ahead, 160U);  // Twice 8 ms.
+  sizes.OnSteps(100, 50ms);
+  EXPECT_EQ(sizes.For(kManySteps).ahead, 80U);  // 200 us, not 500.
+  sizes.OnSteps(100, 10ms);
+  EXPECT_EQ(sizes.For(kManySteps).ahead, 160U);  // At once.
+  sizes.OnReserved(4ms, 0us);
+  EXPECT_EQ(sizes.For(kManySteps).ahead, 140U);  // 7 ms, not 4.
+  sizes.OnReserved(8ms, 0us);
+  EXPECT_EQ(sizes.For(kManySteps).ahead, 160U);
+}
+
 // The first reservation works out what those after it reuse.
 TEST(BlockSizesTest, OneBusyReservationMakesNoLargeBlock) {
   TrainerAndDisk scene;
