@@ -41,6 +41,10 @@ class Receiver {
   void Take(const ChunkHeader& header, std::size_t received,
             std::uint8_t filling) {
     if (!CheckBounds(header, array_bytes_, chunk_bytes_, received)) return;
+    if (header.kind == ChunkKind::kRound) {  // A whole of its own.
+      Check(received <= chunk_bytes_ && header.total == received);
+      return;
+    }
     Check(received <= chunk_bytes_ && header.offset <= array_bytes_);
     Check(received <= array_bytes_ - header.offset);
     if (!assembly_) {
