@@ -14,13 +14,16 @@ def main(out, recipes):
         accuracies, seconds, epsilons, deltas = [], [], [], set()
         for file in sorted(out.glob(f"{recipe}.*.status.json")):
             run = file.name.removesuffix(".status.json")
-            privacy = json.loads(file.read_text())["nodes"][0]["privacy"]
-            assert privacy["valid"], f"{run}: the claim is not valid"
-            epsilons.append(privacy["epsilon"])
-            deltas.add(privacy["delta"])
+            for node in json.loads(file.read_text())["nodes"]:
+                privacy = node["privacy"]
+                assert privacy["valid"], f"{run}: the claim is not valid"
+                epsilons.append(privacy["epsilon"])
+                deltas.add(privacy["delta"])
             seconds.append(float((out / f"{run}.seconds").read_text()))
-            accuracies.append(
-                100 * json.loads((out / f"{run}.json").read_text())["models"][0]["accuracy"])
+            # The worst node's.
+            accuracies.append(100 * min(
+                model["accuracy"]
+                for model in json.loads((out / f"{run}.json").read_text())["models"]))
         print(f"| `{recipe}` | {statistics.mean(seconds):.0f} "
               f"| {statistics.mean(accuracies):.2f} % of {len(accuracies)} "
               f"| {min(accuracies):.2f}, {max(accuracies):.2f} "
