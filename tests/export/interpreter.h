@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -23,14 +25,12 @@ struct OnnxTensor {
 class OnnxInterpreter {
  public:
   explicit OnnxInterpreter(const onnx::GraphProto& graph) : graph_(graph) {
-    for (const auto& initializer : graph.initializer()) {
-      std::vector<float> floats(initializer.raw_data().size() / sizeof(float));
-      std::memcpy(floats.data(), initializer.raw_data().data(),
-                  initializer.raw_data().size());
+    for (const auto& initializer : graph.initializer())
       values_[initializer.name()] = {
           {initializer.dims().begin(), initializer.dims().end()},
-          {floats.begin(), floats.end()}};
-    }
+          initializer.data_type() == onnx::TensorProto::INT64
+              ? ValuesOf<std::int64_t>(initializer.raw_data())
+              : ValuesOf<float>(initializer.raw_data())};
   }
 
   OnnxTensor Run(const OnnxTensor& input) {
@@ -42,6 +42,13 @@ class OnnxInterpreter {
 
  private:
   using Ints = std::vector<std::int64_t>;
+
+  template <typename T>
+  static std::vector<double> ValuesOf(const std::string& bytes) {
+    std::vector<T> values(bytes.size() / sizeof(T));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return {values.begin(), values.end()};
+  }
 
   static Ints Integers(const onnx::NodeProto& node, const std::string& name) {
     for (const auto& attribute : node.attribute())
@@ -65,7 +72,21 @@ class OnnxInterpreter {
       return Pool(node, x, type == "MaxPool");
     if (type == "Flatten")
       return {{1, static_cast<std::int64_t>(x.values.size())}, x.values};
-    if (type == "Mul" || type == "Add") return Pairwise(node, x, type == "Mul");
+    if (type == "Mul" || type == "Add")
+      return Pairwise(x, Input(node, 1), type == "Mul");
+    if (type == "MatMul") return MatMul(x, Input(node, 1));
+    if (type == "Transpose") return Transpose(x, Integers(node, "perm"));
+    if (type == "Reshape") return Reshape(x, Input(node, 1));
+    if (type == "Gather")
+      return Gather(x, Input(node, 1), Integers(node, "axis")[0]);
+    if (type == "Concat") return Concat(node);
+    if (type == "Softmax") return Softmax(x);
+    if (type == "ReduceMean") return MeanOverPlaces(node, x);
+    if (type == "LayerNormalization")
+      return Normalise(node, x, x.shape.back(), false);
+    if (type == "InstanceNormalization")
+      return Normalise(node, x, x.shape[2], true);
+    if (type == "Cast" || type == "Identity") return x;
     OnnxTensor out = x;
     for (double& v : out.values) {
       if (type == "Relu")
@@ -93,13 +114,189 @@ class OnnxInterpreter {
     return out;
   }
 
-  OnnxTensor Pairwise(const onnx::NodeProto& node, const OnnxTensor& x,
-                      bool times) const {
-    const OnnxTensor& y = Input(node, 1);
+  static std::int64_t Product(const Ints& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
+                           std::multiplies<>());
+  }
+  static double& At(OnnxTensor& x, std::int64_t i) {
+    return x.values.at(static_cast<std::size_t>(i));
+  }
+  static double At(const OnnxTensor& x, std::int64_t i) {
+    return x.values.at(static_cast<std::size_t>(i));
+  }
+
+  // By NumPy's rules of broadcasting.
+  static OnnxTensor Pairwise(const OnnxTensor& a, const OnnxTensor& b,
+                             bool times) {
+    const std::size_t rank = std::max(a.shape.size(), b.shape.size());
+    const auto extent = [&](const OnnxTensor& of, std::size_t axis) {
+      const std::size_t missing = rank - of.shape.size();
+      return axis < missing ? 1 : of.shape[axis - missing];
+    };
+    OnnxTensor out;
+    for (std::size_t axis = 0; axis < rank; ++axis) {
+      const auto one = extent(a, axis), other = extent(b, axis);
+      if (one != other && one != 1 && other != 1)
+        throw std::runtime_error("shapes that cannot be broadcast");
+      out.shape.push_back(std::max(one, other));
+    }
+    out.values.resize(static_cast<std::size_t>(Product(out.shape)));
+    for (std::int64_t i = 0; i < Product(out.shape); ++i) {
+      const auto value = [&](const OnnxTensor& of) {
+        std::int64_t rest = i, at = 0, step = 1;
+        for (std::size_t axis = rank; axis-- > 0;) {
+          const auto index = rest % out.shape[axis];
+          rest /= out.shape[axis];
+          if (extent(of, axis) > 1) at += index * step;
+          step *= extent(of, axis);
+        }
+        return At(of, at);
+      };
+      At(out, i) = times ? value(a) * value(b) : value(a) + value(b);
+    }
+    return out;
+  }
+
+  // (..., m, k) times (..., k, n), or (k, n) for all.
+  static OnnxTensor MatMul(const OnnxTensor& a, const OnnxTensor& b) {
+    const auto rank = a.shape.size();
+    const auto m = a.shape[rank - 2], k = a.shape[rank - 1];
+    const auto n = b.shape.back();
+    if (b.shape[b.shape.size() - 2] != k)
+      throw std::runtime_error("matrices that do not fit");
+    OnnxTensor out{a.shape, {}};
+    out.shape.back() = n;
+    const auto batches = Product(a.shape) / (m * k);
+    const bool one = b.shape.size() == 2;
+    if (!one && Product(b.shape) / (k * n) != batches)
+      throw std::runtime_error("batches of matrices that do not fit");
+    for (std::int64_t i = 0; i < batches * m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) {
+        double sum = 0;
+        for (std::int64_t l = 0; l < k; ++l)
+          sum += At(a, i * k + l) * At(b, ((one ? 0 : i / m) * k + l) * n + j);
+        out.values.push_back(sum);
+      }
+    return out;
+  }
+
+  static OnnxTensor Transpose(const OnnxTensor& x, const Ints& order) {
+    OnnxTensor out{{}, std::vector<double>(x.values.size())};
+    for (const auto axis : order)
+      out.shape.push_back(x.shape.at(static_cast<std::size_t>(axis)));
+    for (std::int64_t i = 0; i < Product(out.shape); ++i) {
+      Ints index(x.shape.size());
+      std::int64_t rest = i;
+      for (std::size_t axis = order.size(); axis-- > 0;) {
+        index.at(static_cast<std::size_t>(order[axis])) =
+            rest % out.shape[axis];
+        rest /= out.shape[axis];
+      }
+      std::int64_t from = 0;
+      for (std::size_t axis = 0; axis < index.size(); ++axis)
+        from = from * x.shape[axis] + index[axis];
+      At(out, i) = At(x, from);
+    }
+    return out;
+  }
+
+  static OnnxTensor Reshape(const OnnxTensor& x, const OnnxTensor& extents) {
+    OnnxTensor out{{}, x.values};
+    std::int64_t known = 1;
+    for (std::size_t i = 0; i < extents.values.size(); ++i) {
+      auto extent = static_cast<std::int64_t>(extents.values[i]);
+      if (extent == 0) extent = x.shape.at(i);
+      out.shape.push_back(extent);
+      if (extent > 0) known *= extent;
+    }
+    for (auto& extent : out.shape)
+      if (extent == -1) extent = Product(x.shape) / known;
+    if (Product(out.shape) != Product(x.shape))
+      throw std::runtime_error("a shape of another size");
+    return out;
+  }
+
+  // The axis is replaced by the shape of the indices.
+  static OnnxTensor Gather(const OnnxTensor& x, const OnnxTensor& indices,
+                           std::int64_t axis) {
+    const auto split = x.shape.begin() + axis;
+    OnnxTensor out{{x.shape.begin(), split}, {}};
+    out.shape.insert(out.shape.end(), indices.shape.begin(),
+                     indices.shape.end());
+    out.shape.insert(out.shape.end(), split + 1, x.shape.end());
+    const auto outer = Product({x.shape.begin(), split});
+    const auto inner = Product({split + 1, x.shape.end()});
+    for (std::int64_t o = 0; o < outer; ++o)
+      for (const double index : indices.values) {
+        const auto which = static_cast<std::int64_t>(index);
+        if (which < 0 || which >= *split)
+          throw std::runtime_error("an index beyond the axis");
+        for (std::int64_t i = 0; i < inner; ++i)
+          out.values.push_back(At(x, (o * *split + which) * inner + i));
+      }
+    return out;
+  }
+
+  // Of one example's (1, n) tensors.
+  OnnxTensor Concat(const onnx::NodeProto& node) const {
+    OnnxTensor out{{1, 0}, {}};
+    for (int i = 0; i < node.input_size(); ++i) {
+      const OnnxTensor& part = Input(node, i);
+      if (part.shape.size() != 2 || part.shape[0] != 1)
+        throw std::runtime_error("no row to be put beside others");
+      out.shape[1] += part.shape[1];
+      out.values.insert(out.values.end(), part.values.begin(),
+                        part.values.end());
+    }
+    return out;
+  }
+
+  // Over the last axis.
+  static OnnxTensor Softmax(const OnnxTensor& x) {
     OnnxTensor out = x;
-    for (std::size_t i = 0; i < out.values.size(); ++i) {
-      const double other = y.values[y.values.size() == 1 ? 0 : i];
-      out.values[i] = times ? out.values[i] * other : out.values[i] + other;
+    const auto n = x.shape.back();
+    for (std::int64_t first = 0; first < Product(x.shape); first += n) {
+      double sum = 0;
+      for (std::int64_t i = first; i < first + n; ++i)
+        sum += At(out, i) = std::exp(At(x, i));
+      for (std::int64_t i = first; i < first + n; ++i) At(out, i) /= sum;
+    }
+    return out;
+  }
+
+  static OnnxTensor MeanOverPlaces(const onnx::NodeProto& node,
+                                   const OnnxTensor& x) {
+    if (Integers(node, "axes") != Ints{1} || Integers(node, "keepdims")[0] != 0)
+      throw std::runtime_error("a mean over other axes");
+    const auto d = x.shape[2];
+    OnnxTensor out{{1, d}, std::vector<double>(static_cast<std::size_t>(d))};
+    for (std::int64_t i = 0; i < Product(x.shape); ++i)
+      At(out, i % d) += At(x, i) / static_cast<double>(x.shape[1]);
+    return out;
+  }
+
+  // Runs of n values, with a scale and a bias for each of their places, or for
+  // each channel.
+  OnnxTensor Normalise(const onnx::NodeProto& node, const OnnxTensor& x,
+                       std::int64_t n, bool by_channel) const {
+    double epsilon = 0;
+    for (const auto& attribute : node.attribute())
+      if (attribute.name() == "epsilon") epsilon = attribute.f();
+    const OnnxTensor &scale = Input(node, 1), &bias = Input(node, 2);
+    OnnxTensor out = x;
+    for (std::int64_t first = 0; first < Product(x.shape); first += n) {
+      double mean = 0, variance = 0;
+      for (std::int64_t i = first; i < first + n; ++i)
+        mean += At(x, i) / static_cast<double>(n);
+      for (std::int64_t i = first; i < first + n; ++i)
+        variance +=
+            (At(x, i) - mean) * (At(x, i) - mean) / static_cast<double>(n);
+      for (std::int64_t i = first; i < first + n; ++i) {
+        const auto at = by_channel ? first / n % x.shape[1] : i - first;
+        At(out, i) =
+            (At(x, i) - mean) / std::sqrt(variance + epsilon) * At(scale, at) +
+            At(bias, at);
+      }
     }
     return out;
   }

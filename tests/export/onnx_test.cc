@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "tests/export/interpreter.h"
+#include "tests/model/models.h"
 #include "tests/model/reference.h"
 
 namespace hearsay::ops {
@@ -45,6 +46,13 @@ const model::ModelSpec kImage{
     {4, 11, 9}};
 const model::ModelSpec kLinear{3, {{1}}, model::Loss::kMse};
 
+// And every layer there is, alone and in company.
+std::vector<model::ModelSpec> AllSpecs() {
+  std::vector<model::ModelSpec> all = {kDense, kImage, kLinear};
+  for (const auto& tested : model::Models()) all.push_back(tested.spec);
+  return all;
+}
+
 onnx::ModelProto Decode(const model::Case& of) {
   onnx::ModelProto model;
   EXPECT_TRUE(model.ParseFromString(EncodeOnnx(of.spec, of.weights)));
@@ -52,7 +60,8 @@ onnx::ModelProto Decode(const model::Case& of) {
 }
 
 TEST(OnnxTest, IsValidByTheCheckerAndItsShapesFollow) {
-  for (const auto& spec : {kDense, kImage, kLinear}) {
+  for (const auto& spec : AllSpecs()) {
+    SCOPED_TRACE(model::Canonical(spec));
     auto model = Decode(model::Case(spec, 1, 3));
     ASSERT_NO_THROW(onnx::checker::check_model(model));
     EXPECT_EQ(model.opset_import(0).version(), 17);
@@ -72,7 +81,8 @@ TEST(OnnxTest, IsValidByTheCheckerAndItsShapesFollow) {
 }
 
 TEST(OnnxTest, ComputesWhatTheNetworkDoes) {
-  for (const auto& spec : {kDense, kImage, kLinear}) {
+  for (const auto& spec : AllSpecs()) {
+    SCOPED_TRACE(model::Canonical(spec));
     constexpr int kExamples = 4;
     const model::Case examples(spec, kExamples, 5);
     const auto model = Decode(examples);
