@@ -9,15 +9,7 @@
 #include <cmath>
 #include <numbers>
 
-// The best version for this machine is chosen when the program is loaded. The
-// sanitizers' run time is not ready for such choices that early.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-#define HEARSAY_VECTOR_CLONES \
-  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define HEARSAY_VECTOR_CLONES
-#endif
+#include "dp/vector_clones.h"
 
 namespace hearsay::dp {
 namespace {

@@ -3,14 +3,7 @@
 #include <cmath>
 #include <cstddef>
 
-// As in box_muller.cc.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-#define HEARSAY_VECTOR_CLONES \
-  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define HEARSAY_VECTOR_CLONES
-#endif
+#include "dp/vector_clones.h"
 
 // glibc declares its vector variants only under -ffast-math, which would let
 // the compiler assume that nothing is infinite.

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "model/cpu/simd.h"
+
 namespace hearsay::model::cpu {
 
 namespace {
@@ -15,7 +17,6 @@ namespace {
 typedef float Vector8 __attribute__((vector_size(32)));
 typedef float Vector16 __attribute__((vector_size(64)));
 
-#define HEARSAY_TILE __attribute__((always_inline)) inline
 #define HEARSAY_UNROLL _Pragma("GCC unroll 16")
 
 template <typename V, int kRows>
@@ -25,30 +26,31 @@ struct Tile {
 
   V sums[kRows][kVectors];
 
-  HEARSAY_TILE static void Load(const float* from, V (&to)[kVectors]) {
+  HEARSAY_ALWAYS_INLINE static void Load(const float* from, V (&to)[kVectors]) {
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n)
         std::memcpy(&to[n], from + n * kLanes, sizeof(V));
   }
-  HEARSAY_TILE void Begin(const float* row) {
+  HEARSAY_ALWAYS_INLINE void Begin(const float* row) {
     V values[kVectors];
     Load(row, values);
     HEARSAY_UNROLL for (int m = 0; m < kRows; ++m)
         HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) sums[m][n] =
             values[n];
   }
-  HEARSAY_TILE void Clear() {
+  HEARSAY_ALWAYS_INLINE void Clear() {
     HEARSAY_UNROLL for (int m = 0; m < kRows; ++m)
         HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) sums[m][n] = V{};
   }
-  HEARSAY_TILE void Add(int m, float value, const V (&columns)[kVectors]) {
+  HEARSAY_ALWAYS_INLINE void Add(int m, float value,
+                                 const V (&columns)[kVectors]) {
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) sums[m][n] +=
         value * columns[n];
   }
-  HEARSAY_TILE void Store(int m, float* to) const {
+  HEARSAY_ALWAYS_INLINE void Store(int m, float* to) const {
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n)
         std::memcpy(to + n * kLanes, &sums[m][n], sizeof(V));
   }
-  HEARSAY_TILE void AddTo(int m, float* to) const {
+  HEARSAY_ALWAYS_INLINE void AddTo(int m, float* to) const {
     V values[kVectors];
     Load(to, values);
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) {
@@ -69,7 +71,7 @@ struct Cursor {
   std::array<std::ptrdiff_t, kRows> at = {};  // in the images
   int valid = 0;
 
-  HEARSAY_TILE bool Next() {
+  HEARSAY_ALWAYS_INLINE bool Next() {
     row += valid;
     if (row >= rows) return false;
     valid = std::min(kRows, rows - row);
@@ -88,9 +90,10 @@ struct Cursor {
 };
 
 template <typename V, int kRows>
-HEARSAY_TILE void ForwardTiles(const ConvShape& shape, int B,
-                               const float* images, const float* weights,
-                               const float* bias, float* rows) {
+HEARSAY_ALWAYS_INLINE void ForwardTiles(const ConvShape& shape, int B,
+                                        const float* images,
+                                        const float* weights, const float* bias,
+                                        float* rows) {
   using T = Tile<V, kRows>;
   const auto P = static_cast<std::size_t>(shape.filters);
   for (std::size_t first = 0; first < P; first += kColumns) {
@@ -118,9 +121,9 @@ HEARSAY_TILE void ForwardTiles(const ConvShape& shape, int B,
 }
 
 template <typename V, int kRows>
-HEARSAY_TILE void BackwardTiles(const ConvShape& shape, int B,
-                                const float* rows, const float* weights,
-                                float* images) {
+HEARSAY_ALWAYS_INLINE void BackwardTiles(const ConvShape& shape, int B,
+                                         const float* rows,
+                                         const float* weights, float* images) {
   using T = Tile<V, kRows>;
   const auto P = static_cast<std::size_t>(shape.filters);
   for (const std::ptrdiff_t run : shape.runs)
@@ -150,9 +153,9 @@ HEARSAY_TILE void BackwardTiles(const ConvShape& shape, int B,
 }
 
 template <typename V, int kRows>
-HEARSAY_TILE void GradientTiles(const ConvShape& shape, int B,
-                                const float* images, const float* rows,
-                                float* result) {
+HEARSAY_ALWAYS_INLINE void GradientTiles(const ConvShape& shape, int B,
+                                         const float* images, const float* rows,
+                                         float* result) {
   using T = Tile<V, kRows>;
   const auto P = static_cast<std::size_t>(shape.filters);
   const int d = shape.d();

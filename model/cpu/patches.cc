@@ -18,10 +18,9 @@ constexpr std::size_t kBlock = 8;
 typedef float Vector __attribute__((vector_size(kBlock * sizeof(float))));
 
 // Of a block that stays in registers.
-__attribute__((always_inline)) inline void TransposeBlock(const float* from,
-                                                          std::size_t from_row,
-                                                          float* to,
-                                                          std::size_t to_row) {
+HEARSAY_ALWAYS_INLINE void TransposeBlock(const float* from,
+                                          std::size_t from_row, float* to,
+                                          std::size_t to_row) {
   Vector a[kBlock], b[kBlock];
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < kBlock; ++i)

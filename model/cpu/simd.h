@@ -17,6 +17,9 @@
 #define HEARSAY_VECTORISE
 #endif
 
+// For the parts of such a function, which must be compiled as it is.
+#define HEARSAY_ALWAYS_INLINE __attribute__((always_inline)) inline
+
 // glibc declares its vector variants only under -ffast-math.
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && \
     !defined(__clang__)

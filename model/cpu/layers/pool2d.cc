@@ -40,8 +40,6 @@ constexpr std::size_t kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
 typedef std::int32_t Ints __attribute__((vector_size(32)));
 
-#define HEARSAY_ALWAYS_INLINE __attribute__((always_inline)) inline
-
 template <typename Vector, typename Value>
 HEARSAY_ALWAYS_INLINE void Load(const Value* from, Vector& to) {
   __builtin_memcpy(&to, from, sizeof to);
