@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "dp/ledger_format.h"
+#include "dp/ledger_text.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hearsay::dp {
@@ -637,6 +638,21 @@ TEST(LedgerTest, RefusesRecordsThatDoNotBelong) {
   EXPECT_NE(
       complaint({2, Kind::kReserve, kBlock, "r", ""}, std::string(64, '0')),
       "");
+  // A word too many, under a good hash.
+  LedgerRecord record{2,  Kind::kReserve,         kBlock, "r",
+                      "", LedgerNoise::kGaussian, kNonce};
+  std::string longer = FormatRecord(last, record);
+  longer = Sealed(longer.substr(0, longer.find(kHashKey)) + " more=1");
+  Write(folder / "ledger", good + longer + longer);
+  EXPECT_NE(Complaint([&] {
+              Ledger(folder.path(), "d", "r");
+            }).find("is not a record"),
+            std::string::npos);
+  // Gives back exact noise that was not reserved.
+  EXPECT_NE(
+      complaint({2, Kind::kSettle, kBlock, "r", "", LedgerNoise::kExact}, last)
+          .find("more than was reserved"),
+      std::string::npos);
   // Twice in a row.
   LedgerRecord first{2,  Kind::kSettle,          {0.01, 1.1, 40}, "r",
                      "", LedgerNoise::kGaussian, kNonce};

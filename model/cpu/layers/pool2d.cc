@@ -203,8 +203,9 @@ class MaxPoolLayer final : public Layer {
 
   // Of one example.
   void Search(const float* in, float* out, std::int32_t* winner) const {
-    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
-    for (int c = 0; c < C_; ++c, in += H * W, out += P * Q, winner += P * Q)
+    const int W = windows_.W, image = windows_.H * W;
+    const int places = windows_.P * windows_.Q;
+    for (int c = 0; c < C_; ++c, in += image, out += places, winner += places)
       windows_.Visit([&](int at, int top, int bottom, int left, int right) {
         std::int32_t best = top * W + left;
         for (int h = top; h < bottom; ++h)
