@@ -385,5 +385,27 @@ TEST(SlicesTest, EachExampleIsTakenOnce) {
     ASSERT_NEAR(plain[p], loop[p], 1e-4 * (1 + std::abs(loop[p]))) << p;
 }
 
+// Masks go by an example's number in the step, whatever slice it is in.
+TEST(SlicesTest, MasksGoOnFromOneToTheNext) {
+  const Case examples(
+      Images({2, 60, 60}, {Conv2d{.filters = 8, .kernel = {5, 5}},
+                           MaxPool2d{.kernel = {4, 4}, .stride = {4, 4}},
+                           Flatten{},
+                           Dropout{.rate = 0.5},
+                           {3}}),
+      40, 16);
+  const auto all = MakeCpuNetwork(examples.spec, 40);
+  const auto one = MakeCpuNetwork(examples.spec, 1);
+  const StepKey key = {1, 2, 3};
+  std::vector<float> sum(examples.weights.size()), loop(sum.size());
+  all->BeginStep(key);
+  all->AddSum(examples.weights, examples.batch(), sum);
+  one->BeginStep(key);
+  for (int b = 0; b < 40; ++b)
+    one->AddSum(examples.weights, examples.Rows(b, 1), loop);
+  for (std::size_t p = 0; p < sum.size(); ++p)
+    ASSERT_NEAR(sum[p], loop[p], 1e-4 * (1 + std::abs(loop[p]))) << p;
+}
+
 }  // namespace
 }  // namespace hearsay::model
