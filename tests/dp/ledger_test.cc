@@ -661,6 +661,76 @@ TEST(LedgerTest, RefusesRecordsThatDoNotBelong) {
             "");
 }
 
+// Lines behind the first reservation, of which the last is not whole.
+class LedgerTailTest : public ::testing::Test {
+ protected:
+  using Kind = LedgerRecord::Kind;
+
+  LedgerTailTest() {
+    Ledger ledger(folder_.path(), "d", "r");
+    ledger.Reserve(kBlock);
+    hash_ = ledger.position().hash;
+    text_ = Text(file());
+  }
+  std::filesystem::path file() const { return folder_ / "ledger"; }
+  std::string Next(Kind kind, const Releases& releases,
+                   LedgerNoise noise = LedgerNoise::kGaussian) {
+    LedgerRecord record{sequence_++, kind, releases, "r", "", noise, kNonce};
+    std::string line = FormatRecord(hash_, record);
+    hash_ = record.hash;
+    return line;
+  }
+  LedgerContents Read(const std::string& more) {
+    Write(file(), text_ + more);
+    return ReadLedger(file());
+  }
+
+  TemporaryFolder folder_;
+  std::string text_;
+  std::string hash_;
+  std::uint64_t sequence_ = 2;
+};
+
+TEST_F(LedgerTailTest, WhatIsGivenBackWithoutANewlineIsNotBelieved) {
+  std::string line = Next(Kind::kSettle, {0.01, 1.1, 40});
+  line.pop_back();
+  const auto contents = Read(line);
+  EXPECT_TRUE(contents.torn);
+  EXPECT_EQ(contents.charged_steps, 2 * kBlock.steps);
+}
+
+TEST_F(LedgerTailTest, ATornReservationOfExactNoiseIsExact) {
+  const std::string line = Next(Kind::kReserve, kBlock, LedgerNoise::kExact);
+  const auto contents = Read(line.substr(0, line.find(" run=") + 1));
+  EXPECT_TRUE(contents.torn);
+  EXPECT_TRUE(contents.exact);
+  EXPECT_FALSE(Read("").exact);
+}
+
+TEST_F(LedgerTailTest, ANewlineThatIsLostBetweenTwoRecordsIsRefused) {
+  std::string one = Next(Kind::kReserve, kBlock);
+  one.pop_back();
+  const std::string two = Next(Kind::kReserve, kBlock);
+  EXPECT_NE(Complaint([&] { Read(one + two); }).find("a newline was lost"),
+            std::string::npos);
+}
+
+TEST_F(LedgerTailTest, OnlyTwoAlikeReservationsAreSettledTogether) {
+  const std::string other = Next(Kind::kReserve, {0.01, 2.0, 64});
+  const std::string settle = Next(Kind::kSettle, {0.01, 2.0, 65});
+  EXPECT_NE(
+      Complaint([&] { Read(other + settle); }).find("more than was reserved"),
+      std::string::npos);
+}
+
+// What was given back says nothing of how much a torn line had reserved.
+TEST_F(LedgerTailTest, ATornLineCountsAsTheLargestReservation) {
+  std::string lines = Next(Kind::kReserve, kBlock);
+  lines += Next(Kind::kSettle, {0.01, 1.1, 100});
+  EXPECT_EQ(Read(lines).charged_steps, 2 * kBlock.steps - 100);
+  EXPECT_EQ(Read(lines + "4 res").charged_steps, 3 * kBlock.steps - 100);
+}
+
 TEST(LedgerTest, RefusesALaterVersion) {
   TemporaryFolder folder;
   { Ledger ledger(folder.path(), "d", "r"); }
