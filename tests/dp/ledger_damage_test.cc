@@ -222,6 +222,28 @@ TEST_F(LedgerDamageTest, NeverUndercountsWhereverThePowerFails) {
   EXPECT_GT(cuts, 2000) << "the test cut less than it thinks";
 }
 
+// A repair puts another file in the ledger's place: power that fails later must
+// not bring the old one back, without what was reserved since.
+TEST_F(LedgerDamageTest, WhatIsReservedAfterARepairOutlastsThePower) {
+  TemporaryFolder folder;
+  {
+    Ledger ledger(folder.path(), "d", "r");
+    ledger.Reserve(kBlock);
+  }
+  Write(folder / "ledger", Text(folder / "ledger") + "2 reserve q=0x");
+  constexpr int kNever = 1'000'000;
+  PowerCut io(folder.path(), kNever, 0, Unsynced::kLost);
+  {
+    Ledger ledger(folder.path(), "d", "r", io);
+    ledger.Reserve(kWorse);
+  }
+  io.Lose();
+  const auto contents = ReadLedger(folder / "ledger");
+  EXPECT_FALSE(contents.torn);
+  // The first, the torn one, which counts as much, and the last.
+  EXPECT_EQ(contents.charged_steps, 2 * kBlock.steps + kWorse.steps);
+}
+
 // The repair of a torn tail is itself cut short, everywhere.
 TEST_F(LedgerDamageTest, NeverUndercountsWhereverARepairFails) {
   TemporaryFolder original;
