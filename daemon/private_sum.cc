@@ -73,14 +73,10 @@ class HostSum final : public PrivateSum {
     shard_.Gather(rows, features, labels);
     phases.load += SecondsSince(begin);
     const auto loaded = Clock::now();
-    const auto slice = network_->AddClippedSum(
+    seen += network_->AddClippedSum(
         weights, {static_cast<int>(rows.size()), features, labels}, clipping,
         sum);
     phases.forward_backward += SecondsSince(loaded);
-    seen.loss_sum += slice.loss_sum;
-    seen.bounded_loss_sum += slice.bounded_loss_sum;
-    seen.clipped += slice.clipped;
-    seen.rejected += slice.rejected;
   }
 
   const std::unique_ptr<model::Network> network_;

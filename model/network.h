@@ -38,6 +38,14 @@ struct ClippedSumStatistics {
   // Examples left out: their loss or gradient is not finite, or a layer's input
   // or gradient is longer than 2^48, where float32 could break the bound.
   int rejected = 0;
+
+  // Of two parts of a batch.
+  void operator+=(const ClippedSumStatistics& other) {
+    loss_sum += other.loss_sum;
+    bounded_loss_sum += other.bounded_loss_sum;
+    clipped += other.clipped;
+    rejected += other.rejected;
+  }
 };
 
 struct Evaluation {

@@ -265,11 +265,7 @@ ClippedSumStatistics CpuNetwork::AddClippedSum(std::span<const float> weights,
   assert(clipping.norm > 0 && sum.size() == parameters_);
   ClippedSumStatistics all;
   InSlices(batch, [&](std::size_t, const Batch& slice) {
-    const auto part = AddClippedSumOfSlice(weights, slice, clipping, sum);
-    all.loss_sum += part.loss_sum;
-    all.bounded_loss_sum += part.bounded_loss_sum;
-    all.clipped += part.clipped;
-    all.rejected += part.rejected;
+    all += AddClippedSumOfSlice(weights, slice, clipping, sum);
   });
   return all;
 }

@@ -9,11 +9,6 @@ namespace hearsay::model::cpu {
 namespace {
 
 constexpr auto kStep = static_cast<std::size_t>(kColumns);
-
-}  // namespace
-
-namespace {
-
 constexpr std::size_t kBlock = 8;
 typedef float Vector __attribute__((vector_size(kBlock * sizeof(float))));
 
@@ -75,14 +70,15 @@ Patches::Patches(const Conv2d& conv, const Shape& in, const Shape& out)
       H_(static_cast<std::size_t>(in[1])),
       W_(static_cast<std::size_t>(in[2])),
       channels_(in[0] / conv.groups),
-      padding_(conv.padding),
-      row_((in[2] + 2 * padding_.width) * in[0]),
+      padded_(conv.padding != Extent{0, 0}),
+      row_((in[2] + 2 * conv.padding.width) * in[0]),
+      first_(conv.padding.height * row_ + conv.padding.width * in[0]),
       p_(static_cast<std::size_t>(conv.filters / conv.groups)) {
   const int channels = static_cast<int>(channels_);
   const auto& [height, width] = conv.kernel;
   shape_.filters = Padded(conv.filters / conv.groups);
-  shape_.stride =
-      static_cast<std::size_t>((in[1] + 2 * padding_.height) * row_ + kColumns);
+  shape_.stride = static_cast<std::size_t>(
+      (in[1] + 2 * conv.padding.height) * row_ + kColumns);
   for (int y = 0; y < out[1]; ++y)
     for (int x = 0; x < out[2]; ++x)
       shape_.places.push_back(y * conv.stride.height * row_ +
@@ -105,10 +101,8 @@ Patches::Patches(const Conv2d& conv, const Shape& in, const Shape& out)
 // Without padding an image is one matrix (C, H W), else one for each row.
 void Patches::Lay(const float* image, float* laid) const {
   const std::size_t plane = H_ * W_;
-  if (padding_ == Extent{0, 0})
-    return Transpose(C_, plane, image, plane, laid, C_);
-  laid += static_cast<std::ptrdiff_t>(padding_.height) * row_ +
-          static_cast<std::ptrdiff_t>(padding_.width * C_);
+  if (!padded_) return Transpose(C_, plane, image, plane, laid, C_);
+  laid += first_;
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)
     if (C_ == 1)
       std::copy_n(image, W_, laid);
@@ -118,10 +112,8 @@ void Patches::Lay(const float* image, float* laid) const {
 
 void Patches::Gather(const float* laid, float* image) const {
   const std::size_t plane = H_ * W_;
-  if (padding_ == Extent{0, 0})
-    return Transpose(plane, C_, laid, C_, image, plane);
-  laid += static_cast<std::ptrdiff_t>(padding_.height) * row_ +
-          static_cast<std::ptrdiff_t>(padding_.width * C_);
+  if (!padded_) return Transpose(plane, C_, laid, C_, image, plane);
+  laid += first_;
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)
     Transpose(W_, C_, laid, C_, image, plane);
 }

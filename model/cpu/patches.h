@@ -43,9 +43,10 @@ class Patches {
  private:
   const std::size_t C_, H_, W_;
   const std::ptrdiff_t channels_;  // of a group
-  const Extent padding_;
-  const std::ptrdiff_t row_;  // values of a row of a laid out image
-  const std::size_t p_;       // filters of a group
+  const bool padded_;
+  const std::ptrdiff_t row_;    // values of a row of a laid out image
+  const std::ptrdiff_t first_;  // where the image begins in it
+  const std::size_t p_;         // filters of a group
   ConvShape shape_;
   std::vector<std::size_t> theirs_;  // (d): where PyTorch has each
 };

@@ -1,4 +1,10 @@
-// Max and average pooling.
+// Max pooling.
+//
+// Small windows that padding does not cut are swept: a window at every place of
+// an example, also where there is none, is one loop over all of its values, and
+// what is wanted is taken from it. Where windows begin at every column, so is
+// the way back; else, and after a search in larger windows, one addition to
+// each winner.
 //
 // Shapes: C channels of in (H, W) and out (P, Q), of B examples.
 #include <algorithm>
@@ -6,35 +12,12 @@
 #include <vector>
 
 #include "model/cpu/layers/layer.h"
+#include "model/cpu/layers/windows.h"
 #include "model/cpu/simd.h"
 
 namespace hearsay::model::cpu {
 
 namespace {
-
-// The windows of one channel; those that padding cuts are smaller.
-struct Windows {
-  int H, W, P, Q;
-  Extent kernel, stride, padding;
-
-  // Calls each(place in out, first row, end of rows, first column, end).
-  template <typename Each>
-  void Visit(const Each& each) const {
-    for (int p = 0; p < P; ++p) {
-      const int top = p * stride.height - padding.height;
-      for (int q = 0; q < Q; ++q) {
-        const int left = q * stride.width - padding.width;
-        each(p * Q + q, std::max(top, 0), std::min(top + kernel.height, H),
-             std::max(left, 0), std::min(left + kernel.width, W));
-      }
-    }
-  }
-};
-
-template <typename Pool>
-Windows WindowsOf(const Pool& pool, const Shape& in, const Shape& out) {
-  return {in[1], in[2], out[1], out[2], pool.kernel, pool.stride, pool.padding};
-}
 
 constexpr std::size_t kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
@@ -90,8 +73,8 @@ void SumOfCells(std::size_t n, const std::vector<std::int32_t>& offsets,
   }
 }
 
-// Of what is at every place of C channels' images, that of the windows, or
-// back; winner counts from the beginning of a channel.
+// Of what is at every place of C channels' images, that of the windows; winner
+// counts from the beginning of a channel.
 HEARSAY_VECTORISE
 void TakeWindows(int C, const Windows& windows, const float* best,
                  const std::int32_t* cell, float* out, std::int32_t* winner) {
@@ -104,6 +87,7 @@ void TakeWindows(int C, const Windows& windows, const float* best,
         *winner++ = x + cell[x];
       }
 }
+// The same where windows begin at every column; and back.
 void CopyWindows(int C, const Windows& windows, const float* best, float* out) {
   const auto& [H, W, P, Q, kernel, stride, padding] = windows;
   for (int c = 0; c < C; ++c, best += H * W)
@@ -118,11 +102,6 @@ void SpreadWindows(int C, const Windows& windows, const float* out,
       std::copy_n(out, Q, spread + p * stride.height * W);
 }
 
-// Small windows that padding does not cut are swept: a window at every place of
-// an example, also where there is none, is one loop over all of its values, and
-// what is wanted is taken from it. Where windows begin at every column, so is
-// the way back; else, and after a search in larger windows, one addition to
-// each winner.
 class MaxPoolLayer final : public Layer {
  public:
   MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out)
@@ -230,61 +209,11 @@ class MaxPoolLayer final : public Layer {
   std::int32_t* winners_ = nullptr;  // (B, C, P, Q): where in (H, W)
 };
 
-class AvgPoolLayer final : public Layer {
- public:
-  AvgPoolLayer(const AvgPool2d& pool, const Shape& in, const Shape& out)
-      : Layer(in, out),
-        C_(in[0]),
-        windows_(WindowsOf(pool, in, out)),
-        share_(1.0f / (static_cast<float>(pool.kernel.height) *
-                       static_cast<float>(pool.kernel.width))) {}
-
-  void Forward(const float*, int B, const float* in) override {
-    float* out = out_;
-    for (int c = 0; c < B * C_; ++c) {
-      windows_.Visit([&](int at, int top, int bottom, int left, int right) {
-        float sum = 0;
-        for (int h = top; h < bottom; ++h)
-          for (int w = left; w < right; ++w) sum += in[h * windows_.W + w];
-        out[at] = sum * share_;
-      });
-      in += windows_.H * windows_.W;
-      out += windows_.P * windows_.Q;
-    }
-  }
-
-  void Backward(const float*, int B, const float*, float* grad_in) override {
-    if (grad_in == nullptr) return;
-    std::fill_n(grad_in, static_cast<std::size_t>(B) * inputs_, 0.0f);
-    const float* grad = grad_;
-    for (int c = 0; c < B * C_; ++c) {
-      windows_.Visit([&](int at, int top, int bottom, int left, int right) {
-        const float each = grad[at] * share_;
-        for (int h = top; h < bottom; ++h)
-          for (int w = left; w < right; ++w)
-            grad_in[h * windows_.W + w] += each;
-      });
-      grad_in += windows_.H * windows_.W;
-      grad += windows_.P * windows_.Q;
-    }
-  }
-
- private:
-  const int C_;
-  const Windows windows_;
-  const float share_;
-};
-
 }  // namespace
 
 std::unique_ptr<Layer> MakeMaxPool2d(const MaxPool2d& pool, const Shape& in,
                                      const Shape& out) {
   return std::make_unique<MaxPoolLayer>(pool, in, out);
-}
-
-std::unique_ptr<Layer> MakeAvgPool2d(const AvgPool2d& pool, const Shape& in,
-                                     const Shape& out) {
-  return std::make_unique<AvgPoolLayer>(pool, in, out);
 }
 
 }  // namespace hearsay::model::cpu
