@@ -38,7 +38,7 @@ bool Budget::PayOneStep(std::uint64_t wanted) {
     Begin(wanted - 1 - reserved_unused_);
   ++taken_;
   const std::lock_guard lock(mutex_);
-  if (status_.steps_left > 0) --status_.steps_left;
+  if (status_.steps_left > 0U) --*status_.steps_left;
   return true;
 }
 

@@ -29,7 +29,9 @@ struct BudgetStatus {
   // the run has ended; see daemon/spending.h.
   double epsilon = 0;
   std::uint64_t steps_charged = 0;
-  std::uint64_t steps_left = 0;  // That the run wants and the budget allows.
+  // That the run wants and the budget allows; not known before the first
+  // reservation.
+  std::optional<std::uint64_t> steps_left;
   dp::LedgerPosition position;
 };
 

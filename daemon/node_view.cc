@@ -85,10 +85,8 @@ NodeReport Node::SelfReport() const {
     report.accountant = dp::Word(budget.accountant);
     report.ledger = ledger_watch_->Own(budget.position);
     report.noised_loss = run_.private_gradient->noised_loss();
-    report.steps_left =
-        begun_ ? budget.steps_left
-               : config_.train.steps -
-                     std::min(config_.train.steps, run_.first_step);
+    report.steps_left = budget.steps_left.value_or(
+        config_.train.steps - std::min(config_.train.steps, run_.first_step));
   }
   report.proposed_interval =
       std::chrono::duration<double>(exchange_->ProposedInterval()).count();

@@ -175,6 +175,7 @@ TEST_F(BudgetTest, ARateThatIsHigherLeavesFewerStepsToTheTarget) {
 
 TEST_F(BudgetTest, StepsLeftCountDown) {
   const auto budget = Open(std::nullopt);
+  EXPECT_EQ(budget->status().steps_left, std::nullopt);
   ASSERT_TRUE(budget->PayOneStep(40));
   EXPECT_EQ(budget->status().steps_left, 39U);
   ASSERT_TRUE(budget->PayOneStep(39));
