@@ -12,7 +12,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -23,6 +22,7 @@
 
 #include "dp/ledger.h"
 #include "dp/ledger_io.h"
+#include "tests/dp/ledger_files.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hearsay::dp {
@@ -44,15 +44,6 @@ class LedgerDamageTest : public testing::Test {
 
 // Longer than any line here.
 constexpr std::size_t kLine = 320;
-
-std::string Text(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void Write(const std::filesystem::path& file, const std::string& text) {
-  std::ofstream(file, std::ios::binary) << text;
-}
 
 struct stat StatOf(int file) {
   struct stat status {};
