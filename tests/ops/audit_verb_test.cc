@@ -4,11 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "tests/ops/node_file.h"
 #include "tests/ops/program.h"
 #include "tests/support/temporary_folder.h"
 
@@ -21,29 +22,11 @@ using testing::IsEmpty;
 
 class AuditVerbTest : public testing::Test {
  protected:
-  std::string Config(const std::string& privacy,
-                     const std::string& train = "") {
-    std::ofstream(folder_ / "node.toml") << R"(
-[node]
-name = "a"
-state_dir = "state"
-[cluster]
-name = "c"
-[tls]
-mode = "off"
-[data]
-train = "part-0.safetensors"
-[model]
-loss = "softmax_cross_entropy"
-[[model.layer]]
-type = "dense"
-units = 2
-[train]
-steps = 30
-sample_rate = 0.25
-public_size = 1000
-)" << train << "\n[privacy]\nledger = \"ledger\"\n"
-                                         << privacy;
+  std::string Config(const std::string& privacy, const std::string& more = "") {
+    tests::NodeFile{.train = "steps = 30\nsample_rate = 0.25\n",
+                    .privacy = privacy,
+                    .more = more}
+        .Write(folder_ / "node.toml");
     return folder_ / "node.toml";
   }
   static nlohmann::json Audit(std::vector<std::string> more) {

@@ -12,6 +12,7 @@
 
 #include "dp/accountant.h"
 #include "dp/sampler.h"
+#include "tests/ops/node_file.h"
 #include "tests/ops/program.h"
 #include "tests/support/temporary_folder.h"
 
@@ -218,30 +219,11 @@ class NetworkReportTest : public testing::Test {
   std::vector<std::string> Report(const std::string& mixing,
                                   const std::string& train = "",
                                   std::vector<std::string> more = {}) {
-    std::ofstream(folder_ / "node.toml") << R"(
-[node]
-name = "a"
-state_dir = "state"
-[cluster]
-name = "c"
-peers = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
-[tls]
-mode = "off"
-[data]
-train = "part-0.safetensors"
-[model]
-loss = "softmax_cross_entropy"
-[[model.layer]]
-type = "dense"
-units = 2
-[privacy]
-noise_multiplier = 1.0
-ledger = "ledger"
-[train]
-steps = 600
-sample_rate = 0.02
-public_size = 1000
-)" << train << "\n[mixing]\n" << mixing << "\n";
+    tests::NodeFile{.cluster = tests::kThreePeers,
+                    .train = "steps = 600\nsample_rate = 0.02\n" + train,
+                    .privacy = "noise_multiplier = 1.0\n",
+                    .more = "[mixing]\n" + mixing + "\n"}
+        .Write(folder_ / "node.toml");
     std::vector<std::string> line = {"privacy", "--network", "--config",
                                      folder_ / "node.toml"};
     line.insert(line.end(), more.begin(), more.end());

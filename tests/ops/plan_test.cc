@@ -9,6 +9,7 @@
 #include "dp/ledger.h"
 #include "dp/sampler.h"
 #include "ops/plan/mixing_plan.h"
+#include "tests/ops/node_file.h"
 #include "tests/ops/program.h"
 #include "tests/support/temporary_folder.h"
 
@@ -116,30 +117,10 @@ TEST(MixingPlanTest, AdviceSaysWhatToDo) {
 class PlanVerbTest : public testing::Test {
  protected:
   std::string Config(const std::string& more = "") {
-    std::ofstream(folder_ / "node.toml") << R"(
-[node]
-name = "a"
-state_dir = "state"
-[cluster]
-name = "c"
-peers = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
-[tls]
-mode = "off"
-[data]
-train = "part-0.safetensors"
-[model]
-loss = "softmax_cross_entropy"
-[[model.layer]]
-type = "dense"
-units = 2
-[train]
-steps = 600
-sample_rate = 0.02
-public_size = 1000
-[privacy]
-target_epsilon = 1.0
-ledger = "ledger"
-)" << more;
+    hearsay::tests::NodeFile{.cluster = hearsay::tests::kThreePeers,
+                             .privacy = "target_epsilon = 1.0\n",
+                             .more = more}
+        .Write(folder_ / "node.toml");
     return folder_ / "node.toml";
   }
   hearsay::tests::TemporaryFolder folder_;

@@ -14,6 +14,7 @@
 #include "dp/accountant.h"
 #include "dp/ledger_io.h"
 #include "model/shard.h"
+#include "tests/ops/node_file.h"
 #include "tests/ops/program.h"
 #include "tests/support/temporary_folder.h"
 
@@ -199,29 +200,9 @@ TEST_F(PrivateStatisticsTest, WhatIsWrongIsSaid) {
 
 TEST_F(PrivateStatisticsTest, PlanCountsThemBeforeAnyLedgerIsThere) {
   ASSERT_EQ(Charged("out").code, 0);
-  std::ofstream(folder_ / "node.toml") << R"(
-[node]
-name = "a"
-state_dir = "state"
-[cluster]
-name = "c"
-[tls]
-mode = "off"
-[data]
-train = "out/part-0.safetensors"
-[model]
-loss = "softmax_cross_entropy"
-[[model.layer]]
-type = "dense"
-units = 2
-[train]
-steps = 600
-sample_rate = 0.02
-public_size = 1000
-[privacy]
-target_epsilon = 1.0
-ledger = "ledger"
-)";
+  tests::NodeFile{.privacy = "target_epsilon = 1.0\n",
+                  .shard = "out/part-0.safetensors"}
+      .Write(folder_ / "node.toml");
   const auto run =
       Hearsay({"plan", "--config", folder_ / "node.toml", "-o", "json"});
   ASSERT_EQ(run.code, 0) << run.err;
