@@ -135,7 +135,9 @@ Answer Ask(const NodeAddress& node, const std::string& method,
           ? fmt::format("no answer within {} ms", patience.count())
           : error.message();
   throw Unreachable(
-      fmt::format("{}: no daemon answers: {}", node.address, why));
+      fmt::format("{}: no daemon answers: {}; if it is not running, start it "
+                  "(`hearsay up`)",
+                  node.address, why));
 }
 
 Json AskJson(const NodeAddress& node, const std::string& method,

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "ops/cli/usage.h"
 #include "ops/cli/verbs.h"
 
 namespace {
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
       "differential privacy and without a server.",
       "hearsay"};
   app.require_subcommand(1);
+  app.failure_message(hearsay::ops::UsageError);
   app.set_version_flag("--version", "hearsay 0.1.0");
   hearsay::ops::AddClusterVerbs(app);
   hearsay::ops::AddNodeVerbs(app);
