@@ -20,6 +20,7 @@
 #include "daemon/mixing/topology.h"
 #include "dp/accountant.h"
 #include "model/clipping.h"
+#include "model/device_step.h"
 #include "model/optimizer.h"
 #include "model/spec.h"
 #include "transport/tls/identity.h"
@@ -91,7 +92,7 @@ struct Config {
     double sample_rate = 0;
     std::int64_t public_size = 0;
     int physical_batch = 1024;
-    bool tf32 = false;  // products on a GPU's tensor cores
+    model::Precision precision = model::Precision::kFloat32;  // on a GPU
     model::OptimizerSpec optimizer;
     // Of the weights over the steps, for evaluation and export: what is kept
     // of it at each step (daemon/ema.h); 0 = off.

@@ -163,7 +163,7 @@ std::unique_ptr<PrivateSum> MakeCudaSum(const Config& config,
   shard.Gather(rows, features, labels);
   return MakeDeviceSum(model::MakeCudaStep(
       spec, UsualMost(config), features, labels,
-      {.device = config.node.cuda, .tf32 = config.train.tf32}));
+      {.device = config.node.cuda, .precision = config.train.precision}));
 }
 
 // On the GPU where node.device allows it and there is one.

@@ -47,6 +47,16 @@ void OnlyOf(const ConfigReader& reader, bool given, bool fits, const char* key,
     reader.Fail(key, fmt::format("belongs to {}; remove it", whose));
 }
 
+void ReadPrecision(ConfigReader& reader, model::Precision& precision) {
+  using model::Precision;
+  const auto all = {Precision::kFloat32, Precision::kTf32, Precision::kBf16};
+  std::vector<std::string> words;
+  for (const auto one : all) words.emplace_back(Word(one));
+  const auto word = reader.Word("train.precision", words);
+  for (const auto one : all)
+    if (word == Word(one)) precision = one;
+}
+
 void ReadOptimizer(ConfigReader& reader, model::OptimizerSpec& spec) {
   const auto kind = reader.Word("train.optimizer", {"sgd", "adam", "adamw"});
   if (kind == "adam") spec.kind = OptimizerKind::kAdam;
@@ -132,7 +142,7 @@ void ReadTrain(ConfigReader& reader, Config::Train& train, bool probe) {
   }
   Take(train.physical_batch,
        reader.Integer("train.physical_batch", 1, 1 << 20));
-  train.tf32 = reader.Word("train.precision", {"float32", "tf32"}) == "tf32";
+  ReadPrecision(reader, train.precision);
   ReadOptimizer(reader, train.optimizer);
   ReadSchedule(reader, train.steps, train.optimizer.schedule);
   Take(train.ema, reader.Number("train.ema", 0, kBelowOne));
@@ -156,7 +166,7 @@ std::string TrainKeys(const Config::Train& train) {
   key("sample_rate", train.sample_rate);
   key("public_size", train.public_size);
   key("physical_batch", train.physical_batch);
-  word("precision", train.tf32 ? "tf32" : "float32");
+  word("precision", Word(train.precision));
   word("optimizer", Word(optimizer.kind));
   key("learning_rate", optimizer.learning_rate);
   if (optimizer.kind == OptimizerKind::kSgd) {

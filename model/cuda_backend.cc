@@ -77,7 +77,7 @@ cuda::Plan PlanOf(const ModelSpec& spec, int max_batch,
                   .layers = {},
                   .max_batch = max_batch,
                   .device = options.device,
-                  .tf32 = options.tf32};
+                  .precision = options.precision};
   int inputs = spec.inputs;
   std::size_t next = 0;
   for (const Layer& layer : spec.layers) {
@@ -96,6 +96,18 @@ cuda::Plan PlanOf(const ModelSpec& spec, int max_batch,
 }
 
 }  // namespace
+
+const char* Word(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return "float32";
+    case Precision::kTf32:
+      return "tf32";
+    case Precision::kBf16:
+      return "bf16";
+  }
+  return "";
+}
 
 CudaProbe ProbeCuda(int device) {
   const Module& module = TheModule();

@@ -15,8 +15,8 @@
 namespace hearsay::model {
 
 struct CudaOptions {
-  int device = 0;     // the driver's number
-  bool tf32 = false;  // tensor cores, and a wider margin of the clip
+  int device = 0;  // the driver's number
+  Precision precision = Precision::kFloat32;
 };
 
 // Is there one to use?
@@ -27,8 +27,9 @@ struct CudaProbe {
 };
 CudaProbe ProbeCuda(int device = 0);
 
-// As MakeCpuNetwork. Throw std::runtime_error if it is not usable, or the
-// device has too little memory; std::invalid_argument as there.
+// As MakeCpuNetwork; kBf16 is for steps, here it means kTf32. Throw
+// std::runtime_error if it is not usable, or the device has too little memory;
+// std::invalid_argument as there.
 std::unique_ptr<Network> MakeCudaNetwork(const ModelSpec& spec, int max_batch,
                                          const CudaOptions& options = {});
 // `features` (N, I) and `labels` (N, LabelWidth) are copied to the device.

@@ -21,6 +21,12 @@ namespace hearsay::model {
 // Equal keys give equal noise.
 using NoiseKey = StepKey;
 
+// What products multiply: float32, or values rounded to 10 or 7 bits behind the
+// point, on tensor cores. Sums are of float32, and no example adds more than
+// the clip norm in any of them.
+enum class Precision { kFloat32, kTf32, kBf16 };
+const char* Word(Precision precision);  // "float32", "tf32", "bf16"
+
 struct DeviceStepTerms {
   double clip_norm = 1;
   double noise_stddev = 0;  // of the sum, each element; 0 adds nothing

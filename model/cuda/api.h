@@ -37,9 +37,7 @@ struct Plan {
   std::vector<LayerPlan> layers;
   int max_batch = 0;
   int device = 0;
-  // Products on tensor cores, of operands rounded to 10 bits; the clip's margin
-  // covers the rounding. Else plain float32.
-  bool tf32 = false;
+  Precision precision = Precision::kFloat32;
 };
 
 // (N, I) and (N, label_width), on the host; copied.

@@ -12,9 +12,7 @@ namespace {
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 constexpr std::size_t kSideWorkspaceBytes = std::size_t{8} << 20;
 constexpr std::uintptr_t kBiasAlignment = 16;
-// Of the clip norm: what rounding of float32 needs, as on the CPU; and where
-// both operands of a product are rounded to 10 bits more.
-constexpr double kMargin = 1 - 0x1p-16;
+// Of the clip norm, where both operands of a product are rounded to 10 bits.
 constexpr double kTf32Margin = 1 - 0x1p-9;
 
 std::size_t Size(int rows, int columns) {
@@ -64,7 +62,7 @@ void Engine::MakeProducts() {
   GemmTerms terms{.lt = lt_.get(),
                   .workspace = workspace_.get(),
                   .workspace_bytes = kWorkspaceBytes,
-                  .tf32 = plan_.tf32};
+                  .tf32 = rounds()};
   GemmTerms side_terms = terms;
   side_terms.workspace_bytes = kSideWorkspaceBytes;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -96,7 +94,9 @@ void Engine::MakeProducts() {
   }
 }
 
-double Engine::margin() const { return plan_.tf32 ? kTf32Margin : kMargin; }
+double Engine::margin() const {
+  return rounds() ? kTf32Margin : kFloat32Margin;
+}
 
 const float* Engine::outputs() const { return layers_.back().result(); }
 

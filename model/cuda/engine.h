@@ -52,6 +52,7 @@ class Engine {
     return layer == 0 ? features_.get() : layers_[layer - 1].result();
   }
   void MakeProducts();
+  bool rounds() const { return plan_.precision != Precision::kFloat32; }
 
   const Plan plan_;
   Memory<float> weights_, sum_, features_, labels_, losses_;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "model/cuda/stopwatch.h"
+
 namespace hearsay::model::cuda {
 
 namespace {
@@ -44,34 +46,6 @@ void Set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t key,
 }
 
 constexpr int kCandidates = 8;
-constexpr int kTrials = 4;  // the first one warms up
-
-// How long work on the device takes, in milliseconds.
-class Stopwatch {
- public:
-  Stopwatch() : stream_(MakeStream()) {
-    cudaEvent_t event = nullptr;
-    Must(cudaEventCreate(&event), "make an event");
-    start_ = Event(event);
-    Must(cudaEventCreate(&event), "make an event");
-    stop_ = Event(event);
-  }
-  template <typename Work>
-  float Time(Work work) const {
-    Must(cudaEventRecord(start_.get(), stream_.get()), "measure");
-    work(stream_.get());
-    Must(cudaEventRecord(stop_.get(), stream_.get()), "measure");
-    Must(cudaEventSynchronize(stop_.get()), "measure");
-    float milliseconds = 0;
-    Must(cudaEventElapsedTime(&milliseconds, start_.get(), stop_.get()),
-         "measure");
-    return milliseconds;
-  }
-
- private:
-  Stream stream_;
-  Event start_, stop_;
-};
 
 }  // namespace
 
@@ -137,10 +111,8 @@ Gemm::Gemm(const GemmTerms& terms, const Operand& a, const Operand& b, int m,
     algorithm_ = found[static_cast<std::size_t>(i)].algo;
     float took = std::numeric_limits<float>::infinity();
     try {
-      for (int run = 0; run < kTrials; ++run)
-        took = std::min(took, watch.Time([&](cudaStream_t stream) {
-          Run(stream, 0, terms.workspace);
-        }));
+      took = watch.Time(
+          [&](cudaStream_t stream) { Run(stream, 0, terms.workspace); });
     } catch (const std::runtime_error&) {
       if (count == 1) throw;
       continue;  // A guess that does not work here.

@@ -3,6 +3,8 @@
 #include "model/cuda/device.h"
 #include "model/cuda/inline.cuh"
 #include "model/cuda/kernels.h"
+#include "model/cuda/loss.cuh"
+#include "model/cuda/update.cuh"
 
 namespace hearsay::model::cuda {
 
@@ -49,9 +51,10 @@ __global__ void ActivateKernel(Activation activation, std::size_t values, int O,
 }
 
 // One warp a row.
-__global__ void SoftmaxKernel(const StepHead* head, int B, int O,
-                              const float* outputs, const float* labels,
-                              float* losses, float* grad, StepTotals* totals) {
+__global__ void LossKernel(Loss loss, const StepHead* head, int B, int O,
+                           int label_width, const float* outputs,
+                           const float* labels, float* losses, float* grad,
+                           StepTotals* totals) {
   const int b =
       static_cast<int>(blockIdx.x * (blockDim.x / kWarp) + threadIdx.x / kWarp);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -62,67 +65,12 @@ __global__ void SoftmaxKernel(const StepHead* head, int B, int O,
     if (lane == 0) losses[b] = 0;
     return;
   }
-  const int label = static_cast<int>(labels[b]);
-  float largest = -INFINITY;
-  bool poisoned = false;
-  for (int o = lane; o < O; o += kWarp) {
-    const float value = outputs[at + o];
-    poisoned = poisoned || isnan(value);
-    largest = fmaxf(largest, value);
-  }
-  for (int step = kWarp / 2; step > 0; step /= 2)
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
-  // fmaxf passes over NaN, which must not be passed over.
-  if (__any_sync(kAllLanes, poisoned)) largest = NAN;
-  float sum = 0;
-  for (int o = lane; o < O; o += kWarp) sum += expf(outputs[at + o] - largest);
-  sum = WarpSum(sum);
-  for (int o = lane; o < O; o += kWarp)
-    grad[at + o] = expf(outputs[at + o] - largest) / sum - (o == label ? 1 : 0);
-  if (totals != nullptr) {
-    // Of equal outputs the first is the answer.
-    const float own = outputs[at + label];
-    bool right = true;
-    for (int o = lane; o < O; o += kWarp)
-      if (o != label)
-        right = right &&
-                (o < label ? outputs[at + o] < own : outputs[at + o] <= own);
-    if (__all_sync(kAllLanes, right) && lane == 0)
-      atomicAdd(&totals->correct, 1U);
-  }
-  if (lane == 0) losses[b] = logf(sum) - (outputs[at + label] - largest);
-}
-
-// One thread a row.
-__global__ void OtherLossKernel(Loss loss, const StepHead* head, int B, int O,
-                                const float* outputs, const float* labels,
-                                float* losses, float* grad,
-                                StepTotals* totals) {
-  const int b = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (b >= B) return;
-  const std::size_t at = static_cast<std::size_t>(b) * O;
-  const bool example = b < head->count;
-  if (!example) {
-    for (int o = 0; o < O; ++o) grad[at + o] = 0;
-    losses[b] = 0;
-  } else if (loss == Loss::kBinaryCrossEntropy) {
-    const float sign = 1 - 2 * labels[b];
-    const float s = sign * outputs[b];
-    const float e = expf(s < 0 ? s : -s);
-    losses[b] = (s < 0 ? 0 : s) + logf(1 + e);
-    grad[b] = sign * (s < 0 ? e : 1.0F) / (1 + e);
-    if (totals != nullptr && (labels[b] > 0 ? outputs[b] > 0 : outputs[b] <= 0))
-      atomicAdd(&totals->correct, 1U);
-  } else {
-    const float scale = 1.0F / static_cast<float>(O);
-    float sum = 0;
-    for (int o = 0; o < O; ++o) {
-      const float difference = outputs[at + o] - labels[at + o];
-      grad[at + o] = 2 * scale * difference;
-      sum += scale * difference * difference;
-    }
-    losses[b] = sum;
-  }
+  const RowLoss row =
+      LossOfRow(loss, O, outputs + at,
+                labels + static_cast<std::size_t>(b) * label_width, grad + at);
+  if (lane != 0) return;
+  losses[b] = row.loss;
+  if (totals != nullptr && row.correct) atomicAdd(&totals->correct, 1U);
 }
 
 __global__ void DerivativeKernel(Activation activation, std::size_t values,
@@ -272,15 +220,6 @@ __global__ void NoiseKernel(const StepHead* head, std::size_t P,
     if (begin + i < P) noise[begin + i] = stddev * normals[i];
 }
 
-__device__ float UpdateOne(const StepHead& head, float sum, double noise,
-                           float& weight) {
-  const double scaled = (static_cast<double>(sum) + noise) * head.scale;
-  if (head.learning_rate != 0)
-    weight = static_cast<float>(static_cast<double>(weight) -
-                                head.learning_rate * scaled);
-  return static_cast<float>(scaled);
-}
-
 // Four elements a thread: the arrays begin at multiples of 16 bytes.
 __global__ void UpdateKernel(const StepHead* head, std::size_t P,
                              const double* noise, float* sum, float* gradient,
@@ -337,14 +276,9 @@ void AddBiasAndActivate(cudaStream_t stream, Activation activation, int B,
 void LossGradients(cudaStream_t stream, Loss loss, const StepHead* head, int B,
                    int O, const float* outputs, const float* labels,
                    float* losses, float* grad, StepTotals* totals) {
-  if (loss == Loss::kSoftmaxCrossEntropy)
-    SoftmaxKernel<<<Blocks(static_cast<std::size_t>(B), kThreads / kWarp),
-                    kThreads, 0, stream>>>(head, B, O, outputs, labels, losses,
-                                           grad, totals);
-  else
-    OtherLossKernel<<<Blocks(static_cast<std::size_t>(B)), kThreads, 0,
-                      stream>>>(loss, head, B, O, outputs, labels, losses, grad,
-                                totals);
+  LossKernel<<<Blocks(static_cast<std::size_t>(B), kThreads / kWarp), kThreads,
+               0, stream>>>(loss, head, B, O, loss == Loss::kMse ? O : 1,
+                            outputs, labels, losses, grad, totals);
   Launched();
 }
 

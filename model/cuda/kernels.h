@@ -14,6 +14,9 @@
 
 namespace hearsay::model::cuda {
 
+// Of the clip norm: what rounding of float32 needs, as on the CPU.
+inline constexpr double kFloat32Margin = 1 - 0x1p-16;
+
 // What one step or slice is told, in device memory; from the host in one copy.
 // The noise is of a whole step, and so are the rates.
 struct StepHead {

@@ -1,8 +1,11 @@
 #include <cuda_pipeline.h>
 
+#include <algorithm>
+
 #include "model/cuda/device.h"
-#include "model/cuda/inline.cuh"
+#include "model/cuda/loss.cuh"
 #include "model/cuda/small.h"
+#include "model/cuda/update.cuh"
 
 namespace hearsay::model::cuda {
 
@@ -11,10 +14,16 @@ namespace {
 constexpr int kRows = 8;  // of a block
 constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarp;
+// Behind those: they draw noise meanwhile.
+constexpr int kNoiseThreads = 128;
 static_assert(kWarps >= kRows, "one warp a row where rows are for warps");
 // Wider layers are better off with tiled products.
 constexpr int kWidest = 128;
-constexpr int kFloatsOfLosses = kRows;
+
+// Those who do not draw noise wait for each other.
+__device__ void SyncWorkers() {
+  asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
+}
 
 // A warp a row of weights: no divisions, and all copies under way at once.
 __device__ void LoadWeights(const SmallPlan& plan, const float* weights,
@@ -48,40 +57,8 @@ __device__ void Forward(const SmallPlan& plan, float* shared) {
       shared[layer.z + i] = z;
       shared[layer.out + i] = Activate(layer.activation, z);
     }
-    __syncthreads();
+    SyncWorkers();
   }
-}
-
-// One thread a row.
-__device__ float LossOfRow(Loss loss, int O, const float* outputs,
-                           const float* labels, float* grad) {
-  if (loss == Loss::kBinaryCrossEntropy) {
-    const float sign = 1 - 2 * labels[0];
-    const float s = sign * outputs[0];
-    const float e = expf(s < 0 ? s : -s);
-    grad[0] = sign * (s < 0 ? e : 1.0F) / (1 + e);
-    return (s < 0 ? 0 : s) + logf(1 + e);
-  }
-  float sum = 0;
-  if (loss == Loss::kMse) {
-    const float scale = 1.0F / static_cast<float>(O);
-    for (int o = 0; o < O; ++o) {
-      const float difference = outputs[o] - labels[o];
-      grad[o] = 2 * scale * difference;
-      sum += scale * difference * difference;
-    }
-    return sum;
-  }
-  const int label = static_cast<int>(labels[0]);
-  float largest = outputs[0];
-  for (int o = 1; o < O; ++o)  // NaN, once there, stays.
-    if (!(outputs[o] <= largest)) largest = outputs[o];
-  for (int o = 0; o < O; ++o) {
-    grad[o] = expf(outputs[o] - largest);
-    sum += grad[o];
-  }
-  for (int o = 0; o < O; ++o) grad[o] = grad[o] / sum - (o == label ? 1 : 0);
-  return logf(sum) - (outputs[label] - largest);
 }
 
 __device__ void Backward(const SmallPlan& plan, float* shared) {
@@ -91,7 +68,7 @@ __device__ void Backward(const SmallPlan& plan, float* shared) {
          i += kThreads)
       shared[layer.grad + i] *= Derivative(
           layer.activation, shared[layer.z + i], shared[layer.out + i]);
-    __syncthreads();
+    SyncWorkers();
     if (l == 0) return;
     for (int i = static_cast<int>(threadIdx.x); i < kRows * layer.inputs;
          i += kThreads) {
@@ -103,7 +80,7 @@ __device__ void Backward(const SmallPlan& plan, float* shared) {
         sum += grad[u] * weight[u * layer.stride];
       shared[plan.layers[l - 1].grad + i] = sum;
     }
-    __syncthreads();
+    SyncWorkers();
   }
 }
 
@@ -130,7 +107,7 @@ __device__ void ClipRow(const SmallPlan& plan, const StepHead& head,
     squared += usable ? g * (a + 1) : INFINITY;
   }
   const double norm = sqrt(squared);
-  const double limit = head.clip_norm * plan.margin;
+  const double limit = head.clip_norm * kFloat32Margin;
   const bool rejected = !(norm < INFINITY);
   if (lane == 0)
     seen = {.loss_sum = example && !rejected ? loss : 0.0,
@@ -192,68 +169,152 @@ __device__ void AddTotals(const StepTotals (&parts)[kRows],
   if (sum.rejected > 0) atomicAdd(&totals.rejected, sum.rejected);
 }
 
-__global__ void SmallKernel(SmallPlan plan, const StepHead* head,
-                            const std::uint32_t* rows,
-                            const float* shard_features,
-                            const float* shard_labels, const float* weights,
-                            float* sum, StepTotals* totals) {
-  extern __shared__ float shared[];
+// This block's share of the noise: a thread a pair of normals.
+__device__ void DrawShare(const StepHead& head, int parameters, double* noise) {
+  constexpr int kPairs = kNormalsPerBlock / 2;
+  const int chunks = (parameters + kNormalsPerBlock - 1) / kNormalsPerBlock;
+  const int thread = static_cast<int>(threadIdx.x) - kThreads;
+  const int blocks = static_cast<int>(gridDim.x);
+  for (int chunk = static_cast<int>(blockIdx.x) + thread / kPairs * blocks;
+       chunk < chunks; chunk += kNoiseThreads / kPairs * blocks) {
+    std::uint32_t words[16];
+    ChaCha20Block(head.key, static_cast<std::uint32_t>(chunk), words);
+    double first = 0, second = 0;
+    NormalPair(words, thread % kPairs, first, second);
+    const int at = chunk * kNormalsPerBlock + thread % kPairs * 2;
+    if (at < parameters) noise[at] = head.noise_stddev * first;
+    if (at + 1 < parameters) noise[at + 1] = head.noise_stddev * second;
+  }
+}
+
+// Whether this block is the last of the grid to come here; what the others
+// wrote before is there then.
+__device__ bool LastToArrive(unsigned* arrived) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0)
+    last = atomicInc(arrived, gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
+__device__ void FinishStep(const StepHead& head, int parameters,
+                           const SmallTerms& terms) {
+  // All is fetched before anything is stored: a thread waits once for each.
+  constexpr int kEach = 8;
+  constexpr int kAll = kThreads + kNoiseThreads;
+  for (int first = static_cast<int>(threadIdx.x); first < parameters;
+       first += kEach * kAll) {
+    float sums[kEach], weights[kEach];
+    double noise[kEach];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const int i = first + k * kAll;
+      if (i >= parameters) continue;
+      // Past the first cache, which knows nothing of other blocks.
+      sums[k] = __ldcg(terms.sum + i);
+      noise[k] = head.noise_stddev > 0 ? __ldcg(terms.noise + i) : 0;
+      weights[k] = __ldcg(terms.weights + i);
+    }
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const int i = first + k * kAll;
+      if (i >= parameters) continue;
+      terms.gradient[i] = UpdateOne(head, sums[k], noise[k], weights[k]);
+      terms.weights[i] = weights[k];
+      terms.sum[i] = 0;
+    }
+  }
+}
+
+// What the first kThreads do, once the head and the rows' numbers are there:
+// the rows of this block, up to their gradients in `sum`.
+__device__ void AddRows(const SmallPlan& plan, const StepHead& head,
+                        const std::uint32_t (&numbers)[kRows],
+                        const SmallTerms& terms, float* shared) {
+  __shared__ StepTotals parts[kRows];
   const int first = static_cast<int>(blockIdx.x) * kRows;
-  const int count = head->count - first;
-  if (count <= 0) return;  // The whole block.
-  LoadWeights(plan, weights, shared);
+  const int count = max(0, min(head.count - first, kRows));
   const int in = plan.layers[0].in;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int row = static_cast<int>(threadIdx.x) / kWarp;
-  const std::size_t from = row < min(count, kRows) ? rows[first + row] : 0;
+  const bool example = row < count;
+  const std::size_t from = example ? numbers[row] : 0;
   for (int k = lane; row < kRows && k < plan.inputs; k += kWarp) {
     float* const to = shared + in + row * plan.inputs + k;
-    if (row < count)
-      __pipeline_memcpy_async(to, shard_features + from * plan.inputs + k,
+    if (example)
+      __pipeline_memcpy_async(to, terms.features + from * plan.inputs + k,
                               sizeof(float));
     else
       *to = 0;
   }
   __pipeline_commit();
   __pipeline_wait_prior(0);
-  __syncthreads();
+  SyncWorkers();
   Forward(plan, shared);
   const SmallLayer& last = plan.layers[plan.layer_count - 1];
-  float* losses = shared + plan.shared_floats - kFloatsOfLosses;
-  if (threadIdx.x < kRows) {
-    const int r = static_cast<int>(threadIdx.x);
-    float* grad = shared + last.grad + r * last.units;
-    losses[r] = 0;
-    if (r < count)
-      losses[r] =
-          LossOfRow(plan.loss, plan.outputs, shared + last.out + r * last.units,
-                    shard_labels + static_cast<std::size_t>(rows[first + r]) *
-                                       plan.label_width,
-                    grad);
+  float loss = 0;
+  if (row < kRows) {
+    float* grad = shared + last.grad + row * last.units;
+    if (example)
+      loss = LossOfRow(plan.loss, plan.outputs,
+                       shared + last.out + row * last.units,
+                       terms.labels + from * plan.label_width, grad)
+                 .loss;
     else
-      for (int o = 0; o < last.units; ++o) grad[o] = 0;
+      for (int o = lane; o < last.units; o += kWarp) grad[o] = 0;
   }
-  __syncthreads();
+  SyncWorkers();
   Backward(plan, shared);
-  __shared__ StepTotals parts[kRows];
-  if (row < kRows)
-    ClipRow(plan, *head, row < count, row, losses[row], shared, parts[row]);
+  if (row < kRows) ClipRow(plan, head, example, row, loss, shared, parts[row]);
+  SyncWorkers();
+  AddGradients(plan, shared, terms.sum);
+  if (threadIdx.x == 0) AddTotals(parts, *terms.totals);
+}
+
+__global__ void SmallKernel(const __grid_constant__ SmallPlan plan,
+                            const StepHead* told, const std::uint32_t* rows,
+                            const __grid_constant__ SmallTerms terms) {
+  extern __shared__ float shared[];
+  __shared__ StepHead head;
+  __shared__ std::uint32_t numbers[kRows];
+  const int thread = static_cast<int>(threadIdx.x);
+  const bool works = thread < kThreads;
+  // Both may lie beyond the bus: fetched once, by as many threads as there are
+  // words.
+  constexpr int kWords = sizeof(StepHead) / sizeof(std::uint32_t);
+  static_assert(kWords + kRows <= kNoiseThreads);
+  const int word = thread - kThreads;
+  if (works)
+    LoadWeights(plan, terms.weights, shared);
+  else if (word < kWords)
+    reinterpret_cast<std::uint32_t*>(&head)[word] =
+        reinterpret_cast<const std::uint32_t*>(told)[word];
+  else if (word < kWords + kRows)
+    numbers[word - kWords] =
+        rows[static_cast<int>(blockIdx.x) * kRows + word - kWords];
   __syncthreads();
-  AddGradients(plan, shared, sum);
-  if (threadIdx.x == 0) AddTotals(parts, *totals);
+  if (works)
+    AddRows(plan, head, numbers, terms, shared);
+  else if (terms.last && head.noise_stddev > 0)
+    DrawShare(head, plan.parameters, terms.noise);
+  if (terms.last && LastToArrive(terms.arrived))
+    FinishStep(head, plan.parameters, terms);
 }
 
 }  // namespace
 
-std::optional<SmallPlan> MakeSmallPlan(const Plan& plan, double margin) {
+std::optional<SmallPlan> MakeSmallPlan(const Plan& plan) {
   if (plan.layers.size() > kMostLayers || plan.inputs > kWidest)
     return std::nullopt;
   SmallPlan small{.layer_count = static_cast<int>(plan.layers.size()),
                   .inputs = plan.inputs,
                   .outputs = plan.outputs,
                   .label_width = plan.label_width,
-                  .loss = plan.loss,
-                  .margin = margin};
+                  .parameters = static_cast<int>(plan.parameters),
+                  .loss = plan.loss};
   int next = 0;
   const auto take = [&](int floats) {
     const int at = next;
@@ -279,7 +340,6 @@ std::optional<SmallPlan> MakeSmallPlan(const Plan& plan, double margin) {
     to.grad = take(kRows * layer.units);
     in = to.out;
   }
-  take(kFloatsOfLosses);
   small.shared_floats = next;
   int most = 0;
   Must(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
@@ -294,13 +354,12 @@ std::optional<SmallPlan> MakeSmallPlan(const Plan& plan, double margin) {
 }
 
 void AddSmallClippedSum(cudaStream_t stream, const SmallPlan& plan,
-                        const StepHead* head, const std::uint32_t* rows, int B,
-                        const float* shard_features, const float* shard_labels,
-                        const float* weights, float* sum, StepTotals* totals) {
+                        const StepHead* head, const std::uint32_t* rows,
+                        int count, const SmallTerms& terms) {
   const auto bytes =
       static_cast<std::size_t>(plan.shared_floats) * sizeof(float);
-  SmallKernel<<<(B + kRows - 1) / kRows, kThreads, bytes, stream>>>(
-      plan, head, rows, shard_features, shard_labels, weights, sum, totals);
+  const int blocks = std::max(1, (count + kRows - 1) / kRows);
+  SmallKernel<<<blocks, kThreads + kNoiseThreads, bytes, stream>>>(plan, head, rows, terms);
   Must(cudaGetLastError(), "launch a kernel");
 }
 

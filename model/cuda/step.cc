@@ -1,19 +1,18 @@
-// model/device_step.h as CUDA graphs: what a step is told goes over in one
-// copy, everything else stays on the device.
+// model/device_step.h: what a step is told goes over in one copy, everything
+// else stays on the device. A step is one CUDA graph, or one kernel.
 //
-// A step of at most max_batch examples is one graph. A larger one is cut: the
-// first slice and the next ones only sum, and the last adds the noise. Shapes
-// do not depend on how many examples there are: rows without one are zero.
+// A step of more than max_batch examples is cut: its slices only sum, and the
+// last one adds the noise. Shapes do not depend on how many examples there are.
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstring>
-#include <optional>
+#include <stdexcept>
 #include <vector>
 
-#include "model/cuda/engine.h"
+#include "model/cuda/device.h"
 #include "model/cuda/make.h"
-#include "model/cuda/small.h"
+#include "model/cuda/passes.h"
 
 namespace hearsay::model::cuda {
 
@@ -21,43 +20,44 @@ namespace {
 
 // Steps that may be under way: while one runs, the next is prepared.
 constexpr std::size_t kSlots = 4;
+// Kernels fetch rows by so many.
+constexpr std::size_t kRowsAtOnce = 8;
+
+std::unique_ptr<Passes> ChoosePasses(const Plan& plan, const Examples& shard) {
+  if (auto small = MakeSmallPasses(plan, shard)) return small;
+  return plan.precision == Precision::kBf16 ? MakeBf16Passes(plan, shard)
+                                            : MakeDensePasses(plan, shard);
+}
 
 class CudaStep final : public DeviceStep {
  public:
   CudaStep(const Plan& plan, const Examples& shard)
-      : engine_(plan),
-        small_(MakeSmallPlan(plan, engine_.margin())),
-        stream_(MakeStream()),
-        noise_stream_(MakeStream()),
-        forked_(MakeEvent()),
-        drawn_(MakeEvent()),
+      : plan_(plan),
         shard_rows_(shard.rows),
-        shard_features_(shard.features.size()),
-        shard_labels_(shard.labels.size()),
+        passes_(ChoosePasses(plan, shard)),
+        stream_(MakeStream()),
         told_(sizeof(StepHead) +
-              static_cast<std::size_t>(plan.max_batch) * sizeof(std::uint32_t)),
-        gradient_(plan.parameters),
-        noise_(plan.parameters),
+              (static_cast<std::size_t>(plan.max_batch) + kRowsAtOnce) *
+                  sizeof(std::uint32_t)),
         totals_(1),
         staging_(plan.parameters) {
-    Upload(shard_features_.get(), shard.features, stream_.get());
-    Upload(shard_labels_.get(), shard.labels, stream_.get());
-    Must(cudaMemsetAsync(totals_.get(), 0, totals_.bytes(), stream_.get()),
-         "clear");
-    Must(cudaMemsetAsync(engine_.weights(), 0, plan.parameters * sizeof(float),
-                         stream_.get()),
-         "clear");
+    Must(cudaMemset(totals_.get(), 0, totals_.bytes()), "clear");
     for (auto& slot : slots_) {
       slot.told = Pinned<std::byte>(told_.size());
       slot.done = MakeEvent();
-      // All kernels are loaded before any is recorded. Without examples and
-      // with rates of 0 nothing moves.
       std::memset(slot.told.get(), 0, slot.told.size());
-      if (&slot == &slots_.front()) Enqueue(slot, true, true);
+      FillUp(slot, 0);
+    }
+    // All kernels are loaded before any is recorded. Without examples and with
+    // rates of 0 nothing moves.
+    passes_->WeightsChanged(stream_.get());
+    Enqueue(slots_.front(), 0, true, true);
+    Wait();
+    if (passes_->direct()) return;
+    for (auto& slot : slots_)
       for (const bool first : {false, true})
         for (const bool last : {false, true})
           slot.graphs[first][last] = Capture(slot, first, last);
-    }
     Wait();
   }
   ~CudaStep() override {
@@ -70,15 +70,16 @@ class CudaStep final : public DeviceStep {
     UseDevice();
     Wait();  // The last copy out of staging_.
     std::copy(weights.begin(), weights.end(), staging_.get());
-    Upload(engine_.weights(),
+    Upload(passes_->weights(),
            std::span<const float>(staging_.get(), staging_.size()),
            stream_.get());
+    passes_->WeightsChanged(stream_.get());
   }
   void GetWeights(std::span<float> weights) override {
-    Get(engine_.weights(), weights);
+    Get(passes_->weights(), weights);
   }
   void GetGradient(std::span<float> gradient) override {
-    Get(gradient_.get(), gradient);
+    Get(passes_->gradient(), gradient);
   }
 
   void Begin(std::span<const std::uint32_t> rows, const NoiseKey& key,
@@ -89,7 +90,7 @@ class CudaStep final : public DeviceStep {
                   .scale = terms.scale,
                   .learning_rate = terms.learning_rate};
     std::copy(key.begin(), key.end(), head.key.words);
-    const auto most = static_cast<std::size_t>(engine_.plan().max_batch);
+    const auto most = static_cast<std::size_t>(plan_.max_batch);
     bool first = true;
     do {
       const auto slice = rows.first(std::min(most, rows.size()));
@@ -122,60 +123,46 @@ class CudaStep final : public DeviceStep {
     std::array<std::array<GraphExec, 2>, 2> graphs;  // [first][last]
   };
 
-  const StepHead* head() const {
-    return reinterpret_cast<const StepHead*>(told_.get());
+  static StepHead* HeadOf(std::byte* told) {
+    return reinterpret_cast<StepHead*>(told);
   }
-  const std::uint32_t* rows() const {
-    return reinterpret_cast<const std::uint32_t*>(told_.get() +
-                                                  sizeof(StepHead));
+  static std::uint32_t* RowsOf(std::byte* told) {
+    return reinterpret_cast<std::uint32_t*>(told + sizeof(StepHead));
   }
-  void UseDevice() { Must(cudaSetDevice(engine_.plan().device), "use it"); }
+  void FillUp(const Slot& slot, std::size_t count) const {
+    std::fill(
+        RowsOf(slot.told.get()) + count,
+        RowsOf(slot.told.get()) + static_cast<std::size_t>(plan_.max_batch),
+        passes_->padding_row());
+  }
+  void UseDevice() { Must(cudaSetDevice(plan_.device), "use it"); }
   void Wait() { Must(cudaStreamSynchronize(stream_.get()), "finish"); }
 
   void Launch(const StepHead& head, std::span<const std::uint32_t> rows,
               bool first, bool last) {
     Slot& slot = slots_[next_++ % kSlots];
     Must(cudaEventSynchronize(slot.done.get()), "finish");
-    std::memcpy(slot.told.get(), &head, sizeof head);
-    if (!rows.empty())
-      std::memcpy(slot.told.get() + sizeof head, rows.data(),
-                  rows.size_bytes());
-    Must(cudaGraphLaunch(slot.graphs[first][last].get(), stream_.get()),
-         "launch a step");
+    *HeadOf(slot.told.get()) = head;
+    std::copy(rows.begin(), rows.end(), RowsOf(slot.told.get()));
+    FillUp(slot, rows.size());
+    if (passes_->direct())
+      Enqueue(slot, head.count, first, last);
+    else
+      Must(cudaGraphLaunch(slot.graphs[first][last].get(), stream_.get()),
+           "launch a step");
     Must(cudaEventRecord(slot.done.get(), stream_.get()), "launch a step");
   }
 
-  void Enqueue(const Slot& slot, bool first, bool last) {
-    const Plan& plan = engine_.plan();
-    const auto stream = stream_.get();
-    Must(cudaMemcpyAsync(told_.get(), slot.told.get(), told_.bytes(),
-                         cudaMemcpyHostToDevice, stream),
-         "copy to the device");
-    if (last) {
-      Must(cudaEventRecord(forked_.get(), stream), "fork a stream");
-      Must(cudaStreamWaitEvent(noise_stream_.get(), forked_.get(), 0),
-           "fork a stream");
-      DrawNoise(noise_stream_.get(), head(), plan.parameters, noise_.get());
-      Must(cudaEventRecord(drawn_.get(), noise_stream_.get()), "join a stream");
+  void Enqueue(const Slot& slot, int count, bool first, bool last) {
+    std::byte* at = slot.told.get();
+    if (!passes_->direct()) {
+      at = told_.get();
+      Must(cudaMemcpyAsync(at, slot.told.get(), told_.bytes(),
+                           cudaMemcpyHostToDevice, stream_.get()),
+           "copy to the device");
     }
-    if (small_) {
-      AddSmallClippedSum(stream, *small_, head(), rows(), plan.max_batch,
-                         shard_features_.get(), shard_labels_.get(),
-                         engine_.weights(), engine_.sum(), totals_.get());
-    } else {
-      Gather(stream, head(), rows(), shard_features_.get(), shard_labels_.get(),
-             plan.max_batch, plan.inputs, plan.label_width, engine_.features(),
-             engine_.labels());
-      engine_.Forward(stream);
-      engine_.Losses(stream, head(), nullptr);
-      engine_.Backward(stream);
-      engine_.Clip(stream, head(), nullptr, totals_.get(), true);
-      engine_.SumGradients(stream, first ? 0 : 1);
-    }
-    if (!last) return;
-    Must(cudaStreamWaitEvent(stream, drawn_.get(), 0), "join a stream");
-    Update(stream, head(), plan.parameters, noise_.get(), engine_.sum(),
-           gradient_.get(), engine_.weights());
+    passes_->Enqueue(stream_.get(), {.head = HeadOf(at), .rows = RowsOf(at)},
+                     count, first, last, totals_.get());
   }
 
   GraphExec Capture(const Slot& slot, bool first, bool last) {
@@ -184,7 +171,7 @@ class CudaStep final : public DeviceStep {
         "record a step");
     cudaGraph_t raw = nullptr;
     try {
-      Enqueue(slot, first, last);
+      Enqueue(slot, plan_.max_batch, first, last);
     } catch (...) {
       cudaStreamEndCapture(stream_.get(), &raw);
       const Graph half(raw);
@@ -206,15 +193,11 @@ class CudaStep final : public DeviceStep {
     std::copy_n(staging_.get(), to.size(), to.data());
   }
 
-  Engine engine_;
-  const std::optional<SmallPlan> small_;
-  Stream stream_, noise_stream_;
-  Event forked_, drawn_;
+  const Plan plan_;
   const std::size_t shard_rows_;
-  Memory<float> shard_features_, shard_labels_;
+  const std::unique_ptr<Passes> passes_;
+  Stream stream_;
   Memory<std::byte> told_;  // a StepHead, then the rows
-  Memory<float> gradient_;
-  Memory<double> noise_;
   Memory<StepTotals> totals_;
   Pinned<float> staging_;
   std::array<Slot, kSlots> slots_;

@@ -2,9 +2,8 @@
 // the two dense models of the design (performance.md there): (i) 10-64-64-2 and
 // (ii) 784-512-256-10.
 //
-//   hearsay_cuda_bench [SECONDS [ONE]]   of each measurement, 1 without; ONE:
-//   only
-//                                        that model, as "ii 1024 tf32"
+//   hearsay_cuda_bench [SECONDS [ONE]]   of each measurement, 1 without; ONE: only
+//                                        that model, as "ii 1024 bf16"
 //
 // A line of JSON each. "resident": weights stay on the device, several steps
 // may be under way. "round_trip": weights from the host and the gradient back
@@ -35,7 +34,7 @@ struct Model {
 struct Task {
   Model model;
   int batch;  // on average
-  bool tf32;
+  model::Precision precision;
 };
 
 // Floating-point operations of one example, forward and backward; the first
@@ -69,8 +68,8 @@ void Measure(const Task& task, double seconds) {
                                static_cast<unsigned>(model::Outputs(spec)));
   // Four standard deviations: what is more is cut into two.
   const int room = task.batch + std::max(64, task.batch / 8);
-  const auto step = model::MakeCudaStep(spec, room, features, labels,
-                                        {.device = 0, .tf32 = task.tf32});
+  const auto step = model::MakeCudaStep(
+      spec, room, features, labels, {.device = 0, .precision = task.precision});
   std::vector<float> weights(model::ParameterCount(spec));
   std::vector<float> gradient(weights.size());
   model::Initialise(spec, {}, weights);
@@ -124,9 +123,9 @@ void Measure(const Task& task, double seconds) {
         "{\"model\":\"%s\",\"batch\":%d,\"arithmetic\":\"%s\",\"mode\":\"%s\","
         "\"median_us\":%.2f,\"least_us\":%.2f,\"p90_us\":%.2f,"
         "\"samples_per_s\":%.0f,\"tflop_per_s\":%.2f}\n",
-        task.model.name, task.batch, task.tf32 ? "tf32" : "fp32", mode.c_str(),
-        median, micros.front(), micros[micros.size() * 9 / 10],
-        1e6 * per_step / median, Operations(spec) * per_step / median * 1e-6);
+        task.model.name, task.batch, Word(task.precision), mode.c_str(), median,
+        micros.front(), micros[micros.size() * 9 / 10], 1e6 * per_step / median,
+        Operations(spec) * per_step / median * 1e-6);
     std::fflush(stdout);
   }
 }
@@ -143,17 +142,18 @@ int main(int argc, char** argv) {
     }
     std::fprintf(stderr, "on %s\n", probe.name.c_str());
     using enum model::Activation;
+    using enum model::Precision;
     const auto loss = model::Loss::kSoftmaxCrossEntropy;
     const Model small{"i", {10, {{64, kRelu}, {64, kRelu}, {2}}, loss}};
     const Model wide{"ii", {784, {{512, kRelu}, {256, kRelu}, {10}}, loss}};
     for (const auto& one : {small, wide})
       for (const int batch : {256, 1024})
-        for (const bool tf32 : {false, true}) {
+        for (const auto precision : {kFloat32, kTf32, kBf16}) {
           const std::string title = std::string(one.name) + " " +
-                                    std::to_string(batch) +
-                                    (tf32 ? " tf32" : " fp32");
+                                    std::to_string(batch) + " " +
+                                    Word(precision);
           if (argc > 2 && title != argv[2]) continue;
-          Measure({one, batch, tf32}, seconds);
+          Measure({one, batch, precision}, seconds);
         }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hearsay_cuda_bench: %s\n", error.what());

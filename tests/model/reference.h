@@ -26,14 +26,9 @@ inline Vector ReferenceOutputs(const ModelSpec& spec, const Vector& weights,
   return ReferenceList(spec.layers, Shapes(spec)[0], weight, features, masks);
 }
 
-inline double ReferenceLoss(const ModelSpec& spec, const Vector& weights,
-                            const Vector& features, const Vector& label,
-                            const ReferenceMasks* masks = nullptr) {
-  ReferenceMasks drawn = masks == nullptr ? ReferenceMasks{} : *masks;
-  const Vector out = ReferenceOutputs(spec, weights, features,
-                                      masks == nullptr ? nullptr : &drawn);
+inline double LossOfOutputs(Loss kind, const Vector& out, const Vector& label) {
   double loss = 0;
-  switch (spec.loss) {
+  switch (kind) {
     case Loss::kSoftmaxCrossEntropy: {
       double sum = 0;
       for (const double z : out) sum += std::exp(z);
@@ -49,6 +44,15 @@ inline double ReferenceLoss(const ModelSpec& spec, const Vector& weights,
       return loss / static_cast<double>(out.size());
   }
   return std::numeric_limits<double>::quiet_NaN();
+}
+
+inline double ReferenceLoss(const ModelSpec& spec, const Vector& weights,
+                            const Vector& features, const Vector& label,
+                            const ReferenceMasks* masks = nullptr) {
+  ReferenceMasks drawn = masks == nullptr ? ReferenceMasks{} : *masks;
+  const Vector out = ReferenceOutputs(spec, weights, features,
+                                      masks == nullptr ? nullptr : &drawn);
+  return LossOfOutputs(spec.loss, out, label);
 }
 
 // Error about 1e-9 for values around 1 (h^2 truncation plus rounding / h).
