@@ -15,8 +15,9 @@
 namespace hearsay::model {
 
 struct CudaOptions {
-  int device = 0;     // the driver's number
-  bool tf32 = false;  // tensor cores, and a wider margin of the clip
+  int device = 0;      // the driver's number
+  bool tf32 = false;   // tensor cores, and a wider margin of the clip
+  bool exact = false;  // steps whose terms have a grid, always in float32
 };
 
 // Is there one to use?
