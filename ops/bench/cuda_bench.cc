@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "dp/grid_sum.h"
 #include "dp/random.h"
 #include "dp/sampler.h"
 #include "model/cuda_backend.h"
@@ -32,10 +33,23 @@ struct Model {
   model::ModelSpec spec;
 };
 
+enum class Arithmetic { kFloat32, kTf32, kExact };
+const char* NameOf(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::kTf32:
+      return "tf32";
+    case Arithmetic::kExact:
+      return "exact";
+    case Arithmetic::kFloat32:
+      break;
+  }
+  return "fp32";
+}
+
 struct Task {
   Model model;
   int batch;  // on average
-  bool tf32;
+  Arithmetic arithmetic;
 };
 
 // Floating-point operations of one example, forward and backward; the first
@@ -69,8 +83,12 @@ void Measure(const Task& task, double seconds) {
                                static_cast<unsigned>(model::Outputs(spec)));
   // Four standard deviations: what is more is cut into two.
   const int room = task.batch + std::max(64, task.batch / 8);
-  const auto step = model::MakeCudaStep(spec, room, features, labels,
-                                        {.device = 0, .tf32 = task.tf32});
+  const bool exact = task.arithmetic == Arithmetic::kExact;
+  const auto step =
+      model::MakeCudaStep(spec, room, features, labels,
+                          {.device = 0,
+                           .tf32 = task.arithmetic == Arithmetic::kTf32,
+                           .exact = exact});
   std::vector<float> weights(model::ParameterCount(spec));
   std::vector<float> gradient(weights.size());
   model::Initialise(spec, {}, weights);
@@ -79,10 +97,16 @@ void Measure(const Task& task, double seconds) {
   dp::PoissonSampler sampler(task.batch / static_cast<double>(kShardRows));
   dp::SecureRandom sampling, noise;
   std::vector<std::uint32_t> rows;
-  const model::DeviceStepTerms terms{.clip_norm = 1,
-                                     .noise_stddev = 1,
-                                     .scale = 1.0 / task.batch,
-                                     .learning_rate = 0.05};
+  model::DeviceStepTerms terms{.clip_norm = 1,
+                               .noise_stddev = 1,
+                               .scale = 1.0 / task.batch,
+                               .learning_rate = 0.05};
+  if (exact) {
+    const auto grid = dp::GridTermsFor(1, 1);
+    terms.grid = {.reach = grid.reach,
+                  .log_sigma = grid.log_sigma,
+                  .margin = dp::kGridMargin};
+  }
   std::int64_t examples = 0;
   std::vector<std::vector<std::uint32_t>> ahead(64);
   for (auto& one : ahead) sampler.Sample(kShardRows, sampling, one);
@@ -124,7 +148,7 @@ void Measure(const Task& task, double seconds) {
         "{\"model\":\"%s\",\"batch\":%d,\"arithmetic\":\"%s\",\"mode\":\"%s\","
         "\"median_us\":%.2f,\"least_us\":%.2f,\"p90_us\":%.2f,"
         "\"samples_per_s\":%.0f,\"tflop_per_s\":%.2f}\n",
-        task.model.name, task.batch, task.tf32 ? "tf32" : "fp32", mode.c_str(),
+        task.model.name, task.batch, NameOf(task.arithmetic), mode.c_str(),
         median, micros.front(), micros[micros.size() * 9 / 10],
         1e6 * per_step / median, Operations(spec) * per_step / median * 1e-6);
     std::fflush(stdout);
@@ -148,12 +172,13 @@ int main(int argc, char** argv) {
     const Model wide{"ii", {784, {{512, kRelu}, {256, kRelu}, {10}}, loss}};
     for (const auto& one : {small, wide})
       for (const int batch : {256, 1024})
-        for (const bool tf32 : {false, true}) {
+        for (const auto arithmetic :
+             {Arithmetic::kFloat32, Arithmetic::kTf32, Arithmetic::kExact}) {
           const std::string title = std::string(one.name) + " " +
-                                    std::to_string(batch) +
-                                    (tf32 ? " tf32" : " fp32");
+                                    std::to_string(batch) + " " +
+                                    NameOf(arithmetic);
           if (argc > 2 && title != argv[2]) continue;
-          Measure({one, batch, tf32}, seconds);
+          Measure({one, batch, arithmetic}, seconds);
         }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hearsay_cuda_bench: %s\n", error.what());
