@@ -4,7 +4,8 @@
 //
 // Where the fast sum forms no record's gradient, this one forms each, so that
 // it can be clipped by its very own values: it costs what steps of one record
-// cost, and works for every layer. On the CPU only.
+// cost, and works for every layer. On the CPU; a GPU's is
+// private_sum.h's MakeDeviceSum.
 #pragma once
 
 #include <memory>

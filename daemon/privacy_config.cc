@@ -47,8 +47,7 @@ void ReadLossBound(ConfigReader& reader, Config& config) {
                 "losses are bounded by the CPU: set node.device = \"cpu\"");
 }
 
-void ReadNoise(ConfigReader& reader, Config& config) {
-  auto& privacy = config.privacy;
+void ReadNoise(ConfigReader& reader, Config::Privacy& privacy) {
   privacy.exact_noise =
       reader.Word("privacy.noise", {"gaussian", "exact"}) == "exact";
   if (!privacy.exact_noise) return;
@@ -68,9 +67,6 @@ void ReadNoise(ConfigReader& reader, Config& config) {
   if (privacy.loss_bound > 0)
     reader.Fail("privacy.noise",
                 "exact has no noise for privacy.loss_bound: set that to 0");
-  if (config.node.device == Config::Node::Device::kCuda)
-    reader.Fail("privacy.noise",
-                "exact is drawn by the CPU: set node.device = \"cpu\"");
 }
 
 }  // namespace
@@ -92,7 +88,7 @@ void ReadPrivacy(ConfigReader& reader, Config& config) {
   if (reader.Word("privacy.on_exhausted", {"gossip", "stop"}) == "stop")
     privacy.on_exhausted = OnExhausted::kStop;
   ReadLossBound(reader, config);
-  ReadNoise(reader, config);
+  ReadNoise(reader, privacy);
   if (privacy.clip_quantile && privacy.noise_multiplier == 0.0)
     reader.Fail("privacy.clipping",
                 "adaptive counts what is clipped, which needs noise: set "

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dp/gaussian_noise.h"
+#include "dp/grid_sum.h"
 
 namespace hearsay::daemon {
 
@@ -87,8 +88,8 @@ class HostSum final : public PrivateSum {
 
 class DeviceSum final : public PrivateSum {
  public:
-  explicit DeviceSum(std::unique_ptr<model::DeviceStep> step)
-      : step_(std::move(step)) {}
+  DeviceSum(std::unique_ptr<model::DeviceStep> step, DeviceNoise kind)
+      : step_(std::move(step)), kind_(kind) {}
 
   model::ClippedSumStatistics Compute(std::span<const float> weights,
                                       std::span<const std::uint32_t> rows,
@@ -97,14 +98,11 @@ class DeviceSum final : public PrivateSum {
                                       std::span<float> gradient,
                                       PhaseSeconds& phases) override {
     const auto begin = Clock::now();
+    const auto device_terms = TermsOf(terms);
     model::NoiseKey key{};
     noise.Fill(std::as_writable_bytes(std::span(key)));
     step_->SetWeights(weights);
-    step_->Begin(rows, key,
-                 {.clip_norm = terms.clip_norm,
-                  .noise_stddev = terms.noise_stddev,
-                  .scale = terms.scale,
-                  .learning_rate = 0});
+    step_->Begin(rows, key, device_terms);
     OPENSSL_cleanse(key.data(), sizeof key);
     step_->GetGradient(gradient);
     const auto seen = step_->TakeStatistics();
@@ -113,7 +111,22 @@ class DeviceSum final : public PrivateSum {
   }
 
  private:
+  model::DeviceStepTerms TermsOf(const PrivateSumTerms& terms) const {
+    model::DeviceStepTerms of{.clip_norm = terms.clip_norm,
+                              .noise_stddev = terms.noise_stddev,
+                              .scale = terms.scale,
+                              .learning_rate = 0};
+    if (kind_ == DeviceNoise::kGaussian) return of;
+    const auto grid = dp::GridTermsFor(terms.clip_norm, terms.noise_multiplier);
+    of.noise_stddev = 0;
+    of.grid = {.reach = grid.reach,
+               .log_sigma = grid.log_sigma,
+               .margin = dp::kGridMargin};
+    return of;
+  }
+
   const std::unique_ptr<model::DeviceStep> step_;
+  const DeviceNoise kind_;
 };
 
 }  // namespace
@@ -125,8 +138,8 @@ std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
 }
 
 std::unique_ptr<PrivateSum> MakeDeviceSum(
-    std::unique_ptr<model::DeviceStep> step) {
-  return std::make_unique<DeviceSum>(std::move(step));
+    std::unique_ptr<model::DeviceStep> step, DeviceNoise kind) {
+  return std::make_unique<DeviceSum>(std::move(step), kind);
 }
 
 }  // namespace hearsay::daemon

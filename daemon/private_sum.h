@@ -55,8 +55,11 @@ std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
 
 // The whole shard is on the device already. Its noise is expanded there from a
 // key of 256 bits that `noise` gives for each step. All its time counts as
-// forward_backward.
+// forward_backward. Of exact noise: `step` is made for it, and Compute throws
+// std::invalid_argument for terms without noise.
+enum class DeviceNoise { kGaussian, kExact };
 std::unique_ptr<PrivateSum> MakeDeviceSum(
-    std::unique_ptr<model::DeviceStep> step);
+    std::unique_ptr<model::DeviceStep> step,
+    DeviceNoise kind = DeviceNoise::kGaussian);
 
 }  // namespace hearsay::daemon

@@ -161,9 +161,25 @@ std::unique_ptr<PrivateSum> MakeCudaSum(const Config& config,
                               static_cast<std::size_t>(shard.features()));
   std::vector<float> labels(rows.size());
   shard.Gather(rows, features, labels);
-  return MakeDeviceSum(model::MakeCudaStep(
-      spec, UsualMost(config), features, labels,
-      {.device = config.node.cuda, .precision = config.train.precision}));
+  const bool exact = config.privacy.exact_noise;
+  return MakeDeviceSum(
+      model::MakeCudaStep(spec, UsualMost(config), features, labels,
+                          {.device = config.node.cuda,
+                           .precision = config.train.precision,
+                           .exact = exact}),
+      exact ? DeviceNoise::kExact : DeviceNoise::kGaussian);
+}
+
+std::unique_ptr<PrivateSum> MakeCpuSum(const Config& config,
+                                       const CheckpointIdentity& identity,
+                                       const model::Shard& shard) {
+  const auto& spec = *identity.model;
+  if (config.privacy.exact_noise)
+    return MakeExactSum(model::MakeCpuNetwork(spec, 1, identity.frozen), shard,
+                        model::TrainedCount(spec, identity.frozen.layers));
+  return MakeHostSum(
+      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen),
+      shard, config.train.physical_batch);
 }
 
 // On the GPU where node.device allows it and there is one.
@@ -172,12 +188,6 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
                                     const model::Shard& shard, Events& events) {
   using Device = Config::Node::Device;
   const auto& spec = *identity.model;
-  if (config.privacy.exact_noise) {
-    events.Add(Level::kInfo, "device",
-               "training on the CPU: privacy.noise is exact");
-    return MakeExactSum(model::MakeCpuNetwork(spec, 1, identity.frozen), shard,
-                        model::TrainedCount(spec, identity.frozen.layers));
-  }
   const bool frozen = !identity.frozen.layers.empty();
   // What only the CPU's network does.
   const bool plain = config.privacy.clipping == model::Clipping::Kind::kFlat &&
@@ -206,9 +216,7 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
           config.node.cuda, why));
   }
   events.Add(Level::kInfo, "device", "training on the CPU: " + why);
-  return MakeHostSum(
-      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen),
-      shard, config.train.physical_batch);
+  return MakeCpuSum(config, identity, shard);
 }
 
 std::unique_ptr<PrivateGradient> MakeSource(const Config& config,

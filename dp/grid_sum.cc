@@ -12,9 +12,6 @@ namespace {
 // 2^30 steps a vector: the squares of one fit into 64 bits, 2^32 vectors and
 // their noise too.
 constexpr int kMostLogReach = 30;
-// For the rounding of the norm and of the products: 2^-53 each, of sums of
-// fewer than 2^28 of them. What it leaves is checked in integers.
-constexpr double kShort = 1 - 0x1p-24;
 
 void CheckTerms(double clip_norm, double noise_multiplier) {
   if (!(clip_norm > 0 && std::isfinite(clip_norm)))
@@ -46,11 +43,17 @@ std::int64_t ReachFor(int log_sigma, double noise_multiplier) {
 
 }  // namespace
 
+GridTerms GridTermsFor(double clip_norm, double noise_multiplier) {
+  CheckTerms(clip_norm, noise_multiplier);
+  const int log_sigma = LogSigmaFor(noise_multiplier);
+  return {.clip_norm = clip_norm,
+          .log_sigma = log_sigma,
+          .reach = ReachFor(log_sigma, noise_multiplier)};
+}
+
 GridSum::GridSum(std::size_t size, double clip_norm, double noise_multiplier)
-    : clip_norm_((CheckTerms(clip_norm, noise_multiplier), clip_norm)),
-      log_sigma_(LogSigmaFor(noise_multiplier)),
-      reach_(ReachFor(log_sigma_, noise_multiplier)),
-      noise_(log_sigma_),
+    : terms_(GridTermsFor(clip_norm, noise_multiplier)),
+      noise_(terms_.log_sigma),
       sum_(size),
       steps_(size) {}
 
@@ -64,10 +67,10 @@ GridSum::Fate GridSum::Add(std::span<const float> vector) {
   }
   if (!std::isfinite(squares)) return Fate::kRejected;
   const double norm = std::sqrt(squares);
-  const double reach = static_cast<double>(reach_) * kShort;
-  const double factor = norm > clip_norm_ * kShort
-                            ? reach / norm
-                            : static_cast<double>(reach_) / clip_norm_;
+  const auto reach = static_cast<double>(terms_.reach);
+  const double factor = norm > terms_.clip_norm * kGridMargin
+                            ? reach * kGridMargin / norm
+                            : reach / terms_.clip_norm;
   // Towards zero, so that it cannot grow.
   std::int64_t length = 0;
 #pragma omp simd reduction(+ : length)
@@ -76,15 +79,17 @@ GridSum::Fate GridSum::Add(std::span<const float> vector) {
     steps_[i] = steps;
     length += std::int64_t{steps} * steps;
   }
-  if (length > reach_ * reach_) return Fate::kRejected;  // It never is.
+  if (length > terms_.reach * terms_.reach)
+    return Fate::kRejected;  // It never is.
 #pragma omp simd
   for (std::size_t i = 0; i < vector.size(); ++i) sum_[i] += steps_[i];
-  return norm > clip_norm_ ? Fate::kClipped : Fate::kWhole;
+  return norm > terms_.clip_norm ? Fate::kClipped : Fate::kWhole;
 }
 
 void GridSum::TakeInto(double scale, std::span<float> values) {
   assert(values.size() == sum_.size());
-  const double step = scale * clip_norm_ / static_cast<double>(reach_);
+  const double step =
+      scale * terms_.clip_norm / static_cast<double>(terms_.reach);
   for (std::size_t i = 0; i < sum_.size(); ++i)
     values[i] = static_cast<float>(static_cast<double>(sum_[i]) * step);
   std::fill(sum_.begin(), sum_.end(), 0);

@@ -21,11 +21,26 @@
 
 namespace hearsay::dp {
 
+// The grid of a clip norm and a noise multiplier: also for sums that are formed
+// elsewhere, as on a GPU.
+struct GridTerms {
+  double clip_norm = 1;
+  int log_sigma = 0;       // sigma = 2^log_sigma, in grid steps
+  std::int64_t reach = 1;  // the clip norm in grid steps, 2^30 at most
+};
+// Requires: both finite and positive, noise_multiplier in [2^-30, 2^30].
+// Throws: std::invalid_argument.
+GridTerms GridTermsFor(double clip_norm, double noise_multiplier);
+
+// What a clipped vector's length is multiplied with, for the rounding of the
+// norm and of the products: 2^-53 each, of sums of fewer than 2^28 of them.
+// What it leaves is checked in integers.
+inline constexpr double kGridMargin = 1 - 0x1p-24;
+
 // Threads: one at a time.
 class GridSum {
  public:
-  // Requires: both finite and positive, noise_multiplier in [2^-30, 2^30].
-  // Throws: std::invalid_argument.
+  // As GridTermsFor.
   GridSum(std::size_t size, double clip_norm, double noise_multiplier);
 
   enum class Fate {
@@ -43,15 +58,13 @@ class GridSum {
   void TakeInto(double scale, std::span<float> values);
 
   // The length, in grid steps, that no vector exceeds.
-  std::int64_t reach() const { return reach_; }
+  std::int64_t reach() const { return terms_.reach; }
   // In grid steps: a power of two, at least noise_multiplier * reach.
-  std::int64_t sigma() const { return std::int64_t{1} << log_sigma_; }
+  std::int64_t sigma() const { return std::int64_t{1} << terms_.log_sigma; }
   std::span<const std::int64_t> sum() const { return sum_; }
 
  private:
-  const double clip_norm_;
-  const int log_sigma_;
-  const std::int64_t reach_;
+  const GridTerms terms_;
   DiscreteGaussian noise_;
   std::vector<std::int64_t> sum_;
   std::vector<std::int32_t> steps_;  // one vector's

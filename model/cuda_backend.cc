@@ -134,7 +134,8 @@ std::unique_ptr<DeviceStep> MakeCudaStep(const ModelSpec& spec, int max_batch,
       .rows = features.size() / inputs, .features = features, .labels = labels};
   if (labels.size() != shard.rows * static_cast<std::size_t>(plan.label_width))
     throw std::invalid_argument("as many labels as rows");
-  return Usable(options.device).make_step(plan, shard);
+  const cuda::Api& api = Usable(options.device);
+  return (options.exact ? api.make_exact_step : api.make_step)(plan, shard);
 }
 
 }  // namespace hearsay::model

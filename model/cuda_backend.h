@@ -17,6 +17,7 @@ namespace hearsay::model {
 struct CudaOptions {
   int device = 0;  // the driver's number
   Precision precision = Precision::kFloat32;
+  bool exact = false;  // steps whose terms have a grid, always in float32
 };
 
 // Is there one to use?

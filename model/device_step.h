@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "model/network.h"
@@ -27,12 +28,24 @@ using NoiseKey = StepKey;
 enum class Precision { kFloat32, kTf32, kBf16 };
 const char* Word(Precision precision);  // "float32", "tf32", "bf16"
 
+// A sum of integers with exact noise (dp/grid_sum.h has the terms and says
+// what they promise): the gradient of every example by itself, in grid steps
+// towards zero, and a discrete Gaussian.
+struct DeviceGrid {
+  std::int64_t reach = 1;  // the clip norm, in grid steps: 1 to 2^30
+  int log_sigma = 0;       // of the noise, 2^log_sigma grid steps: 0 to 30
+  // What the length of a clipped gradient is multiplied with, for rounding.
+  double margin = 1;
+};
+
 struct DeviceStepTerms {
   double clip_norm = 1;
-  double noise_stddev = 0;  // of the sum, each element; 0 adds nothing
-  double scale = 1;         // of the noised sum: the gradient
+  // Of the sum, each element; 0 adds nothing. A grid has its own.
+  double noise_stddev = 0;
+  double scale = 1;  // of the noised sum: the gradient
   // The resident weights become weights - rate * gradient; 0 leaves them.
   double learning_rate = 0;
+  std::optional<DeviceGrid> grid = std::nullopt;
 };
 
 class DeviceStep {
@@ -45,6 +58,8 @@ class DeviceStep {
 
   // Begins one step on the examples `rows` (indices below N; any number, may be
   // none) and returns before it has ended. `key` is copied and forgotten.
+  // Throws: std::invalid_argument for terms with a grid, unless it was made for
+  // such, and then for others.
   virtual void Begin(std::span<const std::uint32_t> rows, const NoiseKey& key,
                      const DeviceStepTerms& terms) = 0;
   // Waits for it. (P): the noised, scaled sum.

@@ -18,7 +18,7 @@
 
 namespace hearsay::model::cuda {
 
-inline constexpr int kApiVersion = 2;
+inline constexpr int kApiVersion = 3;
 
 struct LayerPlan {
   int inputs = 0;
@@ -55,6 +55,9 @@ struct Api {
   std::unique_ptr<Network> (*make_network)(const Plan& plan) = nullptr;
   std::unique_ptr<DeviceStep> (*make_step)(const Plan& plan,
                                            const Examples& shard) = nullptr;
+  // Of exact sums alone: its terms have a grid.
+  std::unique_ptr<DeviceStep> (*make_exact_step)(
+      const Plan& plan, const Examples& shard) = nullptr;
 };
 
 }  // namespace hearsay::model::cuda

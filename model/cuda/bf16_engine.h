@@ -23,8 +23,8 @@ class Bf16Engine {
 
   // After `weights` were set from outside.
   void WeightsChanged(cudaStream_t stream);
-  // Three parts, in this order. `rows`: max_batch of them, of which those beyond
-  // the head's count are zero_row().
+  // Three parts, in this order. `rows`: max_batch of them, of which those
+  // beyond the head's count are zero_row().
   void Backward(cudaStream_t stream, const StepHead* head,
                 const std::uint32_t* rows);
   void Clip(cudaStream_t stream, const StepHead* head, std::uint32_t* rows,

@@ -22,10 +22,6 @@ __device__ inline std::size_t At(int row, int width, int column) {
   return static_cast<std::size_t>(row) * width + column;
 }
 
-__device__ inline unsigned SharedAddress(void* shared) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(shared));
-}
-
 // Where a thread's pairs of products lie: of rows i, half and columns j.
 template <typename Product>
 struct Place {
@@ -64,8 +60,8 @@ __device__ void KeepRows(const typename Product::Sums& sums, int m, int n,
         if (column >= kept.columns) value.x = 0;
         if (column + 1 >= kept.columns) value.y = 0;
         const __nv_bfloat162 pair = __float22bfloat162_rn(value);
-        *reinterpret_cast<__nv_bfloat162*>(
-            kept.to + At(row, kept.stride, column)) = pair;
+        *reinterpret_cast<__nv_bfloat162*>(kept.to +
+                                           At(row, kept.stride, column)) = pair;
         const double x = __bfloat162float(pair.x), y = __bfloat162float(pair.y);
         squared += x * x + y * y;
       }
@@ -108,7 +104,7 @@ __global__ void ProjectKernel(const __grid_constant__ Bf16Layer layer,
                               const float* biases, const StepHead* head,
                               const std::uint32_t* rows) {
   using Product = ProjectProduct<kM, kN>;
-  extern __shared__ __align__(1024) std::byte shared[];
+  auto* const shared = DynamicShared<std::byte>();
   LetNextBegin();
   const int m = static_cast<int>(blockIdx.y) * kM;
   const int n = static_cast<int>(blockIdx.x) * kN;
@@ -161,7 +157,7 @@ __global__ void ProjectBackKernel(const __grid_constant__ Bf16Layer layer,
                                   int grad_stride, double* squares,
                                   int max_batch, const StepHead* head) {
   using Product = BackProduct<kM, kN>;
-  extern __shared__ __align__(1024) std::byte shared[];
+  auto* const shared = DynamicShared<std::byte>();
   LetNextBegin();
   const int m = static_cast<int>(blockIdx.y) * kM;
   const int n = static_cast<int>(blockIdx.x) * kN;
@@ -277,8 +273,8 @@ OuterGrid GridOf(const Bf16Network& network) {
   for (int l = 0; l < network.count; ++l) {
     const Bf16Layer& layer = network.layers[l];
     grid.first_block[l + 1] =
-        grid.first_block[l] + (layer.units + kM - 1) / kM *
-                                  ((layer.inputs + kN - 1) / kN);
+        grid.first_block[l] +
+        (layer.units + kM - 1) / kM * ((layer.inputs + kN - 1) / kN);
   }
   return grid;
 }
@@ -290,7 +286,7 @@ __global__ void OuterKernel(const __grid_constant__ Bf16Network network,
                             const StepHead* head, const std::uint32_t* rows,
                             const __grid_constant__ OuterTerms terms) {
   using Product = OuterProduct<kM, kN>;
-  extern __shared__ __align__(1024) std::byte shared[];
+  auto* const shared = DynamicShared<std::byte>();
   const int block = static_cast<int>(blockIdx.x);
   int l = 0;
   while (block >= grid.first_block[l + 1]) ++l;
@@ -324,13 +320,6 @@ __global__ void OuterKernel(const __grid_constant__ Bf16Network network,
   else
     Product::Run(grad, in, m, n, told.count, SharedAddress(shared), sums);
   FinishTile<Product>(network, layer, told, terms, sums, m, n);
-}
-
-template <typename Kernel>
-void AllowShared(Kernel kernel, std::size_t bytes) {
-  Must(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                            static_cast<int>(bytes)),
-       "use its shared memory");
 }
 
 template <int kTileM, int kTileN>
@@ -381,9 +370,9 @@ void ProjectTiles(cudaStream_t stream, int shape, const Bf16Network& network,
     using Product = ProjectProduct<S::kM, S::kN>;
     Launch(stream, l > 0,
            TileGrid(network.max_batch, Padded(layer.units), S::kM, S::kN),
-           Product::kThreads, SharedOf<Product>(), ProjectKernel<S::kM, S::kN>,
-           layer, squares, network.max_batch, network.weights, head,
-           l == 0 ? rows : nullptr);
+           dim3(Product::kThreads), SharedOf<Product>(),
+           ProjectKernel<S::kM, S::kN>, layer, squares, network.max_batch,
+           network.weights, head, l == 0 ? rows : nullptr);
   });
 }
 
@@ -394,7 +383,7 @@ void ProjectBackTiles(cudaStream_t stream, int shape,
     using Product = BackProduct<S::kM, S::kN>;
     Launch(stream, true,
            TileGrid(network.max_batch, Padded(below.units), S::kM, S::kN),
-           Product::kThreads, SharedOf<Product>(),
+           dim3(Product::kThreads), SharedOf<Product>(),
            ProjectBackKernel<S::kM, S::kN>, network.layers[l], below,
            network.grad_stride, below.grad_squares, network.max_batch, head);
   });
@@ -406,8 +395,9 @@ void OuterTiles(cudaStream_t stream, int shape, const Bf16Network& network,
   WithShape(shape, [&]<typename S>(S) {
     using Product = OuterProduct<S::kM, S::kN>;
     const OuterGrid grid = GridOf<S::kM, S::kN>(network);
-    Launch(stream, true, dim3(static_cast<unsigned>(grid.first_block[network.count])),
-           Product::kThreads, SharedOf<Product>(network.max_batch),
+    Launch(stream, true,
+           dim3(static_cast<unsigned>(grid.first_block[network.count])),
+           dim3(Product::kThreads), SharedOf<Product>(network.max_batch),
            OuterKernel<S::kM, S::kN>, network, grid, head, rows, terms);
   });
 }

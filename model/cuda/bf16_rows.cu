@@ -1,6 +1,7 @@
 // The passes of bf16.h in which a warp takes an example: the last layer, the
 // clip, and what rounds rows.
 #include "model/cuda/bf16.h"
+#include "model/cuda/instructions.cuh"
 #include "model/cuda/launch.cuh"
 #include "model/cuda/loss.cuh"
 
@@ -160,7 +161,7 @@ __device__ double RoundLast(const Bf16Layer& layer, int row, int grad_stride,
 __global__ void LastLayerKernel(const __grid_constant__ Bf16Network network,
                                 const StepHead* head,
                                 const std::uint32_t* rows) {
-  extern __shared__ float values[];
+  auto* const values = DynamicShared<float>();
   LetNextBegin();
   AwaitPrevious();
   const int row = OwnRow();
@@ -192,8 +193,8 @@ __global__ void LastLayerKernel(const __grid_constant__ Bf16Network network,
   __syncwarp();
   double below_squared = 0;
   if (below != nullptr)
-    below_squared = WarpSum(
-        ProjectRowBack(layer, *below, row, network.grad_stride, grad));
+    below_squared =
+        WarpSum(ProjectRowBack(layer, *below, row, network.grad_stride, grad));
   if (Lane() != 0) return;
   network.losses[row] = loss.loss;
   layer.in_squares[row] = in_squared;
@@ -302,8 +303,8 @@ dim3 WarpBlocks(std::size_t rows) {
 void Round(cudaStream_t stream, const float* from, std::size_t rows, int width,
            Bf16* to, double* squares) {
   if (rows == 0) return;
-  Launch(stream, false, WarpBlocks(rows), kThreads, 0, RoundKernel, from, rows,
-         width, to, squares);
+  Launch(stream, false, WarpBlocks(rows), dim3(kThreads), 0, RoundKernel, from,
+         rows, width, to, squares);
 }
 
 void RoundWeights(cudaStream_t stream, const Bf16Network& network) {
@@ -320,16 +321,15 @@ void LastLayer(cudaStream_t stream, const Bf16Network& network,
   const std::size_t bytes = 3 * sizeof(float) * kRowsOfBlock *
                             static_cast<std::size_t>(network.outputs);
   Launch(stream, network.count > 1,
-         WarpBlocks(static_cast<std::size_t>(network.max_batch)), kThreads,
-         bytes, LastLayerKernel, network, head, rows);
+         WarpBlocks(static_cast<std::size_t>(network.max_batch)),
+         dim3(kThreads), bytes, LastLayerKernel, network, head, rows);
 }
 
 void ClipBf16Rows(cudaStream_t stream, const Bf16Network& network,
                   const StepHead* head, std::uint32_t* rows,
                   StepTotals* totals) {
-  Launch(stream, false,
-         WarpBlocks(static_cast<std::size_t>(network.max_batch)), kThreads, 0,
-         ClipBf16Kernel, network, head, rows, totals);
+  Launch(stream, false, WarpBlocks(static_cast<std::size_t>(network.max_batch)),
+         dim3(kThreads), 0, ClipBf16Kernel, network, head, rows, totals);
 }
 
 }  // namespace hearsay::model::cuda

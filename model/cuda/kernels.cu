@@ -3,6 +3,7 @@
 #include "model/cuda/device.h"
 #include "model/cuda/inline.cuh"
 #include "model/cuda/kernels.h"
+#include "model/cuda/launch.cuh"
 #include "model/cuda/loss.cuh"
 #include "model/cuda/update.cuh"
 
@@ -14,12 +15,10 @@ constexpr int kThreads = 256;
 // Of a row: so few that the blocks of 2,048 rows are under way at once.
 constexpr int kRowThreads = 128;
 
-int Blocks(std::size_t threads, int each = kThreads) {
-  return static_cast<int>((threads + static_cast<std::size_t>(each) - 1) /
-                          static_cast<std::size_t>(each));
+unsigned Blocks(std::size_t threads, int each = kThreads) {
+  return static_cast<unsigned>((threads + static_cast<std::size_t>(each) - 1) /
+                               static_cast<std::size_t>(each));
 }
-
-void Launched() { Must(cudaGetLastError(), "launch a kernel"); }
 
 template <typename T>  // float, or float4 where rows are multiples of it
 __global__ void GatherKernel(const StepHead* head, const std::uint32_t* rows,
@@ -252,34 +251,33 @@ void Gather(cudaStream_t stream, const StepHead* head,
             const std::uint32_t* rows, const float* shard_features,
             const float* shard_labels, int B, int I, int W, float* features,
             float* labels) {
-  const auto launch = [&](auto from, auto to, int width) {
+  const auto launch = [&]<typename T>(const T* from, T* to, int width) {
     const int threads = std::min(kThreads, (width + kWarp - 1) / kWarp * kWarp);
-    GatherKernel<<<B, threads, 0, stream>>>(head, rows, from, shard_labels,
-                                            width, W, to, labels);
+    Launch(stream, false, dim3(static_cast<unsigned>(B)),
+           dim3(static_cast<unsigned>(threads)), 0, GatherKernel<T>, head, rows,
+           from, shard_labels, width, W, to, labels);
   };
   if (I % 4 == 0)
     launch(reinterpret_cast<const float4*>(shard_features),
            reinterpret_cast<float4*>(features), I / 4);
   else
     launch(shard_features, features, I);
-  Launched();
 }
 
 void AddBiasAndActivate(cudaStream_t stream, Activation activation, int B,
                         int O, const float* bias, float* z, float* out) {
   const auto values = static_cast<std::size_t>(B) * static_cast<std::size_t>(O);
-  ActivateKernel<<<Blocks(values), kThreads, 0, stream>>>(activation, values, O,
-                                                          bias, z, out);
-  Launched();
+  Launch(stream, false, dim3(Blocks(values)), dim3(kThreads), 0, ActivateKernel,
+         activation, values, O, bias, z, out);
 }
 
 void LossGradients(cudaStream_t stream, Loss loss, const StepHead* head, int B,
                    int O, const float* outputs, const float* labels,
                    float* losses, float* grad, StepTotals* totals) {
-  LossKernel<<<Blocks(static_cast<std::size_t>(B), kThreads / kWarp), kThreads,
-               0, stream>>>(loss, head, B, O, loss == Loss::kMse ? O : 1,
-                            outputs, labels, losses, grad, totals);
-  Launched();
+  Launch(stream, false,
+         dim3(Blocks(static_cast<std::size_t>(B), kThreads / kWarp)),
+         dim3(kThreads), 0, LossKernel, loss, head, B, O,
+         loss == Loss::kMse ? O : 1, outputs, labels, losses, grad, totals);
 }
 
 void MultiplyByDerivative(cudaStream_t stream, Activation activation, int B,
@@ -287,15 +285,14 @@ void MultiplyByDerivative(cudaStream_t stream, Activation activation, int B,
                           float* grad) {
   if (activation == Activation::kNone) return;
   const auto values = static_cast<std::size_t>(B) * static_cast<std::size_t>(O);
-  DerivativeKernel<<<Blocks(values), kThreads, 0, stream>>>(activation, values,
-                                                            z, out, grad);
-  Launched();
+  Launch(stream, false, dim3(Blocks(values)), dim3(kThreads), 0,
+         DerivativeKernel, activation, values, z, out, grad);
 }
 
 void ClipRows(cudaStream_t stream, const LayerViews& views, int B,
               const ClipTerms& terms) {
-  ClipKernel<<<B, kRowThreads, 0, stream>>>(views, terms);
-  Launched();
+  Launch(stream, false, dim3(static_cast<unsigned>(B)), dim3(kRowThreads), 0,
+         ClipKernel, views, terms);
 }
 
 void SumRows(cudaStream_t stream, const LayerViews& views, int B, float beta) {
@@ -304,25 +301,22 @@ void SumRows(cudaStream_t stream, const LayerViews& views, int B, float beta) {
     widest = std::max(widest, views.layers[l].units);
   const dim3 grid(static_cast<unsigned>((widest + kColumns - 1) / kColumns),
                   static_cast<unsigned>(views.count));
-  SumRowsKernel<<<grid, dim3(kColumns, kColumnThreads), 0, stream>>>(views, B,
-                                                                     beta);
-  Launched();
+  Launch(stream, false, grid, dim3(kColumns, kColumnThreads), 0, SumRowsKernel,
+         views, B, beta);
 }
 
 void DrawNoise(cudaStream_t stream, const StepHead* head, std::size_t P,
                double* noise) {
   constexpr int kNoiseThreads = 64;
   const std::size_t blocks = (P + kNormalsPerBlock - 1) / kNormalsPerBlock;
-  NoiseKernel<<<Blocks(blocks, kNoiseThreads), kNoiseThreads, 0, stream>>>(
-      head, P, noise);
-  Launched();
+  Launch(stream, false, dim3(Blocks(blocks, kNoiseThreads)),
+         dim3(kNoiseThreads), 0, NoiseKernel, head, P, noise);
 }
 
 void Update(cudaStream_t stream, const StepHead* head, std::size_t P,
             const double* noise, float* sum, float* gradient, float* weights) {
-  UpdateKernel<<<Blocks((P + 3) / 4, kThreads), kThreads, 0, stream>>>(
-      head, P, noise, sum, gradient, weights);
-  Launched();
+  Launch(stream, false, dim3(Blocks((P + 3) / 4, kThreads)), dim3(kThreads), 0,
+         UpdateKernel, head, P, noise, sum, gradient, weights);
 }
 
 }  // namespace hearsay::model::cuda

@@ -23,7 +23,7 @@ __device__ inline void AwaitPrevious() { cudaGridDependencySynchronize(); }
 // `early`: the kernel awaits what came before, which is one kernel on this
 // stream and nothing else.
 template <typename... Parameters>
-void Launch(cudaStream_t stream, bool early, dim3 grid, int threads,
+void Launch(cudaStream_t stream, bool early, dim3 grid, dim3 block,
             std::size_t shared, void (*kernel)(Parameters...),
             std::type_identity_t<Parameters>... arguments) {
   static const bool pdl = getenv("HS_NO_PDL") == nullptr;
@@ -32,12 +32,20 @@ void Launch(cudaStream_t stream, bool early, dim3 grid, int threads,
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream;
   config.attrs = &attribute;
   config.numAttrs = early && pdl ? 1 : 0;
   Must(cudaLaunchKernelEx(&config, kernel, arguments...), "launch a kernel");
+}
+
+// Once, before launches that ask for more than 48 KiB.
+template <typename Kernel>
+void AllowShared(Kernel kernel, std::size_t bytes) {
+  Must(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                            static_cast<int>(bytes)),
+       "use its shared memory");
 }
 
 }  // namespace hearsay::model::cuda

@@ -7,8 +7,10 @@
 
 namespace hearsay::model::cuda {
 
-// Both throw std::runtime_error.
+// All throw std::runtime_error.
 std::unique_ptr<Network> MakeNetwork(const Plan& plan);
 std::unique_ptr<DeviceStep> MakeStep(const Plan& plan, const Examples& shard);
+std::unique_ptr<DeviceStep> MakeExactStep(const Plan& plan,
+                                          const Examples& shard);
 
 }  // namespace hearsay::model::cuda

@@ -41,6 +41,7 @@ extern "C" const hearsay::model::cuda::Api* hearsay_cuda_api() {
   static const cuda::Api api{.version = cuda::kApiVersion,
                              .probe = &cuda::Probe,
                              .make_network = &cuda::MakeNetwork,
-                             .make_step = &cuda::MakeStep};
+                             .make_step = &cuda::MakeStep,
+                             .make_exact_step = &cuda::MakeExactStep};
   return &api;
 }

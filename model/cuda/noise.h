@@ -3,6 +3,7 @@
 //
 // Word pairs of block i, under counter i and nonce 0, give the normals 8 i to
 // 8 i + 7. A key serves one step, so counter and nonce need never be told.
+// Exact noise has nonces of its own (model/cuda/exact_noise.h).
 // Sources: RFC 8439 2.3; Box and Muller 1958; dp/box_muller.h for the uniform.
 #pragma once
 
@@ -24,6 +25,9 @@ inline constexpr int kNormalsPerBlock = 8;
 struct ChaChaKey {
   std::uint32_t words[8];
 };
+struct ChaChaNonce {
+  std::uint32_t words[3];
+};
 
 HEARSAY_ANYWHERE std::uint32_t RotateLeft(std::uint32_t x, int bits) {
   return (x << bits) | (x >> (32 - bits));
@@ -41,24 +45,15 @@ HEARSAY_ANYWHERE void QuarterRound(std::uint32_t& a, std::uint32_t& b,
   b = RotateLeft(b ^ c, 7);
 }
 
-HEARSAY_ANYWHERE void ChaCha20Block(const ChaChaKey& key, std::uint32_t counter,
+HEARSAY_ANYWHERE void ChaCha20Block(const ChaChaKey& key,
+                                    const ChaChaNonce& nonce,
+                                    std::uint32_t counter,
                                     std::uint32_t (&out)[16]) {
-  const std::uint32_t start[16] = {0x61707865,
-                                   0x3320646e,
-                                   0x79622d32,
-                                   0x6b206574,
-                                   key.words[0],
-                                   key.words[1],
-                                   key.words[2],
-                                   key.words[3],
-                                   key.words[4],
-                                   key.words[5],
-                                   key.words[6],
-                                   key.words[7],
-                                   counter,
-                                   0,
-                                   0,
-                                   0};
+  const std::uint32_t start[16] = {
+      0x61707865,   0x3320646e,     0x79622d32,     0x6b206574,
+      key.words[0], key.words[1],   key.words[2],   key.words[3],
+      key.words[4], key.words[5],   key.words[6],   key.words[7],
+      counter,      nonce.words[0], nonce.words[1], nonce.words[2]};
   HEARSAY_UNROLL
   for (int i = 0; i < 16; ++i) out[i] = start[i];
   HEARSAY_UNROLL
@@ -74,6 +69,12 @@ HEARSAY_ANYWHERE void ChaCha20Block(const ChaChaKey& key, std::uint32_t counter,
   }
   HEARSAY_UNROLL
   for (int i = 0; i < 16; ++i) out[i] += start[i];
+}
+
+// Of nonce 0.
+HEARSAY_ANYWHERE void ChaCha20Block(const ChaChaKey& key, std::uint32_t counter,
+                                    std::uint32_t (&out)[16]) {
+  ChaCha20Block(key, ChaChaNonce{}, counter, out);
 }
 
 // Two normals from two 64-bit words. u = (word + 1) 2^-64 is in (0, 1], and

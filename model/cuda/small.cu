@@ -1,8 +1,8 @@
-#include <cuda_pipeline.h>
-
 #include <algorithm>
 
 #include "model/cuda/device.h"
+#include "model/cuda/instructions.cuh"
+#include "model/cuda/launch.cuh"
 #include "model/cuda/loss.cuh"
 #include "model/cuda/small.h"
 #include "model/cuda/update.cuh"
@@ -20,10 +20,8 @@ static_assert(kWarps >= kRows, "one warp a row where rows are for warps");
 // Wider layers are better off with tiled products.
 constexpr int kWidest = 128;
 
-// Those who do not draw noise wait for each other.
-__device__ void SyncWorkers() {
-  asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
-}
+// Those who draw no noise wait for each other.
+__device__ void SyncWorkers() { SyncFirst<kThreads>(); }
 
 // A warp a row of weights: no divisions, and all copies under way at once.
 __device__ void LoadWeights(const SmallPlan& plan, const float* weights,
@@ -34,12 +32,12 @@ __device__ void LoadWeights(const SmallPlan& plan, const float* weights,
     const SmallLayer& layer = plan.layers[l];
     for (int u = warp; u < layer.units; u += kWarps)
       for (int k = lane; k < layer.inputs; k += kWarp)
-        __pipeline_memcpy_async(
-            shared + layer.shared_weight + u * layer.stride + k,
-            weights + layer.weight + u * layer.inputs + k, sizeof(float));
+        CopyWord(
+            SharedAddress(shared + layer.shared_weight + u * layer.stride + k),
+            weights + layer.weight + u * layer.inputs + k);
     for (int u = static_cast<int>(threadIdx.x); u < layer.units; u += kThreads)
-      __pipeline_memcpy_async(shared + layer.shared_bias + u,
-                              weights + layer.bias + u, sizeof(float));
+      CopyWord(SharedAddress(shared + layer.shared_bias + u),
+               weights + layer.bias + u);
   }
 }
 
@@ -245,13 +243,12 @@ __device__ void AddRows(const SmallPlan& plan, const StepHead& head,
   for (int k = lane; row < kRows && k < plan.inputs; k += kWarp) {
     float* const to = shared + in + row * plan.inputs + k;
     if (example)
-      __pipeline_memcpy_async(to, terms.features + from * plan.inputs + k,
-                              sizeof(float));
+      CopyWord(SharedAddress(to), terms.features + from * plan.inputs + k);
     else
       *to = 0;
   }
-  __pipeline_commit();
-  __pipeline_wait_prior(0);
+  CommitCopies();
+  WaitForCopies<0>();
   SyncWorkers();
   Forward(plan, shared);
   const SmallLayer& last = plan.layers[plan.layer_count - 1];
@@ -277,7 +274,7 @@ __device__ void AddRows(const SmallPlan& plan, const StepHead& head,
 __global__ void SmallKernel(const __grid_constant__ SmallPlan plan,
                             const StepHead* told, const std::uint32_t* rows,
                             const __grid_constant__ SmallTerms terms) {
-  extern __shared__ float shared[];
+  auto* const shared = DynamicShared<float>();
   __shared__ StepHead head;
   __shared__ std::uint32_t numbers[kRows];
   const int thread = static_cast<int>(threadIdx.x);
@@ -347,9 +344,7 @@ std::optional<SmallPlan> MakeSmallPlan(const Plan& plan) {
        "ask for its shared memory");
   const int bytes = next * static_cast<int>(sizeof(float));
   if (bytes > most) return std::nullopt;
-  Must(cudaFuncSetAttribute(SmallKernel,
-                            cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-       "use its shared memory");
+  AllowShared(SmallKernel, static_cast<std::size_t>(bytes));
   return small;
 }
 
@@ -359,8 +354,9 @@ void AddSmallClippedSum(cudaStream_t stream, const SmallPlan& plan,
   const auto bytes =
       static_cast<std::size_t>(plan.shared_floats) * sizeof(float);
   const int blocks = std::max(1, (count + kRows - 1) / kRows);
-  SmallKernel<<<blocks, kThreads + kNoiseThreads, bytes, stream>>>(plan, head, rows, terms);
-  Must(cudaGetLastError(), "launch a kernel");
+  Launch(stream, false, dim3(static_cast<unsigned>(blocks)),
+         dim3(kThreads + kNoiseThreads), bytes, SmallKernel, plan, head, rows,
+         terms);
 }
 
 }  // namespace hearsay::model::cuda

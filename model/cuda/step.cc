@@ -84,6 +84,8 @@ class CudaStep final : public DeviceStep {
 
   void Begin(std::span<const std::uint32_t> rows, const NoiseKey& key,
              const DeviceStepTerms& terms) override {
+    if (terms.grid)
+      throw std::invalid_argument("a step with a grid needs an exact one");
     UseDevice();
     StepHead head{.clip_norm = terms.clip_norm,
                   .noise_stddev = terms.noise_stddev,

@@ -3,13 +3,11 @@
 //
 // A tile lies in panels of 64 columns, 128 bytes a row, whose 16-byte pieces
 // are permuted by the row, so that neither copies nor ldmatrix, plain or
-// transposing, meet a bank twice. Instructions of compute capability 8.0 and
-// later. Sources: PTX ISA 8.x, cp.async, ldmatrix, mma.m16n8k16.
+// transposing, meet a bank twice.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include "model/cuda/inline.cuh"
+#include "model/cuda/instructions.cuh"
 
 namespace hearsay::model::cuda {
 
@@ -34,18 +32,6 @@ __device__ inline unsigned TileOffset(int row, int piece) {
   return static_cast<unsigned>(((panel * kRows + row) * kPanelPieces +
                                 ((piece % kPanelPieces) ^ (row & 7))) *
                                16);
-}
-
-__device__ inline void CopyPiece(unsigned to, const Bf16* from, bool real) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to),
-               "l"(from), "r"(real ? 16 : 0));
-}
-__device__ inline void CommitCopies() {
-  asm volatile("cp.async.commit_group;");
-}
-template <int kLeft>
-__device__ inline void WaitForCopies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft));
 }
 
 // A thread's part of copying tiles of kRows x kColumns, one step after the
@@ -86,8 +72,8 @@ class TileCopy {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int from = row_ + RowOf(i);
-      const bool real = from < source_.row_count &&
-                        column_ + ColumnOf(i) < source_.width;
+      const bool real =
+          from < source_.row_count && column_ + ColumnOf(i) < source_.width;
       const Bf16* at = from_[i];
       if (source_.rows != nullptr && real)
         at = source_.at +
@@ -114,27 +100,6 @@ class TileCopy {
   const Bf16* from_[kEach];
 };
 
-// Four 8x8 matrices; every lane gives a row's address.
-struct Fragment {
-  unsigned words[4];
-};
-__device__ inline Fragment LoadFragment(unsigned shared) {
-  Fragment f;
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(f.words[0]), "=r"(f.words[1]), "=r"(f.words[2]),
-                 "=r"(f.words[3])
-               : "r"(shared));
-  return f;
-}
-__device__ inline Fragment LoadTransposed(unsigned shared) {
-  Fragment f;
-  asm volatile(
-      "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-      : "=r"(f.words[0]), "=r"(f.words[1]), "=r"(f.words[2]), "=r"(f.words[3])
-      : "r"(shared));
-  return f;
-}
-
 // What is multiplied: of A (m, k) 16x16, of B (k, n) 16x16 as two halves of 8
 // columns. "Along k": rows of the tile are m (or n); "across": they are k.
 template <int kRows>
@@ -160,18 +125,6 @@ __device__ inline Fragment LoadBAcrossK(unsigned tile, int n, int k) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   return LoadTransposed(
       tile + TileOffset<kRows>(k + lane % 16, n / kPiece + lane / 16));
-}
-
-// sum (16, 8) += a (16, 16) times (16, 8). A lane holds of rows lane / 4 and
-// lane / 4 + 8 the columns 2 (lane % 4) and the next.
-__device__ inline void MultiplyAdd(float (&sum)[4], const Fragment& a,
-                                   unsigned b_low, unsigned b_high) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
-      "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]),
-        "r"(b_low), "r"(b_high));
 }
 
 // How the two operands of a product lie.

@@ -2,7 +2,8 @@
 // the two dense models of the design (performance.md there): (i) 10-64-64-2 and
 // (ii) 784-512-256-10.
 //
-//   hearsay_cuda_bench [SECONDS [ONE]]   of each measurement, 1 without; ONE: only
+//   hearsay_cuda_bench [SECONDS [ONE]]   of each measurement, 1 without; ONE:
+//   only
 //                                        that model, as "ii 1024 bf16"
 //
 // A line of JSON each. "resident": weights stay on the device, several steps
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "dp/grid_sum.h"
 #include "dp/random.h"
 #include "dp/sampler.h"
 #include "model/cuda_backend.h"
@@ -31,10 +33,28 @@ struct Model {
   model::ModelSpec spec;
 };
 
+enum class Arithmetic { kFloat32, kTf32, kBf16, kExact };
+model::Precision PrecisionOf(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::kTf32:
+      return model::Precision::kTf32;
+    case Arithmetic::kBf16:
+      return model::Precision::kBf16;
+    case Arithmetic::kFloat32:
+    case Arithmetic::kExact:
+      break;
+  }
+  return model::Precision::kFloat32;
+}
+const char* NameOf(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kExact ? "exact"
+                                          : Word(PrecisionOf(arithmetic));
+}
+
 struct Task {
   Model model;
   int batch;  // on average
-  model::Precision precision;
+  Arithmetic arithmetic;
 };
 
 // Floating-point operations of one example, forward and backward; the first
@@ -68,8 +88,10 @@ void Measure(const Task& task, double seconds) {
                                static_cast<unsigned>(model::Outputs(spec)));
   // Four standard deviations: what is more is cut into two.
   const int room = task.batch + std::max(64, task.batch / 8);
+  const bool exact = task.arithmetic == Arithmetic::kExact;
   const auto step = model::MakeCudaStep(
-      spec, room, features, labels, {.device = 0, .precision = task.precision});
+      spec, room, features, labels,
+      {.device = 0, .precision = PrecisionOf(task.arithmetic), .exact = exact});
   std::vector<float> weights(model::ParameterCount(spec));
   std::vector<float> gradient(weights.size());
   model::Initialise(spec, {}, weights);
@@ -78,10 +100,16 @@ void Measure(const Task& task, double seconds) {
   dp::PoissonSampler sampler(task.batch / static_cast<double>(kShardRows));
   dp::SecureRandom sampling, noise;
   std::vector<std::uint32_t> rows;
-  const model::DeviceStepTerms terms{.clip_norm = 1,
-                                     .noise_stddev = 1,
-                                     .scale = 1.0 / task.batch,
-                                     .learning_rate = 0.05};
+  model::DeviceStepTerms terms{.clip_norm = 1,
+                               .noise_stddev = 1,
+                               .scale = 1.0 / task.batch,
+                               .learning_rate = 0.05};
+  if (exact) {
+    const auto grid = dp::GridTermsFor(1, 1);
+    terms.grid = {.reach = grid.reach,
+                  .log_sigma = grid.log_sigma,
+                  .margin = dp::kGridMargin};
+  }
   std::int64_t examples = 0;
   std::vector<std::vector<std::uint32_t>> ahead(64);
   for (auto& one : ahead) sampler.Sample(kShardRows, sampling, one);
@@ -123,9 +151,9 @@ void Measure(const Task& task, double seconds) {
         "{\"model\":\"%s\",\"batch\":%d,\"arithmetic\":\"%s\",\"mode\":\"%s\","
         "\"median_us\":%.2f,\"least_us\":%.2f,\"p90_us\":%.2f,"
         "\"samples_per_s\":%.0f,\"tflop_per_s\":%.2f}\n",
-        task.model.name, task.batch, Word(task.precision), mode.c_str(), median,
-        micros.front(), micros[micros.size() * 9 / 10], 1e6 * per_step / median,
-        Operations(spec) * per_step / median * 1e-6);
+        task.model.name, task.batch, NameOf(task.arithmetic), mode.c_str(),
+        median, micros.front(), micros[micros.size() * 9 / 10],
+        1e6 * per_step / median, Operations(spec) * per_step / median * 1e-6);
     std::fflush(stdout);
   }
 }
@@ -142,18 +170,18 @@ int main(int argc, char** argv) {
     }
     std::fprintf(stderr, "on %s\n", probe.name.c_str());
     using enum model::Activation;
-    using enum model::Precision;
     const auto loss = model::Loss::kSoftmaxCrossEntropy;
     const Model small{"i", {10, {{64, kRelu}, {64, kRelu}, {2}}, loss}};
     const Model wide{"ii", {784, {{512, kRelu}, {256, kRelu}, {10}}, loss}};
     for (const auto& one : {small, wide})
       for (const int batch : {256, 1024})
-        for (const auto precision : {kFloat32, kTf32, kBf16}) {
+        for (const auto arithmetic : {Arithmetic::kFloat32, Arithmetic::kTf32,
+                                      Arithmetic::kBf16, Arithmetic::kExact}) {
           const std::string title = std::string(one.name) + " " +
                                     std::to_string(batch) + " " +
-                                    Word(precision);
+                                    NameOf(arithmetic);
           if (argc > 2 && title != argv[2]) continue;
-          Measure({one, batch, precision}, seconds);
+          Measure({one, batch, arithmetic}, seconds);
         }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hearsay_cuda_bench: %s\n", error.what());

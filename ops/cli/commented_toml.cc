@@ -84,7 +84,7 @@ delta = 1e-5
 accountant = "rdp"           # rdp | pld: a tenth less epsilon or so for the same noise, delta from 1e-9
 ledger = ?                   # what this data set has spent; outlives the run
 on_exhausted = "gossip"      # gossip | stop
-noise = "gaussian"           # gaussian | exact: integers, no rounding to attack; slower, by rdp, on the CPU
+noise = "gaussian"           # gaussian | exact: integers, no rounding to attack; slower, by rdp
 
 [mixing]
 rule = "pairwise"            # pairwise | one_way | push_sum | none; to compare: all_reduce | local_sgd | parameter_server | symmetric_blocking | naive_newest

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -31,10 +30,9 @@ using Json = nlohmann::ordered_json;
 using model::FileError;
 using model::prep::ColumnStatistics;
 
-// A vector of one element for its terms alone: the grid that exact noise has
-// everywhere else.
-dp::GridSum TermsOf(double noise_multiplier) {
-  return {1, 1.0, noise_multiplier};
+// The grid that exact noise has everywhere else.
+dp::GridTerms TermsOf(double noise_multiplier) {
+  return dp::GridTermsFor(1.0, noise_multiplier);
 }
 
 // What was asked: the columns and bounds that released numbers are of.
@@ -216,15 +214,13 @@ StatisticsFrom OfTheseRows(const fs::path& folder,
 }  // namespace
 
 std::int64_t SumsReach(double noise_multiplier) {
-  return TermsOf(noise_multiplier).reach();
+  return TermsOf(noise_multiplier).reach;
 }
 
 void ReleaseSums(dp::Ledger& ledger, double noise_multiplier,
                  dp::SecureRandom& random, std::span<std::int64_t> sums) {
   ledger.Reserve({1.0, noise_multiplier, 1}, dp::LedgerNoise::kExact);
-  const auto sigma =
-      static_cast<std::uint64_t>(TermsOf(noise_multiplier).sigma());
-  dp::DiscreteGaussian(std::countr_zero(sigma)).AddTo(random, sums);
+  dp::DiscreteGaussian(TermsOf(noise_multiplier).log_sigma).AddTo(random, sums);
 }
 
 StatisticsFrom ResolveStatistics(const StatisticsPlace& place,

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
+#include "dp/grid_sum.h"
 #include "model/shard.h"
 #include "tests/support/temporary_folder.h"
 
@@ -149,7 +151,53 @@ TEST_F(PrivateSumTest, ADeviceGetsAFreshKeyForEveryStep) {
   EXPECT_EQ(fake.terms.noise_stddev, 1.4);
   EXPECT_EQ(fake.terms.scale, 0.01);
   EXPECT_EQ(fake.terms.learning_rate, 0) << "the optimiser is the trainer's";
+  EXPECT_FALSE(fake.terms.grid);
   EXPECT_EQ(gradient.front(), 5);
+}
+
+TEST_F(PrivateSumTest, AnExactDeviceGetsTheGridOfTheTerms) {
+  auto step = std::make_unique<FakeStep>();
+  const FakeStep& fake = *step;
+  const auto device = MakeDeviceSum(std::move(step), DeviceNoise::kExact);
+  std::vector<float> gradient(weights_.size());
+  // They follow terms that change.
+  for (const double multiplier : {0.8, 1.0, 7.3, 1e-6})
+    for (const double clip : {0.7, 3.0}) {
+      const auto seen = device->Compute(weights_, std::vector<std::uint32_t>{1},
+                                        {.clip_norm = clip,
+                                         .noise_stddev = clip * multiplier,
+                                         .noise_multiplier = multiplier,
+                                         .scale = 0.01},
+                                        noise_, gradient, phases_);
+      EXPECT_EQ(seen.clipped, 2);
+      const dp::GridSum expected(1, clip, multiplier);
+      ASSERT_TRUE(fake.terms.grid);
+      EXPECT_EQ(fake.terms.grid->reach, expected.reach());
+      EXPECT_EQ(std::int64_t{1} << fake.terms.grid->log_sigma,
+                expected.sigma());
+      EXPECT_EQ(fake.terms.grid->margin, dp::kGridMargin);
+      EXPECT_EQ(fake.terms.clip_norm, clip);
+      EXPECT_EQ(fake.terms.scale, 0.01);
+      EXPECT_EQ(fake.terms.learning_rate, 0);
+    }
+}
+
+TEST_F(PrivateSumTest, AnExactDeviceIsNotAskedForASumWithoutNoise) {
+  auto step = std::make_unique<FakeStep>();
+  const FakeStep& fake = *step;
+  const auto device = MakeDeviceSum(std::move(step), DeviceNoise::kExact);
+  std::vector<float> gradient(weights_.size());
+  for (const double multiplier : {0.0, 0x1p-31, 0x1p31, std::nan("")})
+    EXPECT_THROW(
+        device->Compute(weights_, {},
+                        {.clip_norm = 1, .noise_multiplier = multiplier},
+                        noise_, gradient, phases_),
+        std::invalid_argument);
+  EXPECT_THROW(
+      device->Compute(weights_, {}, {.clip_norm = 0, .noise_multiplier = 1},
+                      noise_, gradient, phases_),
+      std::invalid_argument);
+  EXPECT_TRUE(fake.keys.empty());
 }
 
 }  // namespace

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 
 #include "model/cuda/noise.h"
 #include "model/cuda_backend.h"
+#include "tests/model/cuda_fixture.h"
 #include "tests/model/reference.h"
 #include "tests/model/rounded_step.h"
 
@@ -37,19 +37,6 @@ const ModelSpec kWideRegression = {
 const ModelSpec kBinary = {
     5, {{17, Activation::kRelu}, {1}}, Loss::kBinaryCrossEntropy};
 const ModelSpec kRegression = {6, {{33, Activation::kGelu}, {4}}, Loss::kMse};
-
-NoiseKey KeyOf(std::uint32_t seed) {
-  NoiseKey key{};
-  for (std::size_t i = 0; i < key.size(); ++i)
-    key[i] = seed * 2654435761U + static_cast<std::uint32_t>(i) * 40503U;
-  return key;
-}
-
-cuda::ChaChaKey Words(const NoiseKey& key) {
-  cuda::ChaChaKey words{};
-  std::copy(key.begin(), key.end(), words.words);
-  return words;
-}
 
 TEST(CudaNoiseTest, BlocksAreThoseOfOpenSsl) {
   const NoiseKey key = KeyOf(7);
@@ -115,43 +102,8 @@ TEST(CudaBackendTest, SaysWhyItIsNotUsable) {
   EXPECT_THROW(MakeCudaNetwork(kOneLayer, 0), std::invalid_argument);
 }
 
-class CudaTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    const auto probe = ProbeCuda();
-    if (!probe.usable && std::getenv("HEARSAY_GPU_REQUIRED") != nullptr)
-      FAIL() << probe.reason;
-    if (!probe.usable) GTEST_SKIP() << "needs a GPU: " << probe.reason;
-  }
-};
-
 Precision Of(bool tf32) {
   return tf32 ? Precision::kTf32 : Precision::kFloat32;
-}
-
-struct Difference {
-  double largest = 0, scale = 0;
-};
-
-// Of `got` from `expected`, beside the largest of `expected`.
-Difference Compare(std::span<const float> got,
-                   std::span<const float> expected) {
-  Difference difference;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double by = std::abs(static_cast<double>(got[i]) - expected[i]);
-    if (!(by <= difference.largest)) difference.largest = by;  // NaN too.
-    difference.scale =
-        std::max(difference.scale, std::abs(static_cast<double>(expected[i])));
-  }
-  return difference;
-}
-
-void ExpectNear(const char* what, std::span<const float> got,
-                std::span<const float> expected, double tolerance) {
-  const auto difference = Compare(got, expected);
-  EXPECT_LE(difference.largest, tolerance * (difference.scale + 1e-30))
-      << what << ": off by " << difference.largest << " where the largest is "
-      << difference.scale;
 }
 
 void ExpectEqualsCpu(const Case& examples, int max_batch, double clip_norm,
@@ -293,12 +245,6 @@ TEST_F(CudaTest, WeightsThatAreNotFiniteRejectEverybody) {
 // A step on resident rows against the same by hand.
 class CudaStepTest : public CudaTest {
  protected:
-  static std::vector<std::uint32_t> Rows(std::size_t count, std::size_t of) {
-    std::vector<std::uint32_t> rows(count);
-    for (std::size_t i = 0; i < count; ++i)
-      rows[i] = static_cast<std::uint32_t>((i * 7919 + 3) % of);
-    return rows;
-  }
   static std::vector<float> ByHand(const Case& shard,
                                    std::span<const std::uint32_t> rows,
                                    const NoiseKey& key,
