@@ -11,9 +11,9 @@
 namespace hearsay::dp {
 namespace {
 
-// Zeros are encrypted in place, a piece at a time, so that each piece is still
-// in the first-level cache when AES comes to it.
-constexpr std::size_t kPieceBytes = std::size_t{16} << 10;
+// What is encrypted, a piece at a time: few enough to stay in the first-level
+// cache beside what they are turned into.
+constexpr std::array<unsigned char, std::size_t{8} << 10> kZeros{};
 
 // Separates these keys from any other use of HKDF on the same bytes.
 constexpr char kInfo[] = "hearsay dp ratchet 1";
@@ -53,12 +53,10 @@ void KeyStream::Restart(const Key& key) {
 
 void KeyStream::Fill(std::span<std::byte> bytes) {
   while (!bytes.empty()) {
-    const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
-    std::memset(piece.data(), 0, piece.size());
+    const auto piece = bytes.first(std::min(bytes.size(), kZeros.size()));
     int written = 0;
     if (EVP_EncryptUpdate(context_.get(), Bytes(piece.data()), &written,
-                          Bytes(piece.data()),
-                          static_cast<int>(piece.size())) != 1 ||
+                          kZeros.data(), static_cast<int>(piece.size())) != 1 ||
         static_cast<std::size_t>(written) != piece.size())
       Fail("AES-256-CTR");
     bytes = bytes.subspan(piece.size());
