@@ -20,23 +20,19 @@ void AddGaussianNoise(double stddev, SecureRandom& random,
                                 std::to_string(stddev) +
                                 ": must be finite and not negative");
   if (stddev == 0) return;
-  std::array<std::uint64_t, 2 * kBoxMullerPairs> words;
-  std::array<double, 2 * kBoxMullerPairs> normals;
+  // The stack outlives this call; the ratchet must be the only way back.
+  alignas(64) std::array<std::uint64_t, 2 * kBoxMullerPairs> words;
+  BoxMullerScratch scratch;
+  const std::size_t most = std::min(sum.size() + sum.size() % 2, words.size());
   while (!sum.empty()) {
-    const std::size_t count = std::min(sum.size(), normals.size());
-    const std::size_t whole_pairs = count + count % 2;
-    random.Fill(std::span(words).first(whole_pairs));
-    BoxMuller(std::span(words).first(whole_pairs),
-              std::span(normals).first(whole_pairs));
-    // In double, rounded once: the noise of a large stddev loses no bits before
-    // it meets the sum.
-    for (std::size_t i = 0; i < count; ++i)
-      sum[i] = static_cast<float>(sum[i] + stddev * normals[i]);
+    const std::size_t count = std::min(sum.size(), words.size());
+    const auto drawn = std::span(words).first(count + count % 2);
+    random.Fill(drawn);
+    AddBoxMuller(drawn, stddev, sum.first(count), scratch);
     sum = sum.subspan(count);
   }
-  // The stack outlives this call; the ratchet must be the only way back.
-  OPENSSL_cleanse(words.data(), sizeof words);
-  OPENSSL_cleanse(normals.data(), sizeof normals);
+  OPENSSL_cleanse(words.data(), most * sizeof words[0]);
+  OPENSSL_cleanse(&scratch, sizeof scratch);
 }
 
 }  // namespace hearsay::dp
