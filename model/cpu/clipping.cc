@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "model/cpu/simd.h"
@@ -17,22 +18,42 @@ constexpr double kAutomatic = 0.01;
 
 }  // namespace
 
+namespace {
+
+typedef float Four __attribute__((vector_size(16)));
+typedef double FourDoubles __attribute__((vector_size(32)));
+
+// The sum of squares, in double. By hand: as a loop, sums wait for each other,
+// which takes twice as long for rows of 64.
+HEARSAY_ALWAYS_INLINE double Squares(int n, const float* values) {
+  constexpr int kSums = 4, kLanes = 4;
+  FourDoubles sums[kSums] = {};
+  int i = 0;
+  for (; i + kSums * kLanes <= n; i += kSums * kLanes)
+#pragma GCC unroll 4
+    for (int k = 0; k < kSums; ++k) {
+      Four some;
+      std::memcpy(&some, values + i + k * kLanes, sizeof some);
+      const auto wide = __builtin_convertvector(some, FourDoubles);
+      sums[k] += wide * wide;
+    }
+  const FourDoubles all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double sum = (all[0] + all[1]) + (all[2] + all[3]);
+  for (; i < n; ++i) {
+    const double value = values[i];
+    sum += value * value;
+  }
+  return sum;
+}
+
+}  // namespace
+
 HEARSAY_VECTORISE
 void AddSquaredNorms(int B, int I, int O, const float* a, const float* g,
                      double* squared_norms) {
   for (int b = 0; b < B; ++b, a += I, g += O) {
-    double a_squared = 0;
-#pragma omp simd reduction(+ : a_squared)
-    for (int i = 0; i < I; ++i) {
-      const double value = a[i];
-      a_squared += value * value;
-    }
-    double g_squared = 0;
-#pragma omp simd reduction(+ : g_squared)
-    for (int o = 0; o < O; ++o) {
-      const double value = g[o];
-      g_squared += value * value;
-    }
+    const double a_squared = Squares(I, a);
+    const double g_squared = Squares(O, g);
     const bool usable =  // Written so that NaN is not.
         a_squared <= kLongestSquared && g_squared <= kLongestSquared;
     double squared = g_squared * (a_squared + 1);

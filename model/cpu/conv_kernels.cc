@@ -46,6 +46,11 @@ struct Tile {
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) sums[m][n] +=
         value * columns[n];
   }
+  HEARSAY_ALWAYS_INLINE void CutBelowZero() {
+    HEARSAY_UNROLL for (int m = 0; m < kRows; ++m)
+        HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n) sums[m][n] =
+            sums[m][n] < 0 ? V{} : sums[m][n];
+  }
   HEARSAY_ALWAYS_INLINE void Store(int m, float* to) const {
     HEARSAY_UNROLL for (int n = 0; n < kVectors; ++n)
         std::memcpy(to + n * kLanes, &sums[m][n], sizeof(V));
@@ -185,6 +190,38 @@ HEARSAY_ALWAYS_INLINE void GradientTiles(const ConvShape& shape, int B,
     }
 }
 
+template <typename V, int kRows>
+HEARSAY_ALWAYS_INLINE void DenseTiles(int B, int d, int P, const float* in,
+                                      const float* weights, const float* bias,
+                                      bool relu, float* rows) {
+  using T = Tile<V, kRows>;
+  const auto width = static_cast<std::size_t>(d);
+  const auto out_width = static_cast<std::size_t>(P);
+  for (std::size_t first = 0; first < out_width; first += kColumns)
+    for (int row = 0; row < B; row += kRows) {
+      // Rows beyond the last are the last once more.
+      std::size_t row_of[kRows];
+      const float* from[kRows];
+      HEARSAY_UNROLL for (int m = 0; m < kRows; ++m) {
+        row_of[m] = static_cast<std::size_t>(std::min(row + m, B - 1));
+        from[m] = in + row_of[m] * width;
+      }
+      const float* weight = weights + first * width;
+      T tile;
+      tile.Begin(bias + first);
+      for (std::size_t k = 0; k < width; ++k) {
+        V columns[T::kVectors];
+        T::Load(weight, columns);
+        weight += kColumns;
+        HEARSAY_UNROLL for (int m = 0; m < kRows; ++m)
+            tile.Add(m, from[m][k], columns);
+      }
+      if (relu) tile.CutBelowZero();
+      HEARSAY_UNROLL for (int m = 0; m < kRows; ++m)
+          tile.Store(m, rows + row_of[m] * out_width + first);
+    }
+}
+
 #define HEARSAY_KERNELS(NAME, TARGET, V, ROWS)                                 \
   TARGET void NAME##Forward(const ConvShape& shape, int B, const float* i,     \
                             const float* w, const float* bias, float* rows) {  \
@@ -198,8 +235,13 @@ HEARSAY_ALWAYS_INLINE void GradientTiles(const ConvShape& shape, int B,
                              const float* rows, float* result) {               \
     GradientTiles<V, ROWS>(shape, B, i, rows, result);                         \
   }                                                                            \
+  TARGET void NAME##Dense(int B, int d, int P, const float* in,                \
+                          const float* w, const float* bias, bool relu,        \
+                          float* rows) {                                       \
+    DenseTiles<V, ROWS>(B, d, P, in, w, bias, relu, rows);                     \
+  }                                                                            \
   constexpr ConvKernels k##NAME = {#NAME, NAME##Forward, NAME##Backward,       \
-                                   NAME##Gradient};
+                                   NAME##Gradient, NAME##Dense};
 
 // The compiler makes of wide vectors what the processor has: this is the code
 // of the widest, so that every machine tests it.

@@ -1,4 +1,4 @@
-// The three products of a convolution, straight from images that lie channels
+// The products of a convolution, straight from images that lie channels
 // last: nothing is unfolded. What the kernel covers at one place is a few runs
 // of values that lie side by side, so a tile of the result, held in registers,
 // reads its inputs where they are and its weights in the order they are needed
@@ -56,6 +56,12 @@ struct ConvKernels {
   // same bits.
   void (*gradient)(const ConvShape& shape, int B, const float* images,
                    const float* rows, float* result);
+
+  // What is left of `forward` where there is one place: rows (B, P) = bias + in
+  // (B, d) times weights (P / kColumns, d, kColumns), and with `relu` nothing
+  // below 0; NaN stays NaN.
+  void (*dense)(int B, int d, int P, const float* in, const float* weights,
+                const float* bias, bool relu, float* rows);
 };
 
 // The best of those below.

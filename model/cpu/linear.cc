@@ -8,18 +8,35 @@
 namespace hearsay::model::cpu {
 
 Linear::Linear(const WeightGradient::Sizes& sizes, const Parameters& at)
-    : T_(sizes.T), d_(sizes.d), p_(sizes.p), at_(at), gradient_(sizes) {}
+    : T_(sizes.T),
+      d_(sizes.d),
+      p_(sizes.p),
+      at_(at),
+      forward_(d_, p_),
+      backward_(p_, d_),
+      gradient_(sizes) {}
 
 void Linear::Cut(Cutter& cutter, int max_batch) {
+  forward_.Cut(cutter);
+  backward_.Cut(cutter);
   if (T_ == 1) return;
   gradient_.Cut(cutter, max_batch);
   bias_grads_ = cutter.Take(static_cast<std::size_t>(max_batch) *
                             static_cast<std::size_t>(p_));
 }
 
-void Linear::Forward(const float* weights, int B, const float* in,
-                     float* out) const {
-  Project(B * T_, d_, p_, in, weights + at_.weight, out);
+void Linear::Forward(const float* weights, int B, const float* in, float* out) {
+  const float* const weight = weights + at_.weight;
+  if (forward_.fits())
+    forward_.TimesTransposed(weight, B * T_, in, nullptr, false, out);
+  else
+    Project(B * T_, d_, p_, in, weight, out);
+}
+
+void Linear::ForwardWithBias(const float* weights, int B, const float* in,
+                             bool relu, float* out) {
+  forward_.TimesTransposed(weights + at_.weight, B * T_, in, weights + at_.bias,
+                           relu, out);
 }
 
 void Linear::Backward(const float* weights, int B, const float* grad,
@@ -27,8 +44,12 @@ void Linear::Backward(const float* weights, int B, const float* grad,
   for (int b = 0; T_ > 1 && b < B; ++b)
     SumPlaces(T_, p_, grad + static_cast<std::size_t>(b) * gradient_.grads(),
               bias_grads_ + b * p_);
-  if (grad_in != nullptr)
-    ProjectBack(B * T_, d_, p_, grad, weights + at_.weight, grad_in);
+  if (grad_in == nullptr) return;
+  const float* const weight = weights + at_.weight;
+  if (backward_.fits())
+    backward_.Times(weight, B * T_, grad, grad_in);
+  else
+    ProjectBack(B * T_, d_, p_, grad, weight, grad_in);
 }
 
 // At one place the weight's gradient is an outer product: nothing is formed,

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "model/cpu/cutter.h"
+#include "model/cpu/row_product.h"
 #include "model/cpu/weight_gradient.h"
 
 namespace hearsay::model::cpu {
@@ -24,7 +25,12 @@ class Linear {
 
   // out = in weight^T. The bias is left to who may add it together with an
   // activation.
-  void Forward(const float* weights, int B, const float* in, float* out) const;
+  void Forward(const float* weights, int B, const float* in, float* out);
+  // Whether the next one is there: out = in weight^T + bias, and with `relu`
+  // nothing below 0, but NaN.
+  bool adds_bias() const { return forward_.fits(); }
+  void ForwardWithBias(const float* weights, int B, const float* in, bool relu,
+                       float* out);
   // grad_in: nullptr where nobody needs it.
   void Backward(const float* weights, int B, const float* grad, float* grad_in);
   void AddSquaredNorms(int B, const float* in, const float* grad,
@@ -41,8 +47,9 @@ class Linear {
 
   const int T_, d_, p_;
   const Parameters at_;
-  WeightGradient gradient_;      // used where T > 1
-  float* bias_grads_ = nullptr;  // (B, p), where T > 1
+  RowProduct forward_, backward_;  // where they fit
+  WeightGradient gradient_;        // used where T > 1
+  float* bias_grads_ = nullptr;    // (B, p), where T > 1
 };
 
 }  // namespace hearsay::model::cpu

@@ -30,8 +30,14 @@ class DenseLayer final : public Layer {
   }
 
   void Forward(const float* weights, int B, const float* in) override {
-    linear_.Forward(weights, B, in, z_);
-    AddBiasAndActivate(activation_, B * T_, U_, weights + bias_, z_, out_);
+    if (!linear_.adds_bias()) {
+      linear_.Forward(weights, B, in, z_);
+      AddBiasAndActivate(activation_, B * T_, U_, weights + bias_, z_, out_);
+      return;
+    }
+    const bool relu = activation_ == Activation::kRelu;
+    linear_.ForwardWithBias(weights, B, in, relu, z_);
+    if (!relu) Activate(activation_, Values(B), z_, out_);
   }
 
   void Backward(const float* weights, int B, const float*,
