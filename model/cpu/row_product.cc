@@ -28,9 +28,12 @@ void RowProduct::Cut(Cutter& cutter) {
 void RowProduct::TimesTransposed(const float* weight, int B, const float* in,
                                  const float* bias, bool relu, float* rows) {
   const auto K = static_cast<std::size_t>(K_);
-  for (std::size_t n = 0; n < static_cast<std::size_t>(N_); ++n)
+  const auto N = static_cast<std::size_t>(N_);
+  float* packed = packed_;
+  for (std::size_t first = 0; first < N; first += kStep)
     for (std::size_t k = 0; k < K; ++k)
-      packed_[(n / kStep * K + k) * kStep + n % kStep] = weight[n * K + k];
+      for (std::size_t n = first; n < first + kStep; ++n)
+        *packed++ = weight[n * K + k];
   kernels_.dense(B, K_, N_, in, packed_, bias == nullptr ? zeros_ : bias, relu,
                  rows);
 }
@@ -39,10 +42,10 @@ void RowProduct::Times(const float* weight, int B, const float* in,
                        float* rows) {
   const auto K = static_cast<std::size_t>(K_);
   const auto N = static_cast<std::size_t>(N_);
+  float* packed = packed_;
   for (std::size_t first = 0; first < N; first += kStep)
     for (std::size_t k = 0; k < K; ++k)
-      std::copy_n(weight + k * N + first, kStep,
-                  packed_ + (first * K + k * kStep));
+      packed = std::copy_n(weight + k * N + first, kStep, packed);
   kernels_.dense(B, K_, N_, in, packed_, zeros_, false, rows);
 }
 

@@ -9,7 +9,8 @@
 namespace hearsay::ops {
 namespace {
 
-// A log file gets no more than this, however often the text changes.
+// A log file gets no more than this, however often the text changes, and
+// nothing of what is done sooner.
 constexpr auto kPlainLineEvery = std::chrono::seconds(2);
 
 std::size_t TerminalWidth() {
@@ -34,8 +35,7 @@ void Progress::Show(const std::string& text) {
     return;
   }
   const auto now = std::chrono::steady_clock::now();
-  if (text == last_ || (!last_.empty() && now - last_time_ < kPlainLineEvery))
-    return;
+  if (text == last_ || now - last_time_ < kPlainLineEvery) return;
   last_ = text;
   last_time_ = now;
   std::fputs((text + "\n").c_str(), stderr);

@@ -24,7 +24,8 @@ class Progress {
   const bool terminal_;
   bool shown_ = false;
   std::string last_;
-  std::chrono::steady_clock::time_point last_time_;
+  std::chrono::steady_clock::time_point last_time_ =
+      std::chrono::steady_clock::now();
 };
 
 }  // namespace hearsay::ops
