@@ -3,12 +3,14 @@
 private SGD with ghost norms, each as it is written and as a CUDA graph, and
 Opacus where it is installed; and what the device can do at most.
 
-  cuda_rivals.py [SECONDS]     of each measurement; 1 without
+  cuda_rivals.py [SECONDS [BENCH]]     of each measurement; 1 without
+                                       BENCH: what hearsay_cuda_bench printed
 
-A line of JSON each. Batches are of fixed size and lie on the device; no rows are
+A line of JSON each; with BENCH a table of it beside them at the end. Batches are of fixed size and lie on the device; no rows are
 sampled, and the noise is not from a cryptographic generator."""
 
 import json
+import pathlib
 import statistics
 import sys
 import time
@@ -110,19 +112,52 @@ def graphed(step):
     return graph.replay
 
 
+SAID = []
+
+
 def say(**row):
+    SAID.append(row)
     print(json.dumps(row), flush=True)
 
 
 def limits():
     n = 8192
     a, b = torch.randn(n, n, device="cuda"), torch.randn(n, n, device="cuda")
-    for tf32 in (False, True):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        micros, _ = timed(lambda: torch.mm(a, b), at_once=5)
-        say(limit="tf32" if tf32 else "fp32", tflop_per_s=round(2 * n**3 / micros * 1e-6, 1))
+    for arithmetic in ("float32", "tf32", "bf16"):
+        torch.backends.cuda.matmul.allow_tf32 = arithmetic == "tf32"
+        kind = torch.bfloat16 if arithmetic == "bf16" else torch.float32
+        left, right = a.to(kind), b.to(kind)
+        micros, _ = timed(lambda: torch.mm(left, right), at_once=5)
+        say(limit=arithmetic, tflop_per_s=round(2 * n**3 / micros * 1e-6, 1))
     micros, _ = timed(lambda: b.copy_(a), at_once=20)
     say(limit="copy", tb_per_s=round(2 * a.numel() * 4 / micros * 1e-6, 2))
+
+
+def table(bench):
+    """Steps beside what the device can multiply and what others take."""
+    limit = {row["limit"]: row["tflop_per_s"] for row in SAID if "tflop_per_s" in row}
+    def rival(row, what, graph, arithmetic):
+        return next((r["median_us"] for r in SAID if "median_us" in r and r["rival"] == what and
+                     r["graph"] == graph and r["model"] == row["model"] and
+                     r["batch"] == row["batch"] and r["arithmetic"] == arithmetic), None)
+    def times(other, row):
+        return "-" if other is None else f"{other / row['median_us']:.2f}"
+    head = "{:6} {:>5} {:8} {:>9} {:>9} {:>9} {:>12} {:>12}"
+    print(head.format("model", "batch", "", "us a step", "of limit", "x opacus", "x plain SGD",
+                      "x ghost"))
+    for line in pathlib.Path(bench).read_text().splitlines():
+        row = json.loads(line) if line.startswith("{") else {}
+        if row.get("mode") != "device":
+            continue
+        arithmetic = row["arithmetic"]
+        # PyTorch has no private step in bf16, and nothing like exact noise.
+        like = arithmetic if arithmetic in ("float32", "tf32") else "tf32"
+        most = limit.get(arithmetic, limit.get("float32"))
+        print(head.format(row["model"], row["batch"], arithmetic, f"{row['median_us']:.1f}",
+                          f"{row['tflop_per_s'] / most:.1%}",
+                          times(rival(row, "opacus", False, "float32"), row),
+                          times(rival(row, "plain", True, like), row),
+                          times(rival(row, "ghost", True, like), row)))
 
 
 def main():
@@ -147,9 +182,11 @@ def main():
                         say(model=name, batch=batch, rival=what, graph=record,
                             failed=str(error).splitlines()[0][:120])
                         continue
-                    say(model=name, batch=batch, arithmetic="tf32" if tf32 else "fp32",
+                    say(model=name, batch=batch, arithmetic="tf32" if tf32 else "float32",
                         rival=what, graph=record, median_us=round(median, 2),
                         least_us=round(least, 2))
+    if len(sys.argv) > 2:
+        table(sys.argv[2])
 
 
 if __name__ == "__main__":
