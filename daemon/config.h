@@ -92,6 +92,7 @@ struct Config {
     double sample_rate = 0;
     std::int64_t public_size = 0;
     int physical_batch = 1024;
+    int threads = 1;  // of a step on the CPU
     model::Precision precision = model::Precision::kFloat32;  // on a GPU
     model::OptimizerSpec optimizer;
     // Of the weights over the steps, for evaluation and export: what is kept

@@ -178,7 +178,8 @@ std::unique_ptr<PrivateSum> MakeCpuSum(const Config& config,
     return MakeExactSum(model::MakeCpuNetwork(spec, 1, identity.frozen), shard,
                         model::TrainedCount(spec, identity.frozen.layers));
   return MakeHostSum(
-      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen),
+      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen,
+                            config.train.threads),
       shard, config.train.physical_batch);
 }
 

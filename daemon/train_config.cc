@@ -13,6 +13,7 @@ using OptimizerKind = model::OptimizerSpec::Kind;
 using ScheduleKind = model::Schedule::Kind;
 
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 40;
+constexpr std::int64_t kMostThreads = 256;
 constexpr double kLargest = 1e12;
 constexpr double kBelowOne = 0.999999;
 
@@ -142,6 +143,7 @@ void ReadTrain(ConfigReader& reader, Config::Train& train, bool probe) {
   }
   Take(train.physical_batch,
        reader.Integer("train.physical_batch", 1, 1 << 20));
+  Take(train.threads, reader.Integer("train.threads", 1, kMostThreads));
   ReadPrecision(reader, train.precision);
   ReadOptimizer(reader, train.optimizer);
   ReadSchedule(reader, train.steps, train.optimizer.schedule);
@@ -166,6 +168,7 @@ std::string TrainKeys(const Config::Train& train) {
   key("sample_rate", train.sample_rate);
   key("public_size", train.public_size);
   key("physical_batch", train.physical_batch);
+  key("threads", train.threads);
   word("precision", Word(train.precision));
   word("optimizer", Word(optimizer.kind));
   key("learning_rate", optimizer.learning_rate);

@@ -110,9 +110,11 @@ class Network {
 
 // Allocates everything for batches of up to `max_batch`; no call allocates.
 // With frozen layers P counts the others' parameters only, and norms are
-// theirs. Throws: std::invalid_argument, std::bad_alloc; std::runtime_error for
-// a BLAS that is not safe to use.
+// theirs. With several threads the last bits of sums may differ from call to
+// call. Throws: std::invalid_argument, std::bad_alloc, std::system_error;
+// std::runtime_error for a BLAS that is not safe to use.
 std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
-                                        const Frozen& frozen = {});
+                                        const Frozen& frozen = {},
+                                        int threads = 1);
 
 }  // namespace hearsay::model

@@ -24,6 +24,7 @@
 #include "model/cpu/gemm.h"
 #include "model/cpu/layers/chain.h"
 #include "model/cpu/losses.h"
+#include "model/cpu/make.h"
 #include "model/cpu/weight_gradient.h"
 #include "model/layer_rules.h"
 
@@ -365,8 +366,13 @@ Evaluation CpuNetwork::Evaluate(std::span<const float> weights,
 
 }  // namespace
 
+std::unique_ptr<Network> cpu::MakeNetwork(const ModelSpec& spec, int max_batch,
+                                          const Frozen& frozen) {
+  return std::make_unique<CpuNetwork>(spec, max_batch, frozen);
+}
+
 std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
-                                        const Frozen& frozen) {
+                                        const Frozen& frozen, int threads) {
   Validate(spec);
   ValidateFrozen(spec, frozen.layers);
   assert(frozen.values.size() ==
@@ -374,7 +380,12 @@ std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
   if (max_batch < 1)
     throw std::invalid_argument(fmt::format(
         "a network needs room for 1 or more examples, not {}", max_batch));
-  return std::make_unique<CpuNetwork>(spec, max_batch, frozen);
+  if (threads < 1)
+    throw std::invalid_argument(
+        fmt::format("a network needs 1 or more threads, not {}", threads));
+  return threads == 1
+             ? cpu::MakeNetwork(spec, max_batch, frozen)
+             : cpu::MakeThreadedNetwork(spec, max_batch, frozen, threads);
 }
 
 }  // namespace hearsay::model

@@ -205,7 +205,7 @@ class Bench {
  private:
   std::unique_ptr<model::Network> MakeNetwork() const {
     return model::MakeCpuNetwork(model_.spec, model_.physical_batch,
-                                 model_.frozen);
+                                 model_.frozen, model_.threads);
   }
 
   // The next rows in turn (whoever trains samples them, which is cheap beside),
@@ -268,7 +268,7 @@ Json MeasureModel(const StepBenchModel& model, double seconds,
   }
   const auto count = CountProducts(model.spec, model.frozen);
   const double rate = SpreadOf(rates).median;
-  const double floor = count.flops * model.batch / rate;
+  const double floor = count.flops * model.batch / (rate * model.threads);
   const Json private_json = Kind(private_seconds, model.batch);
   const Json plain_json = Kind(plain_seconds, model.batch);
   const double median = private_json["seconds"]["median"];
@@ -276,6 +276,7 @@ Json MeasureModel(const StepBenchModel& model, double seconds,
                {"model", model::Canonical(model.spec)},
                {"parameters", bench.parameters()},
                {"batch", model.batch},
+               {"threads", model.threads},
                {"private", private_json},
                {"plain", plain_json},
                {"private_over_plain",

@@ -1,5 +1,5 @@
 // What `hearsay bench step` measures, as a document: training steps of a model
-// on one core of this machine, private and plain in turns, beside the time that
+// on one core of this machine, or on several, private and plain in turns, beside the time that
 // their matrix products take at the rate which products have here.
 //
 // Steps are the daemon's own parts (private_sum, optimizer) on rows that are
@@ -25,6 +25,7 @@ struct StepBenchModel {
   model::Frozen frozen = {};
   int batch = 1024;           // records a step
   int physical_batch = 1024;  // records at once
+  int threads = 1;
   model::OptimizerSpec optimizer = {};
   double clip_norm = 1;
   double noise_multiplier = 1;

@@ -29,6 +29,7 @@ struct StepFlags {
   std::vector<std::string> models;
   std::string config;
   int batch = 0;
+  int threads = 0;
   double seconds = 3;
   std::string output = "table";
 };
@@ -47,6 +48,7 @@ StepBenchModel ModelOfConfig(const std::string& file) {
       config.train.sample_rate * static_cast<double>(config.train.public_size);
   bench.batch = static_cast<int>(std::max(1.0, std::round(mean)));
   bench.physical_batch = config.train.physical_batch;
+  bench.threads = config.train.threads;
   bench.optimizer = config.train.optimizer;
   bench.clip_norm = config.privacy.clip_norm;
   bench.noise_multiplier = config.privacy.noise_multiplier.value_or(1);
@@ -62,6 +64,8 @@ std::vector<StepBenchModel> ModelsOf(const StepFlags& flags) {
   for (const auto& name : names) models.push_back(StepBenchModelOf(name));
   if (flags.batch > 0)
     for (auto& model : models) model.batch = model.physical_batch = flags.batch;
+  if (flags.threads > 0)
+    for (auto& model : models) model.threads = flags.threads;
   return models;
 }
 
@@ -72,13 +76,14 @@ std::string MillisecondsCell(const Json& seconds) {
 std::string Render(const Json& document) {
   const auto& machine = document["machine"];
   std::string text =
-      fmt::format("{}, one of {} cores; {}\n", Cell(machine["cpu"]),
+      fmt::format("{}, {} cores; {}\n", Cell(machine["cpu"]),
                   machine["cores"].get<unsigned>(), Cell(document["blas"]));
   for (const auto& note : machine["notes"])
     text += fmt::format("! {}\n", note.get<std::string>());
   Table table({{"MODEL"},
                {"WEIGHTS", Align::kRight},
                {"BATCH", Align::kRight},
+               {"THREADS", Align::kRight},
                {"PRIVATE/s", Align::kRight},
                {"PLAIN/s", Align::kRight},
                {"TIME", Align::kRight},
@@ -97,6 +102,7 @@ std::string Render(const Json& document) {
   for (const auto& model : document["models"]) {
     table.Add(
         {Cell(model["name"]), Cell(model["parameters"]), Cell(model["batch"]),
+         Cell(model["threads"]),
          fmt::format("{:.0f}",
                      model["private"]["samples_per_second"].get<double>()),
          fmt::format("{:.0f}",
@@ -140,8 +146,8 @@ void Run(const StepFlags& flags) {
 }  // namespace
 
 void AddStepBench(CLI::App& bench) {
-  auto* verb = bench.add_subcommand(
-      "step", "Training steps on one core, private and plain");
+  auto* verb =
+      bench.add_subcommand("step", "Training steps, private and plain");
   const auto flags = std::make_shared<StepFlags>();
   verb->add_option("--model", flags->models,
                    "tabular (10-64-64-2), mlp (784-512-256-10), cnn (the MNIST "
@@ -152,6 +158,9 @@ void AddStepBench(CLI::App& bench) {
                    "A node's file: its model, rows and mean batch");
   verb->add_option("--batch", flags->batch, "Records a step, all at once")
       ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--threads", flags->threads,
+                   "Of a step; default: one, or what --config says")
+      ->check(CLI::Range(1, 256));
   verb->add_option("--seconds", flags->seconds,
                    "Of each kind of step and model")
       ->check(CLI::Range(0.05, 600.0))

@@ -54,6 +54,7 @@ steps = 600                  # counted over restarts
 sample_rate = 0.02           # each record is in a step with this probability
 public_size = ?              # public, rounded; sample_rate * this is the mean's denominator
 physical_batch = 1024        # memory bound only; no effect on the result
+threads = 1                  # of a step on the CPU: at most the cores that are free
 precision = ?                # float32 | tf32 | bf16: on a GPU, faster products, wider clip margin
 optimizer = "sgd"            # sgd | adam | adamw: on the noised sum; its state stays here
 learning_rate = 1.0

@@ -1,0 +1,218 @@
+// The CPU back end on several threads: each has a network and a sum of its own,
+// and takes the next piece of the batch when it is free. Which thread takes
+// which piece differs from step to step, and with it the last bits of a sum.
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "model/arena.h"
+#include "model/cpu/make.h"
+#include "model/cpu/workers.h"
+#include "model/layer_rules.h"
+
+namespace hearsay::model::cpu {
+
+namespace {
+
+class ThreadedNetwork final : public Network {
+ public:
+  ThreadedNetwork(const ModelSpec& spec, int max_batch, const Frozen& frozen,
+                  int threads)
+      : inputs_(static_cast<std::size_t>(spec.inputs)),
+        outputs_(static_cast<std::size_t>(Outputs(spec))),
+        label_width_(static_cast<std::size_t>(LabelWidth(spec))),
+        least_(LeastPiece(TrainedCount(spec, frozen.layers))),
+        workers_(threads),
+        own_(static_cast<std::size_t>(threads)) {
+    const int most = PieceOf(max_batch);
+    for (auto& own : own_) {
+      own.network = MakeNetwork(spec, most, frozen);
+      if (&own != &own_.front())
+        own.sum = Arena(TrainedCount(spec, frozen.layers));
+    }
+  }
+
+  // Each network counts the examples that it sees, so each has a key of its own
+  // for their masks.
+  void BeginStep(const StepKey& key) override {
+    StepKey one = key;
+    for (std::size_t w = 0; w < own_.size(); ++w) {
+      one[0] = key[0] ^ static_cast<std::uint32_t>(w);
+      own_[w].network->BeginStep(one);
+    }
+    std::fill(one.begin(), one.end(), 0U);
+  }
+
+  ClippedSumStatistics AddClippedSum(std::span<const float> weights,
+                                     const Batch& batch,
+                                     const Clipping& clipping,
+                                     std::span<float> sum) override {
+    InPieces(
+        batch, sum,
+        [&](Own& own, std::size_t, const Batch& piece, std::span<float> part) {
+          own.seen +=
+              own.network->AddClippedSum(weights, piece, clipping, part);
+        });
+    ClippedSumStatistics all;
+    for (auto& own : own_) all += std::exchange(own.seen, {});
+    return all;
+  }
+
+  double AddSum(std::span<const float> weights, const Batch& batch,
+                std::span<float> sum) override {
+    InPieces(
+        batch, sum,
+        [&](Own& own, std::size_t, const Batch& piece, std::span<float> part) {
+          own.seen.loss_sum += own.network->AddSum(weights, piece, part);
+        });
+    double loss = 0;
+    for (auto& own : own_) loss += std::exchange(own.seen, {}).loss_sum;
+    return loss;
+  }
+
+  void GradientNorms(std::span<const float> weights, const Batch& batch,
+                     std::span<float> norms) override {
+    InPieces(
+        batch, {},
+        [&](Own& own, std::size_t first, const Batch& piece, std::span<float>) {
+          own.network->GradientNorms(
+              weights, piece,
+              norms.subspan(first, static_cast<std::size_t>(piece.count)));
+        });
+  }
+
+  void Predict(std::span<const float> weights, int count,
+               std::span<const float> features,
+               std::span<float> outputs) override {
+    InPieces(
+        {count, features, {}}, {},
+        [&](Own& own, std::size_t first, const Batch& piece, std::span<float>) {
+          own.network->Predict(
+              weights, piece.count, piece.features,
+              outputs.subspan(
+                  first * outputs_,
+                  static_cast<std::size_t>(piece.count) * outputs_));
+        });
+  }
+
+  Evaluation Evaluate(std::span<const float> weights,
+                      const Batch& batch) override {
+    InPieces(batch, {},
+             [&](Own& own, std::size_t, const Batch& piece, std::span<float>) {
+               const auto found = own.network->Evaluate(weights, piece);
+               own.found.loss_sum += found.loss_sum;
+               own.found.correct += found.correct;
+             });
+    Evaluation all{.count = batch.count};
+    for (auto& own : own_) {
+      const auto found = std::exchange(own.found, {});
+      all.loss_sum += found.loss_sum;
+      all.correct += found.correct;
+    }
+    return all;
+  }
+
+ private:
+  // What only one worker touches, on cache lines of its own.
+  struct alignas(128) Own {
+    std::unique_ptr<Network> network;
+    Arena sum;  // none for the first: it adds to the caller's
+    bool added = false;
+    ClippedSumStatistics seen;
+    Evaluation found;
+  };
+
+  // So many that reading and writing a sum takes little beside its products.
+  static int LeastPiece(std::size_t parameters) {
+    constexpr std::size_t kInCache = std::size_t{1} << 17;
+    return parameters <= kInCache ? 32 : 128;
+  }
+  // A few for each worker, so that one whose core is taken holds up nobody.
+  int PieceOf(int count) const {
+    constexpr int kEach = 4;
+    const int pieces = kEach * workers_.count();
+    return std::max(
+        1, std::min(count, std::max(least_, (count + pieces - 1) / pieces)));
+  }
+
+  // each(own, first, piece, sum) for all of the batch; then `sum` holds the
+  // parts of all.
+  template <typename Each>
+  void InPieces(const Batch& batch, std::span<float> sum, const Each& each) {
+    const int size = PieceOf(batch.count);
+    std::atomic<int> next = 0;
+    auto work = [&](int w) {
+      Own& own = own_[static_cast<std::size_t>(w)];
+      for (int first = next.fetch_add(size, std::memory_order_relaxed);
+           first < batch.count;
+           first = next.fetch_add(size, std::memory_order_relaxed)) {
+        std::span<float> part = sum;
+        if (w > 0 && !sum.empty()) {
+          part = own.sum.span();
+          if (!std::exchange(own.added, true))
+            std::fill(part.begin(), part.end(), 0.0F);
+        }
+        each(own, static_cast<std::size_t>(first),
+             PieceAt(batch, first, std::min(size, batch.count - first)), part);
+      }
+    };
+    workers_.Run(work);
+    AddParts(sum);
+  }
+
+  Batch PieceAt(const Batch& batch, int first, int count) const {
+    const auto at = static_cast<std::size_t>(first);
+    const auto rows = static_cast<std::size_t>(count);
+    Batch piece{
+        .count = count,
+        .features = batch.features.subspan(at * inputs_, rows * inputs_),
+        .labels = {}};
+    if (!batch.labels.empty())
+      piece.labels =
+          batch.labels.subspan(at * label_width_, rows * label_width_);
+    return piece;
+  }
+
+  // Each worker a range of all.
+  void AddParts(std::span<float> sum) {
+    if (sum.empty()) return;
+    auto work = [&](int w) {
+      constexpr std::size_t kLine = 16;
+      const auto all = static_cast<std::size_t>(workers_.count());
+      const std::size_t share = (sum.size() / all + kLine) / kLine * kLine;
+      const std::size_t begin =
+          std::min(sum.size(), share * static_cast<std::size_t>(w));
+      const std::size_t end = std::min(sum.size(), begin + share);
+      for (const auto& own : own_) {
+        if (!own.added) continue;
+        const float* const part = own.sum.span().data();
+        for (std::size_t i = begin; i < end; ++i) sum[i] += part[i];
+      }
+    };
+    if (std::any_of(own_.begin(), own_.end(),
+                    [](const Own& own) { return own.added; }))
+      workers_.Run(work);
+    for (auto& own : own_) own.added = false;
+  }
+
+  const std::size_t inputs_, outputs_, label_width_;
+  const int least_;
+  Workers workers_;
+  std::vector<Own> own_;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> MakeThreadedNetwork(const ModelSpec& spec,
+                                             int max_batch,
+                                             const Frozen& frozen,
+                                             int threads) {
+  return std::make_unique<ThreadedNetwork>(spec, max_batch, frozen, threads);
+}
+
+}  // namespace hearsay::model::cpu
