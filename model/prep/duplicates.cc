@@ -9,9 +9,9 @@ namespace hearsay::model::prep {
 void DuplicateFinder::Add(const RowStore& store, const Loaded& loaded,
                           const Deal& deal) {
   std::vector<std::uint32_t> owners;
+  std::vector<std::byte> room;
   for (std::size_t i = 0; i < store.size(); ++i) {
-    RowBlock room;
-    const RowBlock& block = store.Get(i, room);
+    const StoredRows block = store.Get(i, room);
     Assign(block, loaded.runs[i], deal, owners);
     for (std::size_t row = 0; row < owners.size(); ++row)
       seen_.emplace_back(block.hashes[row], owners[row]);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace hearsay::model::prep {
@@ -24,6 +25,15 @@ struct EncodedRows {
   }
   // To what `size` says.
   void Trim() { Reserve(size); }
+};
+
+// Rows that lie elsewhere.
+struct RowView {
+  std::size_t size() const { return labels.size(); }
+
+  std::span<const float> values;
+  std::span<const float> labels;
+  std::span<const std::uint8_t> codes;
 };
 
 }  // namespace hearsay::model::prep

@@ -46,11 +46,10 @@ std::size_t Gathering::block_strata() const {
   }
 }
 
-void Gathering::Add(RowBlock block, BlockFacts facts) {
-  const BlockPlace place = block.place;
-  store_.Add(std::move(block));
+void Gathering::Add(const RowBlock& block, BlockFacts facts) {
+  store_.Add(block);
   const std::lock_guard lock(mutex_);
-  facts_.emplace_back(place, std::move(facts));
+  facts_.emplace_back(block.place, std::move(facts));
 }
 
 void Gathering::Fail(BlockPlace place, std::exception_ptr error) {

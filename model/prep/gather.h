@@ -63,7 +63,7 @@ class Gathering {
             const std::vector<std::filesystem::path>& files, RowStore& store);
 
   // Any thread.
-  void Add(RowBlock block, BlockFacts facts);
+  void Add(const RowBlock& block, BlockFacts facts);
   // From here on only files before this one are of interest.
   void Fail(BlockPlace place, std::exception_ptr error);
   bool IsWanted(std::size_t file) const { return file < failed_file_; }

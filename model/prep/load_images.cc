@@ -56,7 +56,7 @@ class ImageBlock {
   void Hand(const fs::path& file, std::uint64_t bytes) {
     const std::uint64_t read = facts_.counts.read;
     block_.rows.Trim();
-    gathering_.Add(std::move(block_), std::move(facts_));
+    gathering_.Add(block_, std::move(facts_));
     options_.progress.Advance(file, read, bytes);
   }
 

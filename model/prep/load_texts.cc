@@ -68,7 +68,7 @@ void LoadBlock(const LoadOptions& options, Gathering& gathering,
     block.hashes.push_back(XXH3_64bits(text.data(), text.size()));
   }
   block.rows.Trim();
-  gathering.Add(std::move(block), std::move(facts));
+  gathering.Add(block, std::move(facts));
   options.progress.Advance(files.front().path, files.size(), bytes);
 }
 

@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <span>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -16,24 +17,31 @@ namespace hearsay::model::prep {
 
 namespace {
 
-// The arrays of a block, as they follow each other in the file.
-template <typename Block>
-auto Arrays(Block& block) {
-  const auto bytes = [](auto& vector) {
-    if constexpr (std::is_const_v<Block>)
-      return std::as_bytes(std::span(vector));
-    else
-      return std::as_writable_bytes(std::span(vector));
-  };
-  return std::array{bytes(block.rows.values), bytes(block.rows.labels),
-                    bytes(block.rows.codes), bytes(block.groups),
-                    bytes(block.hashes)};
+// A first touch costs a microsecond a page of 4 KiB in a virtual machine, so
+// blocks share slabs, in huge pages where there are any.
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kSlab = 4 * kHugePage;
+
+// The arrays of a block as they follow each other: none ends where the next may
+// not begin.
+auto Arrays(const RowBlock& block) {
+  return std::array{std::as_bytes(std::span(block.hashes)),
+                    std::as_bytes(std::span(block.rows.values)),
+                    std::as_bytes(std::span(block.rows.labels)),
+                    std::as_bytes(std::span(block.groups)),
+                    std::as_bytes(std::span(block.rows.codes))};
 }
 
-std::uint64_t Bytes(const RowBlock& block) {
-  std::uint64_t sum = 0;
-  for (const auto bytes : Arrays(block)) sum += bytes.size();
-  return sum;
+// The next array of them.
+template <typename T>
+std::span<const T> Next(const std::byte*& bytes, std::size_t count) {
+  const auto* const first = reinterpret_cast<const T*>(bytes);
+  bytes += count * sizeof(T);
+  return {first, count};
+}
+
+std::uint64_t RoundUp(std::uint64_t bytes, std::uint64_t unit) {
+  return (bytes + unit - 1) / unit * unit;
 }
 
 }  // namespace
@@ -57,71 +65,101 @@ void RowStore::OpenFile() {
   unlink(name.c_str());  // It goes with this process, however that ends.
 }
 
-void RowStore::Add(RowBlock block) {
-  const std::uint64_t bytes = Bytes(block);
-  Entry entry;
+// Requires: mutex_ is held.
+std::byte* RowStore::Take(std::size_t bytes) {
+  if (bytes > slab_.size()) {
+    const std::size_t size = std::max(kSlab, RoundUp(bytes, kHugePage));
+    slabs_.emplace_back(
+        static_cast<std::byte*>(std::aligned_alloc(kHugePage, size)));
+    if (!slabs_.back()) throw std::bad_alloc();
+    madvise(slabs_.back().get(), size, MADV_HUGEPAGE);  // Advice only.
+    slab_ = {slabs_.back().get(), size};
+  }
+  std::byte* const taken = slab_.data();
+  slab_ = slab_.subspan(bytes);
+  return taken;
+}
+
+void RowStore::Add(const RowBlock& block) {
+  const auto arrays = Arrays(block);
+  std::uint64_t bytes = 0;
+  for (const auto array : arrays) bytes += array.size();
+  constexpr std::uint64_t kCacheLine = 64;
+  bytes = RoundUp(bytes, kCacheLine);
+  Entry entry{block.place,
+              block.rows.values.size(),
+              block.rows.labels.size(),
+              block.rows.codes.size(),
+              block.groups.size(),
+              block.hashes.size()};
+  std::byte* memory = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    entry.spilled = bytes > memory_left_;
-    if (entry.spilled) {
+    if (bytes > memory_left_) {
       if (file_ < 0) OpenFile();
       entry.at = std::exchange(spilled_, spilled_ + bytes);
     } else {
       memory_left_ -= bytes;
+      entry.bytes = memory = Take(bytes);
     }
   }
-  if (entry.spilled) {
-    std::uint64_t at = entry.at;
-    for (auto left : Arrays(std::as_const(block)))
-      while (!left.empty()) {
-        const ssize_t wrote =
-            pwrite(file_, left.data(), left.size(), static_cast<off_t>(at));
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) Fail("write");
-        left = left.subspan(static_cast<std::size_t>(wrote));
-        at += static_cast<std::uint64_t>(wrote);
-      }
-    entry.block.place = block.place;
-    entry.block.rows.code_columns = block.rows.code_columns;
-    entry.block.rows.value_columns = block.rows.value_columns;
-    entry.block.rows.size = block.rows.size;
-    entry.has_groups = !block.groups.empty();
-    entry.has_hashes = !block.hashes.empty();
-  } else {
-    entry.block = std::move(block);
-  }
+  std::uint64_t at = entry.at;
+  for (const auto array : arrays)
+    if (memory != nullptr)
+      memory = std::copy(array.begin(), array.end(), memory);
+    else
+      at = Write(array, at);
   const std::lock_guard lock(mutex_);
-  entries_.push_back(std::move(entry));
+  entries_.push_back(entry);
+}
+
+// Where it ends.
+std::uint64_t RowStore::Write(std::span<const std::byte> left,
+                              std::uint64_t at) const {
+  while (!left.empty()) {
+    const ssize_t wrote =
+        pwrite(file_, left.data(), left.size(), static_cast<off_t>(at));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) Fail("write");
+    left = left.subspan(static_cast<std::size_t>(wrote));
+    at += static_cast<std::uint64_t>(wrote);
+  }
+  return at;
+}
+
+void RowStore::Read(std::uint64_t at, std::span<std::byte> left) const {
+  while (!left.empty()) {
+    const ssize_t count =
+        pread(file_, left.data(), left.size(), static_cast<off_t>(at));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) Fail("read");
+    left = left.subspan(static_cast<std::size_t>(count));
+    at += static_cast<std::uint64_t>(count);
+  }
 }
 
 void RowStore::Sort() {
   std::sort(entries_.begin(), entries_.end(),
-            [](const Entry& a, const Entry& b) {
-              return a.block.place < b.block.place;
-            });
+            [](const Entry& a, const Entry& b) { return a.place < b.place; });
 }
 
-const RowBlock& RowStore::Get(std::size_t i, RowBlock& room) const {
+StoredRows RowStore::Get(std::size_t i, std::vector<std::byte>& room) const {
   const Entry& entry = entries_[i];
-  if (!entry.spilled) return entry.block;
-  room.place = entry.block.place;
-  room.rows.code_columns = entry.block.rows.code_columns;
-  room.rows.value_columns = entry.block.rows.value_columns;
-  room.rows.size = entry.block.rows.size;
-  room.rows.Trim();
-  room.groups.resize(entry.has_groups ? room.rows.size : 0);
-  room.hashes.resize(entry.has_hashes ? room.rows.size : 0);
-  std::uint64_t at = entry.at;
-  for (auto left : Arrays(room))
-    while (!left.empty()) {
-      const ssize_t count =
-          pread(file_, left.data(), left.size(), static_cast<off_t>(at));
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) Fail("read");
-      left = left.subspan(static_cast<std::size_t>(count));
-      at += static_cast<std::uint64_t>(count);
-    }
-  return room;
+  const std::byte* bytes = entry.bytes;
+  if (bytes == nullptr) {
+    room.resize(entry.hashes * sizeof(std::uint64_t) +
+                (entry.values + entry.labels) * sizeof(float) +
+                entry.groups * sizeof(std::uint32_t) + entry.codes);
+    Read(entry.at, room);
+    bytes = room.data();
+  }
+  StoredRows stored;
+  stored.hashes = Next<std::uint64_t>(bytes, entry.hashes);
+  stored.rows.values = Next<float>(bytes, entry.values);
+  stored.rows.labels = Next<float>(bytes, entry.labels);
+  stored.groups = Next<std::uint32_t>(bytes, entry.groups);
+  stored.rows.codes = Next<std::uint8_t>(bytes, entry.codes);
+  return stored;
 }
 
 }  // namespace hearsay::model::prep

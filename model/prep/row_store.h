@@ -3,9 +3,13 @@
 // memory is bounded whatever the input's size.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "model/prep/encoded_rows.h"
@@ -21,6 +25,14 @@ struct BlockPlace {
 };
 
 struct RowBlock {
+  // Without rows; what memory it has stays.
+  void Clear(BlockPlace where) {
+    place = where;
+    rows.size = 0;
+    groups.clear();
+    hashes.clear();
+  }
+
   BlockPlace place;
   EncodedRows rows;
   // Of each row, where rows are dealt by a column: a number, at first the
@@ -28,6 +40,13 @@ struct RowBlock {
   std::vector<std::uint32_t> groups;
   // Of each row's record, where duplicates are looked for.
   std::vector<std::uint64_t> hashes;
+};
+
+// What a store has of it.
+struct StoredRows {
+  RowView rows;
+  std::span<const std::uint32_t> groups;
+  std::span<const std::uint64_t> hashes;
 };
 
 class RowStore {
@@ -38,37 +57,47 @@ class RowStore {
   RowStore(const RowStore&) = delete;
   RowStore& operator=(const RowStore&) = delete;
 
+  // Takes a copy; blocks are filled where the cache has them, over and over.
   // Any thread. Throws: FileError (the disk is full, ...).
-  void Add(RowBlock block);
+  void Add(const RowBlock& block);
 
   // In the order of the input. Once all blocks are there.
   void Sort();
   std::size_t size() const { return entries_.size(); }
-  BlockPlace place(std::size_t i) const { return entries_[i].block.place; }
-  std::size_t rows(std::size_t i) const { return entries_[i].block.rows.size; }
 
   // The i-th block; `room` keeps it if it had to be read. Any thread.
   // Throws: FileError.
-  const RowBlock& Get(std::size_t i, RowBlock& room) const;
+  StoredRows Get(std::size_t i, std::vector<std::byte>& room) const;
 
   std::uint64_t spilled_bytes() const { return spilled_; }
 
  private:
   struct Entry {
-    RowBlock block;  // If it is in the file: sizes, no bytes.
-    std::uint64_t at = 0;
-    bool spilled = false;
-    bool has_groups = false;
-    bool has_hashes = false;
+    BlockPlace place;
+    std::size_t values = 0;  // How many of each there are.
+    std::size_t labels = 0;
+    std::size_t codes = 0;
+    std::size_t groups = 0;
+    std::size_t hashes = 0;
+    const std::byte* bytes = nullptr;  // nullptr: they are in the file ...
+    std::uint64_t at = 0;              // ... there.
+  };
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
   };
 
+  std::byte* Take(std::size_t bytes);
   void OpenFile();
+  std::uint64_t Write(std::span<const std::byte> left, std::uint64_t at) const;
+  void Read(std::uint64_t at, std::span<std::byte> left) const;
   [[noreturn]] void Fail(const char* what) const;
 
   std::filesystem::path folder_;
   std::uint64_t memory_left_;
   std::mutex mutex_;
   std::vector<Entry> entries_;
+  std::vector<std::unique_ptr<std::byte, Free>> slabs_;
+  std::span<std::byte> slab_;  // What is left of the last.
   std::uint64_t spilled_ = 0;
   int file_ = -1;
 };

@@ -79,17 +79,20 @@ double StatisticsGrid::sensitivity() const {
   return std::sqrt(static_cast<double>(length_));
 }
 
-void StatisticsGrid::Add(const EncodedRows& rows,
+void StatisticsGrid::Add(const RowView& rows,
                          std::span<std::int64_t> sums) const {
-  for (std::size_t row = 0; row < rows.size; ++row) {
+  if (rows.size() == 0) return;
+  const std::size_t value_columns = rows.values.size() / rows.size();
+  const std::size_t code_columns = rows.codes.size() / rows.size();
+  for (std::size_t row = 0; row < rows.size(); ++row) {
     sums[0] += unit_;
-    const float* values = rows.values.data() + row * rows.value_columns;
+    const float* values = rows.values.data() + row * value_columns;
     for (const Numeric& column : numeric_) {
       const std::int64_t x = Steps(values[column.value], unit_);
       sums[column.sum] += x;
       sums[column.sum + 1] += x * x / unit_;
     }
-    const std::uint8_t* codes = rows.codes.data() + row * rows.code_columns;
+    const std::uint8_t* codes = rows.codes.data() + row * code_columns;
     for (const Counted& column : counted_)
       // Beyond the declared ones are `other` and `missing`.
       if (codes[column.code] < column.categories)
@@ -120,10 +123,9 @@ std::vector<std::int64_t> SumStatistics(const PrepareOptions& options,
         "give one's statistics to the others by --statistics");
   store.Sort();
   std::vector<std::int64_t> sums(grid.size());
-  for (std::size_t i = 0; i < store.size(); ++i) {
-    RowBlock room;
+  std::vector<std::byte> room;
+  for (std::size_t i = 0; i < store.size(); ++i)
     grid.Add(store.Get(i, room).rows, sums);
-  }
   return sums;
 }
 

@@ -37,7 +37,7 @@ class StatisticsGrid {
   double sensitivity() const;
 
   // Adds what the rows, encoded by `schema`, contribute. Any thread.
-  void Add(const EncodedRows& rows, std::span<std::int64_t> sums) const;
+  void Add(const RowView& rows, std::span<std::int64_t> sums) const;
 
  private:
   struct Numeric {

@@ -16,7 +16,7 @@ constexpr std::size_t kShardsAtOnce = 256;
 // Of a batch; their order takes four bytes a row.
 constexpr std::size_t kBlocksAtOnce = 64;
 constexpr std::size_t kBufferBytes = std::size_t{64} << 20;
-constexpr std::size_t kMostBuffer = std::size_t{1} << 20;
+constexpr std::size_t kMostBuffer = std::size_t{512} << 10;
 
 // A block's rows by the shards of a pass that they go to; behind them, those of
 // none. Each shard's rows stay in the order of the input.
@@ -53,16 +53,16 @@ class Pass {
       const std::size_t end = std::min(begin + kBlocksAtOnce, store_.size());
       std::vector<Dealt> dealt(end - begin);
       ForEach(end - begin, threads, [&](std::size_t i) {
-        RowBlock room;
+        std::vector<std::byte> room;
         std::vector<std::uint32_t> owners;
         Assign(store_.Get(begin + i, room), loaded_.runs[begin + i], deal_,
                owners);
         dealt[i] = Sort(owners);
       });
       ForEach(hands, threads, [&](std::size_t hand) {
-        RowBlock room;
+        std::vector<std::byte> room;
         for (std::size_t i = begin; i < end; ++i) {
-          const EncodedRows& block = store_.Get(i, room).rows;
+          const RowView block = store_.Get(i, room).rows;
           for (std::size_t plan = hand; plan < plans_.size(); plan += hands)
             Append(plan, block, dealt[i - begin]);
         }
@@ -92,20 +92,16 @@ class Pass {
     return dealt;
   }
 
-  void Append(std::size_t plan, const EncodedRows& block, const Dealt& dealt) {
+  void Append(std::size_t plan, const RowView& block, const Dealt& dealt) {
     const auto rows = dealt.RowsOf(plan);
-    const std::span codes(block.codes.data(), block.size * block.code_columns);
-    const std::span values(block.values.data(),
-                           block.size * block.value_columns);
-    const std::span labels(block.labels.data(), block.size);
-    if (rows.size() == block.size)
-      writers_[plan].Append(codes, values, labels);
+    if (rows.size() == block.size())
+      writers_[plan].Append(block.codes, block.values, block.labels);
     else
-      writers_[plan].Append(codes, values, labels, rows);
+      writers_[plan].Append(block.codes, block.values, block.labels, rows);
     auto& counts = plans_[plan].class_counts;
     if (!counts.empty())
       for (const std::uint32_t row : rows)
-        ++counts[static_cast<std::size_t>(labels[row])];
+        ++counts[static_cast<std::size_t>(block.labels[row])];
   }
 
   const RowStore& store_;
@@ -118,16 +114,16 @@ class Pass {
 
 }  // namespace
 
-void Assign(const RowBlock& block, const std::vector<StratumRun>& runs,
+void Assign(const StoredRows& block, const std::vector<StratumRun>& runs,
             const Deal& deal, std::vector<std::uint32_t>& owners) {
-  owners.resize(block.rows.size);
+  owners.resize(block.rows.size());
   if (runs.size() == 1) {
     deal.Assign(runs[0].stratum, runs[0].rank, owners);
     return;
   }
   // Each stratum's ranks follow each other in the block.
   std::vector<std::vector<std::uint32_t>> rows(runs.size());
-  for (std::size_t row = 0; row < block.rows.size; ++row) {
+  for (std::size_t row = 0; row < block.rows.size(); ++row) {
     const std::size_t own =
         deal.strata() == Partition::Strata::kClass
             ? static_cast<std::size_t>(block.rows.labels[row])

@@ -28,7 +28,7 @@ void WriteShards(const RowStore& store, const Loaded& loaded, const Deal& deal,
                  std::vector<ShardPlan>& plans, int threads);
 
 // Where each row of the block goes. `owners` is overwritten.
-void Assign(const RowBlock& block, const std::vector<StratumRun>& runs,
+void Assign(const StoredRows& block, const std::vector<StratumRun>& runs,
             const Deal& deal, std::vector<std::uint32_t>& owners);
 
 }  // namespace hearsay::model::prep
