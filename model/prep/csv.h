@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "model/prep/byte_source.h"
+#include "model/prep/csv_marks.h"
 
 namespace hearsay::model::prep {
 
@@ -84,8 +85,23 @@ class CsvBlocks {
   std::uint64_t index_ = 0;
 };
 
+// Records of one width that follow each other in a block.
+struct CsvRecords {
+  std::size_t size() const { return records.size(); }
+  std::span<const std::string_view> fields_of(std::size_t record) const {
+    return fields.subspan(record * width, width);
+  }
+
+  std::size_t width = 0;
+  std::span<const std::string_view> fields;   // (records, width)
+  std::span<const std::string_view> records;  // As they stand in the file.
+};
+
 class CsvCursor {
  public:
+  static constexpr std::size_t kMany = 64;
+  static constexpr std::size_t kManyFields = 2048;  // Stay in the cache.
+
   enum class Step {
     kRecord,
     kBroken,        // Text behind a closing quote, at column().
@@ -99,33 +115,29 @@ class CsvCursor {
   // Requires: `block` stays as it is meanwhile.
   void Start(const CsvBlock& block);
   Step Next();
+  // The records that come next, kMany at most, up to one that has not `width`
+  // fields or is broken: that one is for Next(). None: it has come. Valid until
+  // the next call.
+  CsvRecords NextMany(std::size_t width);
 
   // Of the record that came last; valid until the next call. kCsvMargin bytes
   // behind each may be read.
   std::span<const std::string_view> fields() const {
-    return {fields_.data(), count_};
+    return {fields_.data() + first_, count_};
   }
   // As it stands in the file, its newline included.
   std::string_view record() const { return {text_ + record_, at_ - record_}; }
-  // On which it begins. Counts on from where it counted last.
-  std::uint64_t line();
+  // On which it begins.
+  std::uint64_t line() { return LineOf(record()); }
+  // Counts on from where it counted last. Requires: not before that.
+  std::uint64_t LineOf(std::string_view record);
   std::size_t column() const { return broken_ - record_ + 1; }
   // Where its first field ends in the text.
   std::size_t offset() const { return at_; }
 
  private:
-  // Finds separators and newlines, 64 bytes at a time.
-  struct Scan {
-    std::uint64_t Look(std::size_t at) const;
-    std::size_t Next();
-    std::size_t NextFrom(std::size_t at);
-
-    const char* text = nullptr;
-    std::size_t base = 0;
-    std::uint64_t mask = 0;  // Bit i: text[base + i] is one, and not yet seen.
-    char separator = ',';
-  };
-
+  Step Advance();
+  void TakePlain(std::size_t width, std::size_t most);
   Step Split();
   std::size_t Quoted(std::size_t at, std::string_view& field);
   std::string_view Unescaped(std::size_t begin, std::size_t end);
@@ -139,10 +151,15 @@ class CsvCursor {
   std::size_t record_ = 0;
   std::size_t broken_ = 0;
   bool quoted_ = false;
-  Scan scan_;
+  CsvMarks marks_;
+  bool plain_ = false;  // The block has no quotes, nor need blanks be skipped.
   std::vector<std::string_view> fields_;
+  std::size_t first_ = 0;  // Of this record.
   std::size_t count_ = 0;
-  std::vector<char> unescaped_;  // Fields of this record that had "" in them.
+  std::vector<std::string_view> records_;
+  bool is_pending_ = false;  // This record is one that NextMany() came to.
+  Step pending_ = Step::kEnd;
+  std::vector<char> unescaped_;  // Fields of this block that had "" in them.
   std::size_t unescaped_used_ = 0;
   std::size_t counted_ = 0;  // Text whose lines line_ has counted.
   std::uint64_t line_ = 1;

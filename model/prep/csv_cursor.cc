@@ -1,11 +1,10 @@
-// Taking apart: a mask of 64 bytes says where separators and newlines are, so
-// that text between them is never looked at; only a field that begins with a
-// quote is, for its end.
+// Taking apart: text between separators and newlines is never looked at; only a
+// field that begins with a quote is, for its end.
 #include <algorithm>
-#include <bit>
 #include <cstring>
+#include <utility>
 
-#include "model/prep/byte_mask.h"
+#include "model/prep/byte_mask.h"  // kMaskBytes
 #include "model/prep/csv.h"
 
 namespace hearsay::model::prep {
@@ -18,32 +17,6 @@ bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
 }  // namespace
 
-inline std::uint64_t CsvCursor::Scan::Look(std::size_t at) const {
-  return ByteMask(text + at, separator) | ByteMask(text + at, '\n');
-}
-
-inline std::size_t CsvCursor::Scan::Next() {
-  while (mask == 0) {
-    base += kMaskBytes;
-    mask = Look(base);
-  }
-  const std::size_t found =
-      base + static_cast<std::size_t>(std::countr_zero(mask));
-  mask &= mask - 1;
-  return found;
-}
-
-// The first at or behind `at`, to which a quote has led.
-inline std::size_t CsvCursor::Scan::NextFrom(std::size_t at) {
-  if (at - base < kMaskBytes) {
-    mask &= ~std::uint64_t{0} << (at - base);
-  } else {
-    base = at;
-    mask = Look(base);
-  }
-  return Next();
-}
-
 void CsvCursor::Start(const CsvBlock& block) {
   text_ = block.text().data();
   end_ = block.text().size();
@@ -51,22 +24,75 @@ void CsvCursor::Start(const CsvBlock& block) {
   line_ = block.line;
   count_ = 0;
   unescaped_.clear();
-  scan_ = {text_, 0, 0, format_.separator};
-  if (end_ > 0) scan_.mask = scan_.Look(0);
+  unescaped_used_ = 0;
+  is_pending_ = false;
+  marks_.Start(text_, end_, format_.separator);
+  plain_ = !format_.trim && format_.comment.empty() &&
+           block.text().find('"') == std::string_view::npos;
 }
 
 CsvCursor::Step CsvCursor::Next() {
+  if (std::exchange(is_pending_, false)) return pending_;
+  first_ = 0;
+  return Advance();
+}
+
+CsvRecords CsvCursor::NextMany(std::size_t width) {
+  if (is_pending_) return {};
+  first_ = 0;
+  records_.clear();
+  const std::size_t most = std::clamp<std::size_t>(
+      kManyFields / std::max<std::size_t>(width, 1), 1, kMany);
+  while (true) {
+    TakePlain(width, most);
+    if (records_.size() == most) break;
+    const Step step = Advance();
+    if (step != Step::kRecord || count_ != width) {
+      is_pending_ = true;
+      pending_ = step;
+      break;
+    }
+    records_.push_back(record());
+    first_ += width;
+  }
+  return {width, {fields_.data(), first_}, records_};
+}
+
+// What most of most files is: records in which nothing is quoted, and none is a
+// blank line, which a single field might be.
+void CsvCursor::TakePlain(std::size_t width, std::size_t most) {
+  if (!plain_ || width < 2) return;
+  if (fields_.size() < most * width) fields_.resize(most * width);
+  while (records_.size() < most) {
+    const std::uint32_t* const ends = marks_.TakeRecord(width);
+    if (ends == nullptr) return;
+    std::string_view* const fields = fields_.data() + first_;
+    const char* begin = text_ + at_;
+    const char* const text = text_;
+    for (std::size_t i = 0; i < width; ++i) {
+      const char* const end = text + ends[i];
+      fields[i] = {begin, static_cast<std::size_t>(end - begin)};
+      begin = end + 1;
+    }
+    if (fields[width - 1].ends_with('\r')) fields[width - 1].remove_suffix(1);
+    record_ = std::exchange(at_, static_cast<std::size_t>(begin - text));
+    records_.push_back(record());
+    first_ += width;
+  }
+}
+
+CsvCursor::Step CsvCursor::Advance() {
   while (at_ != end_) {
     record_ = at_;
     if (!format_.comment.empty() && std::string_view(text_ + at_, end_ - at_)
                                         .starts_with(format_.comment)) {
       do {
-        at_ = scan_.NextFrom(at_) + 1;
+        at_ = marks_.NextFrom(at_) + 1;
       } while (text_[at_ - 1] != '\n');
       continue;
     }
     const Step step = Split();
-    const bool blank = count_ == 1 && fields_[0].empty() && !quoted_;
+    const bool blank = count_ == 1 && fields_[first_].empty() && !quoted_;
     if (step != Step::kRecord || !blank) return step;
   }
   record_ = at_;
@@ -75,15 +101,14 @@ CsvCursor::Step CsvCursor::Next() {
 }
 
 CsvCursor::Step CsvCursor::Split() {
-  Scan scan = scan_;  // The compiler may keep this one in registers.
   Step step = Step::kRecord;
   std::size_t begin = at_;
   count_ = 0;
   quoted_ = false;
-  unescaped_used_ = 0;
   while (true) {
-    if (count_ == fields_.size()) fields_.resize(2 * count_ + 16);
-    std::string_view& field = fields_[count_];
+    const std::size_t used = first_ + count_;
+    if (used == fields_.size()) fields_.resize(2 * used + 16);
+    std::string_view& field = fields_[used];
     const std::size_t first = format_.trim ? SkipBlanks(begin) : begin;
     std::size_t end = 0;
     if (text_[first] == '"') {
@@ -95,7 +120,7 @@ CsvCursor::Step CsvCursor::Split() {
         return Step::kUnterminated;
       }
       if (format_.trim) closed = SkipBlanks(closed);
-      end = scan.NextFrom(closed);
+      end = marks_.NextFrom(closed);
       const bool carriage_return =
           end - closed == 1 && text_[closed] == '\r' && text_[end] == '\n';
       if (end != closed && !carriage_return && step == Step::kRecord) {
@@ -103,7 +128,7 @@ CsvCursor::Step CsvCursor::Split() {
         broken_ = closed;
       }
     } else {
-      end = scan.Next();
+      end = marks_.Next();
       field = {text_ + begin, end - begin};
       if (text_[end] == '\n' && field.ends_with('\r')) field.remove_suffix(1);
       if (format_.trim) field = Trimmed(field);
@@ -113,7 +138,6 @@ CsvCursor::Step CsvCursor::Split() {
     if (text_[end] == '\n') break;
   }
   at_ = begin;
-  scan_ = scan;
   return step;
 }
 
@@ -137,8 +161,8 @@ std::size_t CsvCursor::Quoted(std::size_t at, std::string_view& field) {
 }
 
 std::string_view CsvCursor::Unescaped(std::size_t begin, std::size_t end) {
-  // All of the fields of a record fit where all of the text does, so that
-  // nothing moves while it is pointed at.
+  // All of the fields fit where all of the text does, so that nothing moves
+  // while it is pointed at.
   if (unescaped_.empty()) unescaped_.resize(end_ + kCsvMargin);
   char* const to = unescaped_.data() + unescaped_used_;
   char* last = to;
@@ -162,10 +186,10 @@ std::string_view CsvCursor::Trimmed(std::string_view field) const {
   return field;
 }
 
-std::uint64_t CsvCursor::line() {
+std::uint64_t CsvCursor::LineOf(std::string_view record) {
   line_ += static_cast<std::uint64_t>(
-      std::count(text_ + counted_, text_ + record_, '\n'));
-  counted_ = record_;
+      std::count(text_ + counted_, record.data(), '\n'));
+  counted_ = static_cast<std::size_t>(record.data() - text_);
   return line_;
 }
 

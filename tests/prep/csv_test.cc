@@ -218,6 +218,46 @@ TEST_F(CsvTest, BlocksEndWhereRecordsDo) {
     }
 }
 
+// What many at once leave out is the next that comes one by one.
+TEST_F(CsvTest, ManyAtOnceAreThoseThatComeOneByOne) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) {
+    text += std::to_string(i) + "," + std::string(i % 90, 'x') + "\n";
+    if (i % 7 == 0) text += "\n\r\n";
+    if (i % 300 == 0) text += "1\n1,2,3\n,\r\n";
+  }
+  const auto all = [](const std::string& csv, bool many) {
+    const CsvFormat format = NoHeader();
+    CsvBlocks blocks(ByteSource(csv, "f"), "f", format, 10'000);
+    CsvBlock block;
+    CsvCursor cursor(format);
+    Records records;
+    const auto add = [&](std::uint64_t line, const auto& fields) {
+      records.emplace_back(fields.begin(), fields.end());
+      records.back().push_back(std::to_string(line));
+    };
+    while (blocks.Next(block)) {
+      cursor.Start(block);
+      while (true) {
+        const CsvRecords some = many ? cursor.NextMany(2) : CsvRecords();
+        EXPECT_LE(some.size(), CsvCursor::kMany);
+        for (std::size_t i = 0; i < some.size(); ++i)
+          add(cursor.LineOf(some.records[i]), some.fields_of(i));
+        if (some.size() > 0) continue;
+        const CsvCursor::Step step = cursor.Next();
+        if (step == CsvCursor::Step::kEnd) break;
+        EXPECT_EQ(step, CsvCursor::Step::kRecord);
+        add(cursor.line(), cursor.fields());
+      }
+    }
+    return records;
+  };
+  EXPECT_EQ(all(text, true), all(text, false));
+  const std::string quoted = text + "\"a\"\"\n\",b\n" + text;
+  EXPECT_EQ(all(quoted, true), all(quoted, false));
+  EXPECT_EQ(all(quoted, true).size(), 2 * all(text, true).size() + 1);
+}
+
 // A broken field costs its record, not those behind it.
 TEST_F(CsvTest, GoesOnBehindABrokenQuote) {
   const CsvFormat format = NoHeader();
