@@ -1,6 +1,7 @@
 #include "model/prep/encoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -56,6 +57,15 @@ std::int32_t Bin(const InputColumn& column, double number) {
       std::upper_bound(inner, column.edges.end() - 1, number) - inner);
 }
 
+// Where the column begins among a row's codes, or among its values.
+std::size_t TakePlace(const InputColumn& column, std::size_t& code,
+                      std::size_t& value) {
+  if (column.categorical()) return code++;
+  if (column.kind == InputColumn::Kind::kText)
+    return std::exchange(code, code + column.text.length);
+  return std::exchange(value, value + 1 + (column.missing_indicator ? 1 : 0));
+}
+
 float Scaled(double number, double minimum, double maximum) {
   const double clamped = std::clamp(number, minimum, maximum);
   return static_cast<float>(2 * ((clamped - minimum) / (maximum - minimum)) -
@@ -77,10 +87,16 @@ Encoder::Encoder(const Schema& schema, const std::vector<std::string>& header,
   for (const std::string& token : schema.csv.missing)
     numbers_stand_for_missing_ |= ParseNumber(token).has_value();
   std::vector<std::string> missing;
+  std::size_t code = 0;
+  std::size_t value = 0;
   for (const InputColumn& column : schema.columns) {
-    Bound bound{
-        &column, 0, {}, Bind(column.when, missing), Bind(column.value, missing),
-        {}};
+    Bound bound{&column,
+                0,
+                TakePlace(column, code, value),
+                {},
+                Bind(column.when, missing),
+                Bind(column.value, missing),
+                {}};
     if (!column.when && !column.value) {
       bound.field = Locate(column.from).value_or(0);
       if (!Locate(column.from)) missing.push_back(column.from);
@@ -179,33 +195,153 @@ bool Encoder::Evaluate(Condition& condition,
   return condition.expression->Evaluate(condition.values);
 }
 
+std::span<const Verdict> Encoder::Append(const CsvRecords& records,
+                                         EncodedRows& rows) {
+  RowBatch batch(records, rows, verdicts_);
+  batch.Select([this](std::span<const std::string_view> fields) {
+    return !keep_ || Holds(*keep_, fields);
+  });
+  for (Bound& bound : columns_)
+    if (bound.column->categorical())
+      AppendCodes(bound, batch);
+    else if (bound.column->kind == InputColumn::Kind::kText)
+      AppendTexts(bound, batch);
+    else
+      AppendValues(bound, batch);
+  AppendLabels(batch);
+  batch.Finish();
+  return verdicts_;
+}
+
 Encoder::Outcome Encoder::Append(std::span<const std::string_view> fields,
                                  EncodedRows& rows) {
-  if (fields.size() != header_.size())
-    throw RowError(RowFault::kFields,
-                   std::to_string(fields.size()) + " fields, the " +
-                       (schema_.csv.header ? "header" : "schema") + " has " +
-                       std::to_string(header_.size()));
-  if (keep_ && !Holds(*keep_, fields)) return Outcome::kLeftOut;
-  std::uint8_t* codes = rows.codes.data() + rows.size * rows.code_columns;
-  float* values = rows.values.data() + rows.size * rows.value_columns;
-  for (Bound& bound : columns_) {
-    if (bound.column->categorical()) {
+  if (fields.size() != header_.size()) throw WrongWidth(fields.size());
+  const std::string_view record;
+  const Verdict& verdict =
+      Append(CsvRecords{fields.size(), fields, {&record, 1}}, rows).front();
+  if (verdict.error) throw RowError(*verdict.error);
+  return verdict.outcome;
+}
+
+RowError Encoder::WrongWidth(std::size_t fields) const {
+  return {RowFault::kFields, std::to_string(fields) + " fields, the " +
+                                 (schema_.csv.header ? "header" : "schema") +
+                                 " has " + std::to_string(header_.size())};
+}
+
+void Encoder::AppendCodes(Bound& bound, RowBatch& batch) {
+  const bool remembered = !bound.derived;
+  const std::size_t size = batch.size();
+  std::uint8_t* to = batch.codes(0) + bound.place;
+  const std::size_t step = batch.code_columns();
+  for (std::size_t place = 0; place < size; ++place, to += step) {
+    if (remembered) {
+      const std::int32_t code =
+          bound.memo.Find(batch.field(place, bound.field));
+      if (code >= 0 && code < kDrop) {
+        *to = static_cast<std::uint8_t>(code);
+        continue;
+      }
+    }
+    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
       const std::int32_t code = bound.derived
                                     ? DerivedCode(bound, fields)
                                     : Code(bound, fields[bound.field]);
       if (code == kDrop) return Outcome::kDropped;
-      *codes++ = static_cast<std::uint8_t>(code);
-    } else if (bound.column->kind == InputColumn::Kind::kText) {
-      if (!AppendText(bound, fields[bound.field], codes))
-        return Outcome::kDropped;
-    } else if (!AppendValue(bound, fields, values)) {
-      return Outcome::kDropped;
-    }
+      *to = static_cast<std::uint8_t>(code);
+      return Outcome::kTaken;
+    });
   }
-  rows.labels[rows.size] = Label(fields);
-  ++rows.size;  // Only now, so that a bad row leaves no half behind.
-  return Outcome::kTaken;
+}
+
+void Encoder::AppendTexts(Bound& bound, RowBatch& batch) {
+  for (std::size_t place = 0; place < batch.size(); ++place)
+    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
+      return AppendText(bound, fields[bound.field],
+                        batch.codes(place) + bound.place);
+    });
+}
+
+void Encoder::AppendValues(Bound& bound, RowBatch& batch) {
+  if (bound.column->kind == InputColumn::Kind::kBoolean)
+    AppendFlags(bound, batch);
+  else
+    AppendNumbers(bound, batch);
+}
+
+void Encoder::AppendFlags(Bound& bound, RowBatch& batch) {
+  const bool remembered = !bound.when || bound.when->fields.size() == 1;
+  const Memo& memo = bound.when ? bound.when->memo : bound.memo;
+  const std::size_t field =
+      bound.when && remembered ? bound.when->fields[0] : bound.field;
+  const std::size_t size = batch.size();
+  float* to = batch.values(0) + bound.place;
+  for (std::size_t place = 0; place < size;
+       ++place, to += batch.value_columns()) {
+    if (remembered) {
+      const std::int32_t holds = memo.Find(batch.field(place, field));
+      if (holds != Memo::kUnknown) {
+        to[0] = holds == 1 ? 1.0F : -1.0F;
+        if (bound.column->missing_indicator) to[1] = -1.0F;
+        continue;
+      }
+    }
+    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
+      return AppendValue(bound, fields, to);
+    });
+  }
+}
+
+// Numbers of up to three digits repeat themselves enough to remember what they
+// were scaled to.
+void Encoder::AppendNumbers(Bound& bound, RowBatch& batch) {
+  constexpr std::size_t kRemembered = 3;
+  const InputColumn& column = *bound.column;
+  const bool quick = !bound.derived && !numbers_stand_for_missing_;
+  const double minimum = column.minimum;
+  const double maximum = column.maximum;
+  const std::size_t size = batch.size();
+  float* to = batch.values(0) + bound.place;
+  for (std::size_t place = 0; place < size;
+       ++place, to += batch.value_columns()) {
+    if (quick) {
+      const std::string_view field = batch.field(place, bound.field);
+      const bool remembered = field.size() <= kRemembered;
+      std::int32_t bits = remembered ? bound.memo.Find(field) : Memo::kUnknown;
+      double number = 0;
+      if (bits == Memo::kUnknown && QuickNumber(field, number) &&
+          (!column.whole || number == std::floor(number))) {
+        bits = std::bit_cast<std::int32_t>(Scaled(number, minimum, maximum));
+        if (remembered) bound.memo.Put(field, bits);
+      }
+      if (bits != Memo::kUnknown) {
+        to[0] = std::bit_cast<float>(bits);
+        if (column.missing_indicator) to[1] = -1.0F;
+        continue;
+      }
+    }
+    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
+      return AppendValue(bound, fields, to);
+    });
+  }
+}
+
+void Encoder::AppendLabels(RowBatch& batch) {
+  const bool remembered = !classes_.empty() && label_field_;
+  for (std::size_t place = 0; place < batch.size(); ++place) {
+    if (remembered) {
+      const std::int32_t label =
+          label_memo_.Find(batch.field(place, *label_field_));
+      if (label != Memo::kUnknown) {
+        batch.label(place) = static_cast<float>(label);
+        continue;
+      }
+    }
+    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
+      batch.label(place) = Label(fields);
+      return Outcome::kTaken;
+    });
+  }
 }
 
 inline std::int32_t Encoder::Code(Bound& bound, std::string_view field) {
@@ -245,6 +381,12 @@ std::int32_t Encoder::MissingCode(const Bound& bound,
                      place + ", or drop such rows by missing = \"drop\"");
 }
 
+Encoder::Outcome Encoder::WithoutValue(const Bound& bound,
+                                       std::string_view field) const {
+  MissingCode(bound, field);
+  return Outcome::kDropped;
+}
+
 std::int32_t Encoder::MakeCode(const Bound& bound,
                                std::string_view field) const {
   const InputColumn& column = *bound.column;
@@ -270,8 +412,8 @@ std::int32_t Encoder::DerivedCode(
 // Inside its caller always: most of a table may be short numbers.
 [[gnu::always_inline]] inline std::optional<double> Encoder::ReadNumber(
     const std::string& column, std::string_view field) const {
-  if (!numbers_stand_for_missing_)
-    if (const auto number = QuickNumber(field)) return number;
+  double number = 0;
+  if (!numbers_stand_for_missing_ && QuickNumber(field, number)) return number;
   return ReadAnyNumber(column, field);
 }
 
@@ -294,25 +436,24 @@ std::optional<double> Encoder::Derive(
   return derived.arithmetic->Evaluate(derived.numbers);
 }
 
-bool Encoder::AppendText(const Bound& bound, std::string_view field,
-                         std::uint8_t*& codes) const {
+Encoder::Outcome Encoder::AppendText(const Bound& bound, std::string_view field,
+                                     std::uint8_t* codes) const {
   const InputColumn& column = *bound.column;
   if (IsMissing(field)) {
-    if (!column.fill_value) return MissingCode(bound, field) != kDrop;
+    if (!column.fill_value) return WithoutValue(bound, field);
     field = *column.fill_value;
   }
   EncodeText(field, column.text, {codes, column.text.length});
-  codes += column.text.length;
-  return true;
+  return Outcome::kTaken;
 }
 
-inline bool Encoder::AppendValue(Bound& bound,
-                                 std::span<const std::string_view> fields,
-                                 float*& values) {
+Encoder::Outcome Encoder::AppendValue(Bound& bound,
+                                      std::span<const std::string_view> fields,
+                                      float* values) {
   const InputColumn& column = *bound.column;
   if (bound.when) {
-    *values++ = Holds(*bound.when, fields) ? 1.0F : -1.0F;
-    return true;
+    values[0] = Holds(*bound.when, fields) ? 1.0F : -1.0F;
+    return Outcome::kTaken;
   }
   const std::string_view field = bound.derived
                                      ? std::string_view(column.value->text())
@@ -320,7 +461,7 @@ inline bool Encoder::AppendValue(Bound& bound,
   bool missing = false;
   if (column.kind == InputColumn::Kind::kBoolean) {
     missing = IsMissing(field) && !bound.codes.contains(field);
-    if (!missing) *values = Code(bound, field) == 1 ? 1.0F : -1.0F;
+    if (!missing) values[0] = Code(bound, field) == 1 ? 1.0F : -1.0F;
   } else {
     const std::optional<double> number = bound.derived
                                              ? Derive(*bound.derived, fields)
@@ -328,13 +469,12 @@ inline bool Encoder::AppendValue(Bound& bound,
     missing = !number;
     if (number && column.whole && *number != std::floor(*number))
       FailNumber(column.from, field, "a whole number");
-    if (number) *values = Scaled(*number, column.minimum, column.maximum);
+    if (number) values[0] = Scaled(*number, column.minimum, column.maximum);
   }
-  if (missing && !column.fill) return MissingCode(bound, field) != kDrop;
-  if (missing) *values = Scaled(*column.fill, column.minimum, column.maximum);
-  ++values;
-  if (column.missing_indicator) *values++ = missing ? 1.0F : -1.0F;
-  return true;
+  if (missing && !column.fill) return WithoutValue(bound, field);
+  if (missing) values[0] = Scaled(*column.fill, column.minimum, column.maximum);
+  if (column.missing_indicator) values[1] = missing ? 1.0F : -1.0F;
+  return Outcome::kTaken;
 }
 
 inline float Encoder::Label(std::span<const std::string_view> fields) {

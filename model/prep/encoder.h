@@ -13,6 +13,7 @@
 
 #include "model/prep/encoded_rows.h"
 #include "model/prep/memo.h"
+#include "model/prep/row_batch.h"
 #include "model/prep/schema.h"
 
 namespace hearsay::model::prep {
@@ -21,11 +22,7 @@ EncodedRows MakeRows(const Schema& schema);
 
 class Encoder {
  public:
-  enum class Outcome {
-    kTaken,
-    kLeftOut,  // By the schema's keep.
-    kDropped,  // A value is missing in a column with missing = "drop".
-  };
+  using Outcome = Verdict::Outcome;
 
   // Finds the schema's columns among the header's; others are ignored.
   // Requires: `schema` outlives the encoder.
@@ -33,9 +30,14 @@ class Encoder {
   Encoder(const Schema& schema, const std::vector<std::string>& header,
           const std::filesystem::path& path);
 
-  // Appends the record. Requires: room for it; kFieldMargin behind each field.
-  // Throws: RowError (and leaves `rows` as it was).
+  // Appends those of the records that are rows, in their order, and says what
+  // became of each; valid until the next call. Requires: records as wide as the
+  // header; room for them; kFieldMargin behind each field.
+  std::span<const Verdict> Append(const CsvRecords& records, EncodedRows& rows);
+  // The same of one, of any width. Throws: RowError instead of kBad.
   Outcome Append(std::span<const std::string_view> fields, EncodedRows& rows);
+  // What is wrong with a record of so many fields.
+  RowError WrongWidth(std::size_t fields) const;
 
   // Where a column that need not be in the schema is. Throws: FileError.
   std::size_t Find(const std::string& column) const;
@@ -66,6 +68,7 @@ class Encoder {
   struct Bound {
     const InputColumn* column;
     std::size_t field;
+    std::size_t place;              // Among a row's codes, or its values.
     Codes codes;                    // Categorical, boolean.
     std::optional<Condition> when;  // Boolean.
     std::optional<Derived> derived;
@@ -95,14 +98,23 @@ class Encoder {
   std::int32_t Code(Bound& bound, std::string_view field);
   std::int32_t DerivedCode(Bound& bound,
                            std::span<const std::string_view> fields) const;
+  // A column of all rows: what its memo knows, or what is a short number, here;
+  // the rest by the functions that follow.
+  void AppendCodes(Bound& bound, RowBatch& batch);
+  void AppendTexts(Bound& bound, RowBatch& batch);
+  void AppendValues(Bound& bound, RowBatch& batch);
+  void AppendFlags(Bound& bound, RowBatch& batch);
+  void AppendNumbers(Bound& bound, RowBatch& batch);
+  void AppendLabels(RowBatch& batch);
   std::int32_t MakeCode(const Bound& bound, std::string_view field) const;
   // kDrop, or what to do without a value.
   std::int32_t MissingCode(const Bound& bound, std::string_view field) const;
-  // False: drop the row.
-  bool AppendText(const Bound& bound, std::string_view field,
-                  std::uint8_t*& codes) const;
-  bool AppendValue(Bound& bound, std::span<const std::string_view> fields,
-                   float*& values);
+  // Of a column that has no code: drop the row, or fail.
+  Outcome WithoutValue(const Bound& bound, std::string_view field) const;
+  Outcome AppendText(const Bound& bound, std::string_view field,
+                     std::uint8_t* codes) const;
+  Outcome AppendValue(Bound& bound, std::span<const std::string_view> fields,
+                      float* values);
   float Label(std::span<const std::string_view> fields);
   float MakeLabel(std::span<const std::string_view> fields);
 
@@ -116,6 +128,7 @@ class Encoder {
   // Of a regression, or of classes that all read the same column.
   std::optional<std::size_t> label_field_;
   Memo label_memo_;
+  std::vector<Verdict> verdicts_;  // Of the last batch.
 };
 
 }  // namespace hearsay::model::prep

@@ -23,9 +23,7 @@ namespace fs = std::filesystem;
 class CsvLoad {
  public:
   CsvLoad(const LoadOptions& options, Gathering& gathering)
-      : options_(options),
-        gathering_(gathering),
-        empty_rows_(MakeRows(options.schema)) {
+      : options_(options), gathering_(gathering) {
     for (const fs::path& path : options.files)
       files_.push_back(std::make_unique<File>(path));
   }
@@ -49,6 +47,13 @@ class CsvLoad {
 
   using Groups = std::map<std::string, std::uint32_t, std::less<>>;
 
+  // What a block comes to.
+  struct Output {
+    RowBlock& block;
+    BlockFacts facts;
+    Groups groups;
+  };
+
   // One thread's own.
   struct Worker {
     std::size_t file = SIZE_MAX;
@@ -57,11 +62,13 @@ class CsvLoad {
     std::size_t encoder_file = SIZE_MAX;
     std::unique_ptr<Encoder> encoder;
     std::unique_ptr<CsvCursor> cursor;
+    RowBlock rows;
     std::optional<std::size_t> group_field;
   };
 
   void Work() {
     Worker worker;
+    worker.rows.rows = MakeRows(options_.schema);
     while (Take(worker)) {
       const BlockPlace place{worker.file, worker.block.index};
       try {
@@ -109,31 +116,22 @@ class CsvLoad {
   void Encode(Worker& worker, BlockPlace place) {
     const File& file = *files_[worker.file];
     if (worker.encoder_file != worker.file) Prepare(file, worker);
-    RowBlock block{place, empty_rows_, {}, {}};
-    block.rows.Reserve(worker.block.lines);
-    BlockFacts facts;
-    facts.rows.resize(gathering_.block_strata());
+    Output output{worker.rows, {}, {}};
+    output.block.Clear(place);
+    output.block.rows.Reserve(worker.block.lines);
+    output.facts.rows.resize(gathering_.block_strata());
     CsvCursor& cursor = *worker.cursor;
     cursor.Start(worker.block);
-    Groups groups;
-    for (CsvCursor::Step step = cursor.Next(); step != CsvCursor::Step::kEnd;
-         step = cursor.Next()) {
-      if (step == CsvCursor::Step::kUnterminated)
-        throw FileError(PlaceInLine(file, cursor) + Describe(step));
-      ++facts.counts.read;
-      if (!Append(file, worker, step, block, facts)) continue;
-      std::uint32_t group = 0;
-      if (worker.group_field) {
-        group = GroupOf(cursor.fields()[*worker.group_field], groups, facts);
-        block.groups.push_back(group);
-      }
-      ++facts.rows[gathering_.StratumOf(block.rows.labels[block.rows.size - 1],
-                                        group)];
-      if (options_.hashes) block.hashes.push_back(Hash(cursor.record()));
+    for (bool at_end = false; !at_end;) {
+      const CsvRecords records = cursor.NextMany(file.blocks->header().size());
+      if (records.size() > 0)
+        Append(file, worker, records, output);
+      else
+        at_end = !RefuseNext(file, worker, output.facts.counts);
     }
-    block.rows.Trim();
-    const std::uint64_t read = facts.counts.read;
-    gathering_.Add(std::move(block), std::move(facts));
+    output.block.rows.Trim();
+    const std::uint64_t read = output.facts.counts.read;
+    gathering_.Add(output.block, std::move(output.facts));
     options_.progress.Advance(file.path, read, worker.bytes);
   }
 
@@ -149,37 +147,77 @@ class CsvLoad {
     worker.encoder_file = worker.file;
   }
 
-  // False: this record is not a row.
-  bool Append(const File& file, const Worker& worker, CsvCursor::Step step,
-              RowBlock& block, BlockFacts& facts) {
-    CsvCursor& cursor = *worker.cursor;
-    try {
-      if (step == CsvCursor::Step::kBroken)
-        throw RowError(RowFault::kQuotes, Describe(step));
-      switch (worker.encoder->Append(cursor.fields(), block.rows)) {
-        case Encoder::Outcome::kTaken:
-          return true;
-        case Encoder::Outcome::kLeftOut:
-          ++facts.counts.left_out;
+  void Append(const File& file, const Worker& worker, const CsvRecords& records,
+              Output& output) {
+    EncodedRows& rows = output.block.rows;
+    LoadCounts& counts = output.facts.counts;
+    std::size_t row = rows.size;
+    const auto verdicts = worker.encoder->Append(records, rows);
+    counts.read += records.size();
+    for (std::size_t i = 0; i < records.size(); ++i)
+      switch (verdicts[i].outcome) {
+        case Verdict::Outcome::kTaken:
+          Note(worker, records, i, rows.labels[row++], output);
           break;
-        case Encoder::Outcome::kDropped:
-          ++facts.counts.dropped;
+        case Verdict::Outcome::kLeftOut:
+          ++counts.left_out;
           break;
+        case Verdict::Outcome::kDropped:
+          ++counts.dropped;
+          break;
+        case Verdict::Outcome::kBad:
+          Refuse(*verdicts[i].error, counts, [&] {
+            return Place(file, worker.cursor->LineOf(records.records[i]));
+          });
       }
-    } catch (const RowError& error) {
-      std::string what;
-      if (options_.strict || facts.counts.first_bad.size() < kFirstBad)
-        what = (step == CsvCursor::Step::kBroken
-                    ? PlaceInLine(file, cursor)
-                    : file.path.string() + ":" + std::to_string(cursor.line()) +
-                          ": ") +
-               error.what();
-      if (options_.strict) throw FileError(what);
-      facts.counts.Refuse(error.fault(), what);
-    }
-    return false;
   }
 
+  // What is kept of a row beside its codes and values.
+  void Note(const Worker& worker, const CsvRecords& records, std::size_t record,
+            float label, Output& output) const {
+    std::uint32_t group = 0;
+    if (worker.group_field) {
+      group = GroupOf(records.fields_of(record)[*worker.group_field],
+                      output.groups, output.facts);
+      output.block.groups.push_back(group);
+    }
+    ++output.facts.rows[gathering_.StratumOf(label, group)];
+    if (options_.hashes)
+      output.block.hashes.push_back(Hash(records.records[record]));
+  }
+
+  // A record that no encoder takes; false: there is none, the block ends.
+  bool RefuseNext(const File& file, const Worker& worker,
+                  LoadCounts& counts) const {
+    CsvCursor& cursor = *worker.cursor;
+    const CsvCursor::Step step = cursor.Next();
+    if (step == CsvCursor::Step::kEnd) return false;
+    if (step == CsvCursor::Step::kUnterminated)
+      throw FileError(PlaceInLine(file, cursor) + Describe(step));
+    ++counts.read;
+    if (step == CsvCursor::Step::kBroken)
+      Refuse(RowError(RowFault::kQuotes, Describe(step)), counts,
+             [&] { return PlaceInLine(file, cursor); });
+    else
+      Refuse(worker.encoder->WrongWidth(cursor.fields().size()), counts,
+             [&] { return Place(file, cursor.line()); });
+    return true;
+  }
+
+  // `place`: says where the record is, for those that are shown.
+  template <typename Place>
+  void Refuse(const RowError& error, LoadCounts& counts,
+              const Place& place) const {
+    std::string what;
+    if (options_.strict || counts.first_bad.size() < kFirstBad)
+      what = place() + error.what();
+    if (options_.strict) throw FileError(what);
+    counts.Refuse(error.fault(), what);
+  }
+
+  static std::string Place(const File& file, std::uint64_t line) {
+    return file.path.string() + ":" + std::to_string(line) + ": ";
+  }
   static std::string PlaceInLine(const File& file, CsvCursor& cursor) {
     return file.path.string() + ":" + std::to_string(cursor.line()) + ":" +
            std::to_string(cursor.column()) + ": ";
@@ -205,7 +243,6 @@ class CsvLoad {
 
   const LoadOptions& options_;
   Gathering& gathering_;
-  const EncodedRows empty_rows_;
   std::vector<std::unique_ptr<File>> files_;
   std::atomic<std::size_t> next_file_ = 0;
 };

@@ -19,10 +19,10 @@ inline constexpr std::size_t kFieldMargin = 16;
 // not remembered. Requires: kFieldMargin.
 class Memo {
  public:
-  // Nothing that was put in is negative.
+  // Nothing that was put in is that: not a code, nor the bits of a number.
   static constexpr std::int32_t kUnknown = -1;
 
-  std::int32_t Find(std::string_view text) const {
+  [[gnu::always_inline]] std::int32_t Find(std::string_view text) const {
     if (text.size() > kLongest) return kUnknown;
     const Key key = MakeKey(text);
     const Entry& entry = (*entries_)[key.slot];

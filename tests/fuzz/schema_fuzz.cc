@@ -3,7 +3,8 @@
 // Beyond not crashing: a row that is taken has every code below the number of
 // its column's categories, every value within [-1, 1], and the label of a
 // class; and the row comes out the same from an encoder that has seen others
-// before.
+// before, and where many are encoded at once.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -35,6 +36,22 @@ void CheckRow(const Schema& schema, const EncodedRows& rows) {
     Check(rows.labels[0] < static_cast<float>(schema.label.classes.size()));
 }
 
+// All rows of the block, as they come many at once.
+EncodedRows Many(const Schema& schema, const CsvBlock& block,
+                 const CsvBlocks& blocks) {
+  Encoder encoder(schema, blocks.header(), "f");
+  EncodedRows rows = MakeRows(schema);
+  rows.Reserve(block.lines);
+  CsvCursor cursor(schema.csv);
+  cursor.Start(block);
+  do {
+    for (CsvRecords records = cursor.NextMany(blocks.header().size());
+         records.size() > 0; records = cursor.NextMany(blocks.header().size()))
+      encoder.Append(records, rows);
+  } while (cursor.Next() == CsvCursor::Step::kRecord);
+  return rows;
+}
+
 // Nothing: the row is not taken.
 bool Append(Encoder& encoder, std::span<const std::string_view> fields,
             EncodedRows& rows) {
@@ -58,6 +75,8 @@ void Try(const std::string& text, const std::string& csv) {
   CsvBlock block;
   while (blocks.Next(block)) {
     cursor.Start(block);
+    const EncodedRows many = Many(schema, block, blocks);
+    std::size_t row = 0;
     while (cursor.Next() == CsvCursor::Step::kRecord) {
       Encoder fresh(schema, blocks.header(), "f");
       const bool taken = Append(encoder, cursor.fields(), rows);
@@ -66,7 +85,16 @@ void Try(const std::string& text, const std::string& csv) {
       CheckRow(schema, rows);
       Check(rows.codes == again.codes && rows.values == again.values &&
             rows.labels == again.labels);
+      Check(row < many.size);
+      Check(std::equal(rows.codes.begin(), rows.codes.end(),
+                       many.codes.data() + row * many.code_columns) &&
+            std::equal(rows.values.begin(), rows.values.end(),
+                       many.values.data() + row * many.value_columns) &&
+            rows.labels[0] == many.labels[row]);
+      ++row;
     }
+    // What is behind a broken record is not compared.
+    Check(row <= many.size);
   }
 }
 
