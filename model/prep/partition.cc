@@ -271,7 +271,8 @@ inline std::uint32_t Deal::Stratum::OwnerOf(std::uint64_t place) const {
   const std::uint64_t* first = ends.data();
   for (std::size_t left = ends.size(); left > 1;) {
     const std::size_t half = left / 2;
-    first += first[half - 1] <= place ? half : 0;
+    // No ?: here, of which GCC makes a jump.
+    first += half * static_cast<std::size_t>(first[half - 1] <= place);
     left -= half;
   }
   const std::uint32_t owner =

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace hearsay::model::prep {
 
@@ -23,11 +24,13 @@ class Permutation {
     const int bits =
         std::max(2, static_cast<int>(std::bit_width(size > 0 ? size - 1 : 0)));
     constexpr int kManyBits = 16;
-    rounds_ = bits < kManyBits ? kMostRounds : 4;
+    rounds_ = bits < kManyBits ? kMostRounds : kFewRounds;
     right_bits_ = bits / 2;
     left_mask_ = (std::uint64_t{1} << (bits - right_bits_)) - 1;
     right_mask_ = (std::uint64_t{1} << right_bits_) - 1;
     for (std::uint64_t& key : keys_) key = Mix(seed += 0x9e3779b97f4a7c15ULL);
+    constexpr int kMostBits = 32;
+    if (kManyBits <= bits && bits <= kMostBits) Tabulate();
   }
 
   // Requires: index < size.
@@ -43,23 +46,10 @@ class Permutation {
   // have to walk on is no branch. Requires: kMany places at most.
   static constexpr std::size_t kMany = 1024;
   void Fill(std::uint64_t first, std::span<std::uint64_t> places) const {
-    std::array<std::uint32_t, kMany> outside;
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      places[i] = Step(first + i);
-      outside[count] = static_cast<std::uint32_t>(i);
-      count += places[i] >= size_ ? 1 : 0;
-    }
-    while (count > 0) {
-      std::size_t still = 0;
-      for (std::size_t j = 0; j < count; ++j) {
-        std::uint64_t& place = places[outside[j]];
-        place = Step(place);
-        outside[still] = outside[j];
-        still += place >= size_ ? 1 : 0;
-      }
-      count = still;
-    }
+    if (table_.empty())
+      Walk(first, places, [this](std::uint64_t index) { return Step(index); });
+    else
+      Walk(first, places, Lookup{table_.data(), right_bits_, right_mask_});
   }
 
   // Spreads a number over 64 bits. Source: Steele, Lea, Flood 2014, SplitMix.
@@ -70,7 +60,63 @@ class Permutation {
   }
 
  private:
+  static constexpr std::size_t kFewRounds = 4;
   static constexpr std::size_t kMostRounds = 16;
+
+  // What Step does, of few rounds. By value: no place is part of it.
+  struct Lookup {
+    std::uint64_t operator()(std::uint64_t index) const {
+      const std::uint16_t* round = table;
+      const std::size_t values = std::size_t{2} << right_bits;
+      std::uint64_t left = index >> right_bits;
+      std::uint64_t right = index & right_mask;
+#pragma GCC unroll 2
+      for (std::size_t i = 0; i < kFewRounds; i += 2, round += 2 * values) {
+        left ^= round[right];
+        right ^= round[values + left];
+      }
+      return left << right_bits | right;
+    }
+
+    const std::uint16_t* table;
+    int right_bits;
+    std::uint64_t right_mask;
+  };
+
+  // Halves have few values, so that what a round makes of each can be known.
+  void Tabulate() {
+    const std::size_t values = std::size_t{2} << right_bits_;
+    table_.resize(kFewRounds * values);
+    for (std::size_t i = 0; i < table_.size(); ++i) {
+      const std::size_t round = i / values;
+      table_[i] = static_cast<std::uint16_t>(
+          Round((i % values) ^ keys_[round]) &
+          (round % 2 == 0 ? left_mask_ : right_mask_));
+    }
+  }
+
+  template <typename Once>
+  void Walk(std::uint64_t first, std::span<std::uint64_t> places,
+            const Once once) const {
+    const std::uint64_t size = size_;
+    std::array<std::uint32_t, kMany> outside;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const std::uint64_t place = places[i] = once(first + i);
+      outside[count] = static_cast<std::uint32_t>(i);
+      count += place >= size ? 1 : 0;
+    }
+    while (count > 0) {
+      std::size_t still = 0;
+      for (std::size_t j = 0; j < count; ++j) {
+        std::uint64_t& at = places[outside[j]];
+        const std::uint64_t place = at = once(at);
+        outside[still] = outside[j];
+        still += place >= size ? 1 : 0;
+      }
+      count = still;
+    }
+  }
 
   std::uint64_t Step(std::uint64_t index) const {
     std::uint64_t left = index >> right_bits_;
@@ -94,6 +140,7 @@ class Permutation {
   std::uint64_t right_mask_ = 1;
   std::size_t rounds_ = 0;
   std::array<std::uint64_t, kMostRounds> keys_{};
+  std::vector<std::uint16_t> table_;  // (few rounds, values); empty: not kept.
 };
 
 }  // namespace hearsay::model::prep

@@ -264,7 +264,11 @@ TEST(PermutationTest, IsUniformOverSeedsAndCoversItsRange) {
 }
 
 TEST(PermutationTest, FillsManyPlacesAsOneByOne) {
-  for (const std::uint64_t size : {1, 2, 3, 5, 17, 1000, 4097, 70'000}) {
+  // Rounds are looked up from 2^15 to 2^32 on.
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 32;
+  for (const std::uint64_t size : std::initializer_list<std::uint64_t>{
+           1, 2, 3, 5, 17, 1000, 4097, 32'768, 32'769, 70'000, 1'200'000, kMost,
+           kMost + 1}) {
     const Permutation order(size, size);
     std::vector<std::uint64_t> places(
         std::min<std::uint64_t>(size, Permutation::kMany));
