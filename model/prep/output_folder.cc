@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "model/prep/parallel.h"
+
 namespace hearsay::model::prep {
 
 namespace {
@@ -100,14 +102,14 @@ OutputFolder::~OutputFolder() {
   for (const fs::path& file : expected_) fs::remove(file, ignored);
 }
 
-void OutputFolder::RemoveOld() {
+void OutputFolder::RemoveOld(int threads) {
   auto old = ShardsIn(path_);
   old.push_back(path_ / kFacts);
-  for (const fs::path& file : old) {
+  ForEach(old.size(), threads, [&](std::size_t i) {
     std::error_code error;
-    if (!fs::remove(file, error) && error)
-      throw FileError(file.string() + ": cannot remove: " + error.message());
-  }
+    if (!fs::remove(old[i], error) && error)
+      throw FileError(old[i].string() + ": cannot remove: " + error.message());
+  });
 }
 
 void OutputFolder::WriteFacts(const PrepareOptions& options,

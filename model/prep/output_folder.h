@@ -18,7 +18,7 @@ class OutputFolder {
   OutputFolder& operator=(const OutputFolder&) = delete;
 
   // Only once the input was good: a typo must not cost the old shards.
-  void RemoveOld();
+  void RemoveOld(int threads);
   // A file that is about to be there.
   void Expect(const std::filesystem::path& file) { expected_.push_back(file); }
   // partition.json, for its owner's eyes.

@@ -105,7 +105,7 @@ class Preparation {
       report_.duplicates = finder.Find();
     }
 
-    folder_.RemoveOld();
+    folder_.RemoveOld(options_.threads);
     for (auto* some : {&plans, &eval_plans})
       for (const ShardPlan& plan : *some) folder_.Expect(plan.file);
     WriteShards(store_, loaded, deal, plans, options_.threads);
