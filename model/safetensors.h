@@ -105,7 +105,8 @@ class SafetensorsWriter {
   // Appends to the tensor that the constructor was given at this index.
   // Throws: FileError; std::invalid_argument: more than its shape holds.
   void Append(std::size_t tensor, std::span<const std::byte> bytes);
-  // Reads all of it once more, for the checksum.
+  // Reads what was not written in the order of the file once more, for the
+  // checksum.
   // Throws: FileError; std::invalid_argument: a tensor is not complete.
   void Commit();
 

@@ -147,16 +147,16 @@ class Replacement {
     }
   }
 
-  std::string Digest() {
-    constexpr std::size_t kBlock = std::size_t{1} << 20;
+  // Adds all that is at or behind `at`.
+  void AddTo(Digest& digest, std::uint64_t at) {
+    constexpr std::size_t kBlock = std::size_t{256} << 10;
     std::vector<std::byte> block(kBlock);
-    hearsay::model::Digest digest;
-    for (std::uint64_t at = 0;;) {
+    while (true) {
       const ssize_t count =
           pread(file_, block.data(), block.size(), static_cast<off_t>(at));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) Fail("cannot read back");
-      if (count == 0) return digest.Hex();
+      if (count == 0) return;
       const auto size = static_cast<std::size_t>(count);
       digest.Add(std::span(block).first(size));
       at += size;
@@ -226,7 +226,7 @@ class SafetensorsWriter::Implementation {
       extent.end = at;
     }
     layout_.tensors.clear();  // They are the caller's.
-    file_.Write(0, std::as_bytes(std::span(layout_.header)));
+    Write(0, std::as_bytes(std::span(layout_.header)));
   }
 
   void Append(std::size_t tensor, std::span<const std::byte> bytes) {
@@ -234,7 +234,7 @@ class SafetensorsWriter::Implementation {
     if (bytes.size() > extent.end - extent.at)
       throw std::invalid_argument(
           "safetensors: more bytes than the tensor's shape holds");
-    file_.Write(extent.at, bytes);
+    Write(extent.at, bytes);
     extent.at += bytes.size();
   }
 
@@ -242,7 +242,8 @@ class SafetensorsWriter::Implementation {
     for (const Extent& extent : extents_)
       if (extent.at != extent.end)
         throw std::invalid_argument("safetensors: a tensor is not complete");
-    const std::string digits = file_.Digest();
+    file_.AddTo(digest_, digested_);
+    const std::string digits = digest_.Hex();
     file_.Write(layout_.checksum, std::as_bytes(std::span(digits)));
     file_.Commit();
   }
@@ -253,9 +254,19 @@ class SafetensorsWriter::Implementation {
     std::uint64_t end = 0;
   };
 
+  void Write(std::uint64_t at, std::span<const std::byte> bytes) {
+    file_.Write(at, bytes);
+    if (at != digested_) return;
+    digest_.Add(bytes);
+    digested_ += bytes.size();
+  }
+
   Layout layout_;
   Replacement file_;
   std::vector<Extent> extents_;
+  // Of the file up to there: what comes in its order is not read again.
+  Digest digest_;
+  std::uint64_t digested_ = 0;
 };
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
