@@ -1,7 +1,6 @@
 #include "model/prep/encoder.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -64,12 +63,6 @@ std::size_t TakePlace(const InputColumn& column, std::size_t& code,
   if (column.kind == InputColumn::Kind::kText)
     return std::exchange(code, code + column.text.length);
   return std::exchange(value, value + 1 + (column.missing_indicator ? 1 : 0));
-}
-
-float Scaled(double number, double minimum, double maximum) {
-  const double clamped = std::clamp(number, minimum, maximum);
-  return static_cast<float>(2 * ((clamped - minimum) / (maximum - minimum)) -
-                            1);
 }
 
 }  // namespace
@@ -173,8 +166,8 @@ bool Encoder::IsMissing(std::string_view field) const {
                    field) != schema_.csv.missing.end();
 }
 
-inline bool Encoder::Holds(Condition& condition,
-                           std::span<const std::string_view> fields) {
+bool Encoder::Holds(Condition& condition,
+                    std::span<const std::string_view> fields) {
   if (condition.fields.size() != 1) return Evaluate(condition, fields);
   const std::string_view field = fields[condition.fields[0]];
   std::int32_t holds = condition.memo.Find(field);
@@ -195,24 +188,6 @@ bool Encoder::Evaluate(Condition& condition,
   return condition.expression->Evaluate(condition.values);
 }
 
-std::span<const Verdict> Encoder::Append(const CsvRecords& records,
-                                         EncodedRows& rows) {
-  RowBatch batch(records, rows, verdicts_);
-  batch.Select([this](std::span<const std::string_view> fields) {
-    return !keep_ || Holds(*keep_, fields);
-  });
-  for (Bound& bound : columns_)
-    if (bound.column->categorical())
-      AppendCodes(bound, batch);
-    else if (bound.column->kind == InputColumn::Kind::kText)
-      AppendTexts(bound, batch);
-    else
-      AppendValues(bound, batch);
-  AppendLabels(batch);
-  batch.Finish();
-  return verdicts_;
-}
-
 Encoder::Outcome Encoder::Append(std::span<const std::string_view> fields,
                                  EncodedRows& rows) {
   if (fields.size() != header_.size()) throw WrongWidth(fields.size());
@@ -229,122 +204,7 @@ RowError Encoder::WrongWidth(std::size_t fields) const {
                                  " has " + std::to_string(header_.size())};
 }
 
-void Encoder::AppendCodes(Bound& bound, RowBatch& batch) {
-  const bool remembered = !bound.derived;
-  const std::size_t size = batch.size();
-  std::uint8_t* to = batch.codes(0) + bound.place;
-  const std::size_t step = batch.code_columns();
-  for (std::size_t place = 0; place < size; ++place, to += step) {
-    if (remembered) {
-      const std::int32_t code =
-          bound.memo.Find(batch.field(place, bound.field));
-      if (code >= 0 && code < kDrop) {
-        *to = static_cast<std::uint8_t>(code);
-        continue;
-      }
-    }
-    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
-      const std::int32_t code = bound.derived
-                                    ? DerivedCode(bound, fields)
-                                    : Code(bound, fields[bound.field]);
-      if (code == kDrop) return Outcome::kDropped;
-      *to = static_cast<std::uint8_t>(code);
-      return Outcome::kTaken;
-    });
-  }
-}
-
-void Encoder::AppendTexts(Bound& bound, RowBatch& batch) {
-  for (std::size_t place = 0; place < batch.size(); ++place)
-    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
-      return AppendText(bound, fields[bound.field],
-                        batch.codes(place) + bound.place);
-    });
-}
-
-void Encoder::AppendValues(Bound& bound, RowBatch& batch) {
-  if (bound.column->kind == InputColumn::Kind::kBoolean)
-    AppendFlags(bound, batch);
-  else
-    AppendNumbers(bound, batch);
-}
-
-void Encoder::AppendFlags(Bound& bound, RowBatch& batch) {
-  const bool remembered = !bound.when || bound.when->fields.size() == 1;
-  const Memo& memo = bound.when ? bound.when->memo : bound.memo;
-  const std::size_t field =
-      bound.when && remembered ? bound.when->fields[0] : bound.field;
-  const std::size_t size = batch.size();
-  float* to = batch.values(0) + bound.place;
-  for (std::size_t place = 0; place < size;
-       ++place, to += batch.value_columns()) {
-    if (remembered) {
-      const std::int32_t holds = memo.Find(batch.field(place, field));
-      if (holds != Memo::kUnknown) {
-        to[0] = holds == 1 ? 1.0F : -1.0F;
-        if (bound.column->missing_indicator) to[1] = -1.0F;
-        continue;
-      }
-    }
-    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
-      return AppendValue(bound, fields, to);
-    });
-  }
-}
-
-// Numbers of up to three digits repeat themselves enough to remember what they
-// were scaled to.
-void Encoder::AppendNumbers(Bound& bound, RowBatch& batch) {
-  constexpr std::size_t kRemembered = 3;
-  const InputColumn& column = *bound.column;
-  const bool quick = !bound.derived && !numbers_stand_for_missing_;
-  const double minimum = column.minimum;
-  const double maximum = column.maximum;
-  const std::size_t size = batch.size();
-  float* to = batch.values(0) + bound.place;
-  for (std::size_t place = 0; place < size;
-       ++place, to += batch.value_columns()) {
-    if (quick) {
-      const std::string_view field = batch.field(place, bound.field);
-      const bool remembered = field.size() <= kRemembered;
-      std::int32_t bits = remembered ? bound.memo.Find(field) : Memo::kUnknown;
-      double number = 0;
-      if (bits == Memo::kUnknown && QuickNumber(field, number) &&
-          (!column.whole || number == std::floor(number))) {
-        bits = std::bit_cast<std::int32_t>(Scaled(number, minimum, maximum));
-        if (remembered) bound.memo.Put(field, bits);
-      }
-      if (bits != Memo::kUnknown) {
-        to[0] = std::bit_cast<float>(bits);
-        if (column.missing_indicator) to[1] = -1.0F;
-        continue;
-      }
-    }
-    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
-      return AppendValue(bound, fields, to);
-    });
-  }
-}
-
-void Encoder::AppendLabels(RowBatch& batch) {
-  const bool remembered = !classes_.empty() && label_field_;
-  for (std::size_t place = 0; place < batch.size(); ++place) {
-    if (remembered) {
-      const std::int32_t label =
-          label_memo_.Find(batch.field(place, *label_field_));
-      if (label != Memo::kUnknown) {
-        batch.label(place) = static_cast<float>(label);
-        continue;
-      }
-    }
-    batch.Attempt(place, [&](std::span<const std::string_view> fields) {
-      batch.label(place) = Label(fields);
-      return Outcome::kTaken;
-    });
-  }
-}
-
-inline std::int32_t Encoder::Code(Bound& bound, std::string_view field) {
+std::int32_t Encoder::Code(Bound& bound, std::string_view field) {
   std::int32_t code = bound.memo.Find(field);
   if (code == Memo::kUnknown) {
     code = MakeCode(bound, field);
@@ -477,7 +337,7 @@ Encoder::Outcome Encoder::AppendValue(Bound& bound,
   return Outcome::kTaken;
 }
 
-inline float Encoder::Label(std::span<const std::string_view> fields) {
+float Encoder::Label(std::span<const std::string_view> fields) {
   if (classes_.empty() || !label_field_) return MakeLabel(fields);
   const std::string_view field = fields[*label_field_];
   const std::int32_t known = label_memo_.Find(field);

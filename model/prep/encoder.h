@@ -3,6 +3,7 @@
 // Threads: an encoder belongs to one; they share nothing but the schema.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -74,6 +75,11 @@ class Encoder {
     std::optional<Derived> derived;
     Memo memo;
   };
+  static float Scaled(double number, double minimum, double maximum) {
+    const double clamped = std::clamp(number, minimum, maximum);
+    return static_cast<float>(2 * ((clamped - minimum) / (maximum - minimum)) -
+                              1);
+  }
   // A missing value that costs the row; no code is as large.
   static constexpr std::int32_t kDrop = 256;
 
@@ -98,8 +104,8 @@ class Encoder {
   std::int32_t Code(Bound& bound, std::string_view field);
   std::int32_t DerivedCode(Bound& bound,
                            std::span<const std::string_view> fields) const;
-  // A column of all rows: what its memo knows, or what is a short number, here;
-  // the rest by the functions that follow.
+  // A column of all rows (encode_columns.cc): what its memo knows, or what is a
+  // short number, at once; the rest by the functions for one.
   void AppendCodes(Bound& bound, RowBatch& batch);
   void AppendTexts(Bound& bound, RowBatch& batch);
   void AppendValues(Bound& bound, RowBatch& batch);

@@ -65,7 +65,7 @@ struct Seen {
   }
 };
 
-std::string Quoted(std::string_view text) {
+std::string TomlText(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) {
     constexpr char kDigits[] = "0123456789abcdef";
@@ -117,7 +117,7 @@ std::string Categories(const Seen& seen) {
   std::string line;
   std::string separator;
   for (const auto& [value, count] : seen.values) {
-    const std::string next = Quoted(value);
+    const std::string next = TomlText(value);
     line += separator;
     if (line.size() + next.size() > 76) {
       list += line + "\n  ";
@@ -131,7 +131,7 @@ std::string Categories(const Seen& seen) {
 }
 
 std::string Column(const Seen& seen) {
-  std::string text = "\n[[column]]\nname = " + Quoted(seen.name) + "\n";
+  std::string text = "\n[[column]]\nname = " + TomlText(seen.name) + "\n";
   const bool few = !seen.many && seen.values.size() <= kFewValues;
   const bool numbers = seen.numbers && seen.rows > 0;
   std::string kind;
@@ -157,7 +157,7 @@ std::string Column(const Seen& seen) {
     const char* const why =
         seen.rows == 0 ? "has no values in the rows looked at"
                        : "is text of many different values, a name perhaps";
-    return "\n# Left out: column " + Quoted(seen.name) + " " + why + ".\n";
+    return "\n# Left out: column " + TomlText(seen.name) + " " + why + ".\n";
   }
   return text + kind + (seen.missing > 0 ? missing : "");
 }
@@ -172,18 +172,18 @@ std::string Word(std::string_view text) {
 }
 
 std::string Label(const Seen& seen) {
-  std::string text = "\n[label]\nname = " + Quoted(seen.name) + "\n" + kMark;
+  std::string text = "\n[label]\nname = " + TomlText(seen.name) + "\n" + kMark;
   const bool few = !seen.many && seen.values.size() <= kFewValues;
   if (seen.numbers && !(few && seen.whole))
-    return text + "column = " + Quoted(seen.name) +
+    return text + "column = " + TomlText(seen.name) +
            "      # regression\nmin = " + Number(Rounded(seen.least, false)) +
            "\nmax = " + Number(Rounded(seen.most, true)) + "\n";
   text += "classes = [\n";
   for (const auto& [value, count] : seen.values) {
     const std::string when =
         Word(seen.name) + " = " + (seen.numbers ? value : "'" + value + "'");
-    text +=
-        "  { name = " + Quoted(value) + ", when = " + Quoted(when) + " },\n";
+    text += "  { name = " + TomlText(value) + ", when = " + TomlText(when) +
+            " },\n";
   }
   return text + "]\n";
 }
@@ -272,18 +272,19 @@ std::string InferSchema(const InferOptions& options) {
       "the rows, released once under noise\n# that prep --ledger FOLDER "
       "charges (ops/schemas/adult.toml says how).\n";
   std::string stem = options.file.filename().string();
-  text += "\nname = " + Quoted(stem.substr(0, stem.find('.'))) + "\n\n[csv]\n";
+  text +=
+      "\nname = " + TomlText(stem.substr(0, stem.find('.'))) + "\n\n[csv]\n";
   text += std::string("header = ") + (header ? "true" : "false") + "\n";
   if (!header) {
     text += "columns = [";
     for (const std::string& name : names)
-      text += (&name == &names.front() ? "" : ", ") + Quoted(name);
+      text += (&name == &names.front() ? "" : ", ") + TomlText(name);
     text += "]\n";
   }
   if (format.separator != ',')
     text += "separator = " +
             (format.separator == '\t' ? std::string("\"\\t\"")
-                                      : Quoted({&format.separator, 1})) +
+                                      : TomlText({&format.separator, 1})) +
             "\n";
   text +=
       "trim = true\nmissing = [\"\", \"?\", \"NA\", \"N/A\", \"n/a\", "
