@@ -6,7 +6,6 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <type_traits>
 
 #include "model/cuda/device.h"
@@ -26,7 +25,6 @@ template <typename... Parameters>
 void Launch(cudaStream_t stream, bool early, dim3 grid, dim3 block,
             std::size_t shared, void (*kernel)(Parameters...),
             std::type_identity_t<Parameters>... arguments) {
-  static const bool pdl = getenv("HS_NO_PDL") == nullptr;
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -36,7 +34,7 @@ void Launch(cudaStream_t stream, bool early, dim3 grid, dim3 block,
   config.dynamicSmemBytes = shared;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = early && pdl ? 1 : 0;
+  config.numAttrs = early ? 1 : 0;
   Must(cudaLaunchKernelEx(&config, kernel, arguments...), "launch a kernel");
 }
 
