@@ -22,14 +22,6 @@ std::size_t Size(int rows, int columns) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
-// Memory that reads as 0.
-template <typename T>
-Memory<T> Zeros(std::size_t count) {
-  Memory<T> memory(count);
-  if (count > 0) Must(cudaMemset(memory.get(), 0, memory.bytes()), "clear");
-  return memory;
-}
-
 }  // namespace
 
 Bf16Engine::Bf16Engine(const Plan& plan, const Examples& shard,
@@ -126,11 +118,8 @@ void Bf16Engine::ChooseShapes() {
       static_cast<std::size_t>(network_.max_batch), network_.zero_row);
   const Memory<std::uint32_t> rows(zeros.size());
   const Memory<float> nowhere = Zeros<float>(1);
-  Must(cudaMemcpy(head.get(), &full, sizeof full, cudaMemcpyHostToDevice),
-       "copy to the device");
-  Must(cudaMemcpy(rows.get(), zeros.data(), rows.bytes(),
-                  cudaMemcpyHostToDevice),
-       "copy to the device");
+  UploadNow(head.get(), std::span<const StepHead>(&full, 1));
+  UploadNow(rows.get(), std::span<const std::uint32_t>(zeros));
   const Stopwatch watch;
   const auto quickest = [&](const auto& run) {
     int best = 0;

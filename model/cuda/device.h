@@ -108,12 +108,33 @@ inline Event MakeEvent() {
   return Event(event);
 }
 
+// Streams of ours do not wait for the one of calls that name none, nor does the
+// host: what was put there has ended after this.
+inline void FinishUnnamed() { Must(cudaStreamSynchronize(nullptr), "finish"); }
+
+// Memory that reads as 0, on every stream.
+template <typename T>
+Memory<T> Zeros(std::size_t count) {
+  Memory<T> memory(count);
+  if (count == 0) return memory;
+  Must(cudaMemset(memory.get(), 0, memory.bytes()), "clear");
+  FinishUnnamed();
+  return memory;
+}
+
 template <typename T>
 void Upload(T* to, std::span<const T> from, cudaStream_t stream) {
   if (from.empty()) return;
   Must(cudaMemcpyAsync(to, from.data(), from.size_bytes(),
                        cudaMemcpyHostToDevice, stream),
        "copy to the device");
+}
+
+// The same, and every stream sees it.
+template <typename T>
+void UploadNow(T* to, std::span<const T> from) {
+  Upload(to, from, nullptr);
+  FinishUnnamed();
 }
 
 template <typename T>

@@ -11,19 +11,9 @@ namespace hearsay::model::cuda {
 
 namespace {
 
-template <typename T>
-Memory<T> Zeros(std::size_t count) {
-  Memory<T> memory(count);
-  if (count > 0) Must(cudaMemset(memory.get(), 0, memory.bytes()), "clear");
-  return memory;
-}
-
 Memory<float> Copy(std::span<const float> values) {
   Memory<float> copy(values.size());
-  if (!values.empty())
-    Must(cudaMemcpy(copy.get(), values.data(), values.size_bytes(),
-                    cudaMemcpyHostToDevice),
-         "copy to the device");
+  UploadNow(copy.get(), values);
   return copy;
 }
 
@@ -63,6 +53,7 @@ class DensePasses final : public Passes {
         gradient_(plan.parameters) {
     Must(cudaMemset(engine_.weights(), 0, plan.parameters * sizeof(float)),
          "clear");
+    FinishUnnamed();
   }
 
   void Enqueue(cudaStream_t stream, const Told& told, int /*count*/, bool first,
@@ -127,10 +118,7 @@ class Bf16Passes final : public Passes {
   static Memory<float> WithZeroRow(const Plan& plan, const Examples& shard) {
     auto labels = Zeros<float>(shard.labels.size() +
                                static_cast<std::size_t>(plan.label_width));
-    if (!shard.labels.empty())
-      Must(cudaMemcpy(labels.get(), shard.labels.data(),
-                      shard.labels.size_bytes(), cudaMemcpyHostToDevice),
-           "copy to the device");
+    UploadNow(labels.get(), shard.labels);
     return labels;
   }
 

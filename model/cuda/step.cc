@@ -39,9 +39,8 @@ class CudaStep final : public DeviceStep {
         told_(sizeof(StepHead) +
               (static_cast<std::size_t>(plan.max_batch) + kRowsAtOnce) *
                   sizeof(std::uint32_t)),
-        totals_(1),
+        totals_(Zeros<StepTotals>(1)),
         staging_(plan.parameters) {
-    Must(cudaMemset(totals_.get(), 0, totals_.bytes()), "clear");
     for (auto& slot : slots_) {
       slot.told = Pinned<std::byte>(told_.size());
       slot.done = MakeEvent();
