@@ -62,6 +62,9 @@ inline void ExpectNear(const char* what, std::span<const float> got,
       << difference.scale;
 }
 
+// Whether it is tests/emulated_cuda, which takes a million times as long.
+inline bool IsEmulated() { return ProbeCuda().name == "an emulated device"; }
+
 class CudaTest : public ::testing::Test {
  protected:
   void SetUp() override {
