@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <source_location>
 #include <type_traits>
 
 #include "tests/emulated_cuda/grid.h"
@@ -29,7 +30,10 @@ using std::isnan;
 using std::max;
 using std::min;
 
-inline void __syncthreads() { emulated_cuda::SyncBlock(); }
+inline void __syncthreads(
+    std::source_location where = std::source_location::current()) {
+  emulated_cuda::SyncBlock(where);
+}
 inline void __threadfence() {}
 
 namespace emulated_cuda {

@@ -137,6 +137,16 @@ TEST(EmulatedDeathTest, ABarrierThatNotAllReach) {
                "__syncthreads");
 }
 
+__global__ void TwoPlacesKernel() {
+  if (threadIdx.x < 32)
+    __syncthreads();
+  else
+    __syncthreads();
+}
+TEST(EmulatedDeathTest, ABarrierInTwoPlaces) {
+  EXPECT_DEATH(RunKernel(1, 64, 0, TwoPlacesKernel), "while others are in");
+}
+
 __global__ void HalfAWarpKernel() {
   if (threadIdx.x % 32 < 16) __syncwarp();
 }

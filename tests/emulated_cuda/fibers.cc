@@ -46,7 +46,11 @@ Fiber::Fiber(void (*main)()) : main_(main) {
   if (mapped_ == MAP_FAILED || mprotect(mapped_, page, PROT_NONE) != 0)
     throw std::system_error(errno, std::generic_category(), "a fiber's stack");
   bottom_ = static_cast<std::byte*>(mapped_) + page;
-  bytes_ = kStackBytes - page;
+  // Tops at different offsets, or all of them would lie in one set of the
+  // cache.
+  static std::size_t made = 0;
+  constexpr std::size_t kLine = 64, kOffsets = 61;
+  bytes_ = kStackBytes - page - made++ % kOffsets * kLine;
   getcontext(&context_);
   context_.uc_stack.ss_sp = const_cast<void*>(bottom_);
   context_.uc_stack.ss_size = bytes_;

@@ -25,6 +25,7 @@ namespace {
 struct Barrier {
   std::vector<Thread*> waiting;
   int threads = 0;  // that it is of; 0: all that have not ended
+  unsigned line = 0;
 };
 
 struct Free {
@@ -37,6 +38,7 @@ Fiber host;
 const std::function<void()>* kernel = nullptr;
 std::vector<std::unique_ptr<Thread>> threads;  // of all blocks, in turn
 std::size_t block_threads = 0;
+int live = 0;  // of them
 std::vector<Warp> warps;
 Barrier barriers[2];
 std::unique_ptr<std::byte, Free> shared;
@@ -45,12 +47,6 @@ std::unique_ptr<std::byte, Free> shared;
 // run ahead as far as they can see other faults than warps side by side.
 std::deque<Thread*> ready;
 bool ahead = true;
-
-int Live() {
-  int live = 0;
-  for (const Warp& warp : warps) live += warp.live;
-  return live;
-}
 
 void MakeReady(Thread* thread) {
   thread->waits_for = "";
@@ -85,7 +81,7 @@ void Yield() {
 }
 
 void ReleaseIfAll(Barrier& barrier) {
-  const int all = barrier.threads > 0 ? barrier.threads : Live();
+  const int all = barrier.threads > 0 ? barrier.threads : live;
   if (barrier.waiting.empty() || static_cast<int>(barrier.waiting.size()) < all)
     return;
   // Warps in any order; the lanes of one stay together.
@@ -113,11 +109,12 @@ void End() {
     Fail("was launched early, and ends without AwaitPrevious");
   current->done = true;
   --warp.live;
+  --live;
   if (warp.arrived > 0)
     Fail((std::string("ends while others of its warp are in ") + warp.operation)
              .c_str());
   for (Barrier& barrier : barriers) ReleaseIfAll(barrier);
-  if (ready.empty() && Live() == 0) {
+  if (ready.empty() && live == 0) {
     Thread* const self = current;
     current = nullptr;
     self->fiber.SwitchTo(host);
@@ -139,6 +136,7 @@ void PrepareThreads() {
   block_threads = std::size_t{block.x} * block.y * block.z;
   while (threads.size() < block_threads)
     threads.push_back(std::make_unique<Thread>(&RunThread));
+  live = static_cast<int>(block_threads);
   warps.assign((block_threads + kWarp - 1) / kWarp, Warp{});
   for (std::size_t t = 0; t < block_threads; ++t) {
     Thread& thread = *threads[t];
@@ -225,7 +223,15 @@ void RunGrid(const Configuration& configuration,
   shared.reset();
 }
 
-void SyncBlock() { WaitAt(barriers[0], "waits in __syncthreads"); }
+void SyncBlock(const std::source_location& where) {
+  Barrier& barrier = barriers[0];
+  if (!barrier.waiting.empty() && barrier.line != where.line())
+    Fail(("is in __syncthreads of line " + std::to_string(where.line()) +
+          " while others are in that of line " + std::to_string(barrier.line))
+             .c_str());
+  barrier.line = where.line();
+  WaitAt(barrier, "waits in __syncthreads");
+}
 
 void SyncFirstThreads(int count) {
   Barrier& barrier = barriers[1];

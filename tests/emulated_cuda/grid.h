@@ -81,8 +81,9 @@ void RunGrid(const Configuration& configuration,
 
 [[noreturn]] void Fail(const char* what);
 
-// Barrier 0 is of all threads that have not ended, 1 of the first `threads`.
-void SyncBlock();
+// Barrier 0 is of all threads that have not ended, who must come to it in one
+// place; barrier 1 of the first `threads`.
+void SyncBlock(const std::source_location& where);
 void SyncFirstThreads(int threads);
 
 // All lanes of the warp come together, with an argument each; the last of them

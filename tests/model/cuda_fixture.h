@@ -62,7 +62,7 @@ inline void ExpectNear(const char* what, std::span<const float> got,
       << difference.scale;
 }
 
-// Whether it is tests/emulated_cuda, which takes a million times as long.
+// Whether it is that of tests/emulated_cuda, which takes far longer.
 inline bool IsEmulated() { return ProbeCuda().name == "an emulated device"; }
 
 class CudaTest : public ::testing::Test {
