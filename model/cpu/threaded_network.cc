@@ -130,7 +130,7 @@ class ThreadedNetwork final : public Network {
   // So many that reading and writing a sum takes little beside its products.
   static int LeastPiece(std::size_t parameters) {
     constexpr std::size_t kInCache = std::size_t{1} << 17;
-    return parameters <= kInCache ? 32 : 128;
+    return parameters <= kInCache ? 32 : 256;
   }
   // A few for each worker, so that one whose core is taken holds up nobody.
   int PieceOf(int count) const {
