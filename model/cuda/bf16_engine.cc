@@ -117,7 +117,6 @@ void Bf16Engine::ChooseShapes() {
   const std::vector<std::uint32_t> zeros(
       static_cast<std::size_t>(network_.max_batch), network_.zero_row);
   const Memory<std::uint32_t> rows(zeros.size());
-  const Memory<float> nowhere = Zeros<float>(1);
   UploadNow(head.get(), std::span<const StepHead>(&full, 1));
   UploadNow(rows.get(), std::span<const std::uint32_t>(zeros));
   const Stopwatch watch;

@@ -1,6 +1,7 @@
 // What `hearsay bench step` measures, as a document: training steps of a model
-// on one core of this machine, or on several, private and plain in turns, beside the time that
-// their matrix products take at the rate which products have here.
+// on one core of this machine, or on several, private and plain in turns,
+// beside the time that their matrix products take at the rate which products
+// have here.
 //
 // Steps are the daemon's own parts (private_sum, optimizer) on rows that are
 // already in memory; no ledger, no neighbours.
