@@ -16,12 +16,6 @@ using BackProduct = TileProduct<kM, kN, Lie::kAlongK, Lie::kAcrossK>;
 template <int kM, int kN>
 using OuterProduct = TileProduct<kM, kN, Lie::kAcrossK, Lie::kAcrossK>;
 
-__device__ inline int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
-
-__device__ inline std::size_t At(int row, int width, int column) {
-  return static_cast<std::size_t>(row) * width + column;
-}
-
 // Where a thread's pairs of products lie: of rows i, half and columns j.
 template <typename Product>
 struct Place {

@@ -11,17 +11,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRowsOfBlock = kThreads / kWarp;
-constexpr int kPiece = 8;  // values of 16 bytes
-
-__device__ inline int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 
 __device__ inline int OwnRow() {
   return static_cast<int>(blockIdx.x) * kRowsOfBlock +
          static_cast<int>(threadIdx.x) / kWarp;
-}
-
-__device__ inline std::size_t At(int row, int width, int column) {
-  return static_cast<std::size_t>(row) * width + column;
 }
 
 __device__ inline void Unpack(uint4 piece, float (&values)[kPiece]) {

@@ -1,14 +1,24 @@
 // What kernels of more than one file use.
 #pragma once
 
+#include <cstddef>
+
 #include "model/spec.h"
 
 namespace hearsay::model::cuda {
 
 constexpr int kWarp = 32;
+constexpr int kPiece = 8;  // values of bf16 in the 16 bytes that move at once
 constexpr unsigned kAllLanes = 0xffffffffU;
 // As in model/cpu/clipping.cc.
 constexpr double kLongestSquared = 0x1p96;
+
+__device__ inline int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+
+// Of a row-major matrix.
+__device__ inline std::size_t At(int row, int width, int column) {
+  return static_cast<std::size_t>(row) * width + column;
+}
 
 // Every lane gets it.
 template <typename T>

@@ -13,7 +13,7 @@ struct RowLoss {
 
 __device__ inline RowLoss SoftmaxOfRow(int O, const float* outputs, int label,
                                        float* grad) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   float largest = -INFINITY;
   bool poisoned = false;
   // Of equal outputs the first is the answer.
@@ -42,7 +42,7 @@ __device__ inline RowLoss SquaresOfRow(int O, const float* outputs,
                                        const float* labels, float* grad) {
   const float scale = 1.0F / static_cast<float>(O);
   float sum = 0;
-  for (int o = static_cast<int>(threadIdx.x) % kWarp; o < O; o += kWarp) {
+  for (int o = Lane(); o < O; o += kWarp) {
     const float difference = outputs[o] - labels[o];
     grad[o] = 2 * scale * difference;
     sum += scale * difference * difference;
@@ -59,7 +59,7 @@ __device__ inline RowLoss LossOfRow(Loss loss, int O, const float* outputs,
   const float sign = 1 - 2 * labels[0];
   const float s = sign * outputs[0];
   const float e = expf(s < 0 ? s : -s);
-  if (threadIdx.x % kWarp == 0) grad[0] = sign * (s < 0 ? e : 1.0F) / (1 + e);
+  if (Lane() == 0) grad[0] = sign * (s < 0 ? e : 1.0F) / (1 + e);
   return {.loss = (s < 0 ? 0 : s) + logf(1 + e),
           .correct = labels[0] > 0 ? outputs[0] > 0 : outputs[0] <= 0};
 }

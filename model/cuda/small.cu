@@ -26,7 +26,7 @@ __device__ void SyncWorkers() { SyncFirst<kThreads>(); }
 // A warp a row of weights: no divisions, and all copies under way at once.
 __device__ void LoadWeights(const SmallPlan& plan, const float* weights,
                             float* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int l = 0; l < plan.layer_count; ++l) {
     const SmallLayer& layer = plan.layers[l];
@@ -86,7 +86,7 @@ __device__ void Backward(const SmallPlan& plan, float* shared) {
 __device__ void ClipRow(const SmallPlan& plan, const StepHead& head,
                         bool example, int row, float loss, float* shared,
                         StepTotals& seen) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   double squared = loss - loss == 0 ? 0 : INFINITY;
   for (int l = 0; l < plan.layer_count; ++l) {
     const SmallLayer& layer = plan.layers[l];
@@ -127,7 +127,7 @@ __device__ void ClipRow(const SmallPlan& plan, const StepHead& head,
 
 __device__ void AddGradients(const SmallPlan& plan, const float* shared,
                              float* sum) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int l = 0; l < plan.layer_count; ++l) {
     const SmallLayer& layer = plan.layers[l];
@@ -236,7 +236,7 @@ __device__ void AddRows(const SmallPlan& plan, const StepHead& head,
   const int first = static_cast<int>(blockIdx.x) * kRows;
   const int count = max(0, min(head.count - first, kRows));
   const int in = plan.layers[0].in;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   const int row = static_cast<int>(threadIdx.x) / kWarp;
   const bool example = row < count;
   const std::size_t from = example ? numbers[row] : 0;

@@ -13,7 +13,6 @@ namespace hearsay::model::cuda {
 
 using Bf16 = __nv_bfloat16;
 
-constexpr int kPiece = 8;   // values of 16 bytes
 constexpr int kPanel = 64;  // columns
 constexpr int kPanelPieces = kPanel / kPiece;
 
@@ -104,25 +103,25 @@ class TileCopy {
 // columns. "Along k": rows of the tile are m (or n); "across": they are k.
 template <int kRows>
 __device__ inline Fragment LoadAAlongK(unsigned tile, int m, int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   return LoadFragment(tile +
                       TileOffset<kRows>(m + lane % 16, k / kPiece + lane / 16));
 }
 template <int kRows>
 __device__ inline Fragment LoadAAcrossK(unsigned tile, int m, int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   return LoadTransposed(tile + TileOffset<kRows>(k + lane % 8 + lane / 16 * 8,
                                                  m / kPiece + lane / 8 % 2));
 }
 template <int kRows>
 __device__ inline Fragment LoadBAlongK(unsigned tile, int n, int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   return LoadFragment(tile + TileOffset<kRows>(n + lane % 8 + lane / 16 * 8,
                                                k / kPiece + lane / 8 % 2));
 }
 template <int kRows>
 __device__ inline Fragment LoadBAcrossK(unsigned tile, int n, int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = Lane();
   return LoadTransposed(
       tile + TileOffset<kRows>(k + lane % 16, n / kPiece + lane / 16));
 }
