@@ -95,8 +95,8 @@ Encoder::Encoder(const Schema& schema, const std::vector<std::string>& header,
       if (!Locate(column.from)) missing.push_back(column.from);
     }
     for (std::size_t i = 0; i < column.categories.size(); ++i)
-      for (const std::string& value : column.categories[i].values)
-        bound.codes[value] = static_cast<std::uint8_t>(i);
+      for (const std::string& text : column.categories[i].values)
+        bound.codes[text] = static_cast<std::uint8_t>(i);
     columns_.push_back(std::move(bound));
   }
   keep_ = Bind(schema.keep, missing);
