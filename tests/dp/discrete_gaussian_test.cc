@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <numbers>
 #include <stdexcept>
 #include <vector>
 
 #include "dp/rdp.h"
 #include "tests/dp/chance.h"
+#include "tests/dp/discrete_gaussian_laws.h"
 
 namespace hearsay::dp {
 namespace {
@@ -28,83 +27,18 @@ std::vector<std::int64_t> Draw(int log_sigma, std::size_t count = kDraws) {
   return values;
 }
 
-// exp(-x^2 / (2 sigma^2)) over its sum.
-std::map<std::int64_t, double> Mass(double sigma) {
-  const auto most = static_cast<std::int64_t>(12 * sigma + 12);
-  std::map<std::int64_t, double> mass;
-  double total = 0;
-  for (std::int64_t x = -most; x <= most; ++x) {
-    const auto d = static_cast<double>(x);
-    total += mass[x] = std::exp(-d * d / (2 * sigma * sigma));
-  }
-  for (auto& [x, m] : mass) m /= total;
-  return mass;
-}
-
 TEST(DiscreteGaussianTest, FollowsItsFormula) {
-  for (int log_sigma = 0; log_sigma <= 5; ++log_sigma) {
-    std::map<std::int64_t, double> counts;
-    for (const auto x : Draw(log_sigma)) ++counts[x];
-    double chi_square = 0;
-    int bins = 0;
-    double rest = kDraws;
-    double rest_expected = kDraws;
-    for (const auto& [x, mass] : Mass(std::ldexp(1.0, log_sigma))) {
-      const double expected = mass * kDraws;
-      if (expected < 50) continue;
-      chi_square += std::pow(counts[x] - expected, 2) / expected;
-      rest -= counts[x];
-      rest_expected -= expected;
-      ++bins;
-    }
-    chi_square += std::pow(rest - rest_expected, 2) / rest_expected;
-    EXPECT_LT(chi_square, tests::ChiSquareLimit(bins, kFalseAlarm))
-        << "sigma 2^" << log_sigma;
-  }
+  for (int log_sigma = 0; log_sigma <= 5; ++log_sigma)
+    tests::ExpectMass(Draw(log_sigma), log_sigma, kFalseAlarm);
 }
 
-// Where its integers are too many to count it is the normal distribution: the
-// distance is some 2^-30.
 TEST(DiscreteGaussianTest, OfAnySizeIsNormalBetweenItsIntegers) {
-  for (const int log_sigma : {10, 20, kMostLogSigma}) {
-    auto values = Draw(log_sigma);
-    std::sort(values.begin(), values.end());
-    const double sigma = std::ldexp(1.0, log_sigma);
-    double distance = 0;
-    double squares = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double x = static_cast<double>(values[i]) / sigma;
-      squares += x * x;
-      const double cdf =
-          std::erfc(-(x + 0.5 / sigma) / std::numbers::sqrt2) / 2;
-      distance = std::max(
-          distance, std::abs(cdf - (static_cast<double>(i) + 1) / kDraws));
-    }
-    // Ties of the smallest sigma reach over its steps.
-    EXPECT_LT(distance, tests::KolmogorovLimit(kDraws, kFalseAlarm) +
-                            1 / (sigma * std::sqrt(2 * std::numbers::pi)));
-    EXPECT_NEAR(squares / kDraws, 1, tests::kFarMean * std::sqrt(2.0 / kDraws));
-  }
+  for (const int log_sigma : {10, 20, 28, kMostLogSigma})
+    tests::ExpectNormal(Draw(log_sigma), log_sigma, kFalseAlarm);
 }
 
-TEST(DiscreteGaussianTest, ReachesItsTails) {
-  double far = 0;
-  constexpr int kLog = 28;
-  for (const auto x : Draw(kLog))
-    if (std::abs(std::ldexp(static_cast<double>(x), -kLog)) > 3) ++far;
-  const double expected = std::erfc(3 / std::numbers::sqrt2);
-  EXPECT_NEAR(far, kDraws * expected,
-              tests::BinomialSlack(kDraws, expected, kFalseAlarm));
-}
-
-// What rounded noise has not: its last bits tell nothing.
 TEST(DiscreteGaussianTest, HasUniformLastBits) {
-  std::vector<double> counts(256);
-  for (const auto x : Draw(28)) ++counts[static_cast<std::size_t>(x & 255)];
-  double chi_square = 0;
-  for (const double count : counts)
-    chi_square += std::pow(count - kDraws / 256.0, 2) / (kDraws / 256.0);
-  EXPECT_LT(chi_square, tests::ChiSquareLimit(255, kFalseAlarm));
+  tests::ExpectUniformLastBits(Draw(28), kFalseAlarm);
 }
 
 TEST(DiscreteGaussianTest, IsAddedToWhatIsThereAndIndependent) {
@@ -140,7 +74,7 @@ TEST(DiscreteGaussianTest, RefusesASizeThatItCannotDraw) {
 double OwnLogMoment(double q, double sigma, std::int64_t shift, double alpha) {
   const auto s = static_cast<double>(shift);
   double total = 0;
-  const auto mass = Mass(sigma);
+  const auto mass = tests::DiscreteGaussianMass(sigma);
   // Large orders look far beyond the mass: sum in logarithms, relative to 0.
   const double log_zero = std::log(mass.at(0));
   std::vector<double> logs;

@@ -4,18 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <map>
-#include <numbers>
 #include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "model/cuda/exact_terms.h"
 #include "tests/dp/chance.h"
+#include "tests/dp/discrete_gaussian_laws.h"
 #include "tests/model/chacha20.h"
 #include "tests/model/cuda_fixture.h"
 
@@ -124,71 +122,19 @@ TEST(ExactNoiseTest, IsThatOfAPlainSampler) {
 }
 
 TEST(ExactNoiseTest, FollowsItsFormula) {
-  for (int log_sigma = 0; log_sigma <= 5; ++log_sigma) {
-    const double sigma = std::ldexp(1.0, log_sigma);
-    std::map<std::int64_t, double> counts, masses;
-    for (const auto x :
-         Draw(log_sigma, 10 + static_cast<std::uint32_t>(log_sigma)))
-      ++counts[x];
-    double total = 0;
-    const auto most = static_cast<std::int64_t>(12 * sigma + 12);
-    for (std::int64_t x = -most; x <= most; ++x) {
-      const auto d = static_cast<double>(x);
-      total += masses[x] = std::exp(-d * d / (2 * sigma * sigma));
-    }
-    double chi_square = 0, rest = kDraws, rest_expected = kDraws;
-    int bins = 0;
-    for (const auto& [x, mass] : masses) {
-      const double expected = mass / total * kDraws;
-      if (expected < 50) continue;
-      chi_square += std::pow(counts[x] - expected, 2) / expected;
-      rest -= counts[x];
-      rest_expected -= expected;
-      ++bins;
-    }
-    chi_square += std::pow(rest - rest_expected, 2) / rest_expected;
-    EXPECT_LT(chi_square, tests::ChiSquareLimit(bins, kFalseAlarm))
-        << "sigma 2^" << log_sigma;
-  }
+  for (int log_sigma = 0; log_sigma <= 5; ++log_sigma)
+    tests::ExpectMass(Draw(log_sigma, 10 + static_cast<unsigned>(log_sigma)),
+                      log_sigma, kFalseAlarm);
 }
 
 TEST(ExactNoiseTest, OfAnySizeIsNormalBetweenItsIntegers) {
-  for (const int log_sigma : {10, 20, cuda::kMostLogSigma}) {
-    auto values = Draw(log_sigma, 20 + static_cast<std::uint32_t>(log_sigma));
-    std::sort(values.begin(), values.end());
-    const double sigma = std::ldexp(1.0, log_sigma);
-    double distance = 0, sum = 0, squares = 0, fourth = 0, far = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double x = static_cast<double>(values[i]) / sigma;
-      sum += x;
-      squares += x * x;
-      fourth += x * x * x * x;
-      far += std::abs(x) > 3 ? 1 : 0;
-      const double cdf =
-          std::erfc(-(x + 0.5 / sigma) / std::numbers::sqrt2) / 2;
-      distance = std::max(
-          distance, std::abs(cdf - (static_cast<double>(i) + 1) / kDraws));
-    }
-    // Ties of the smallest sigma reach over its steps.
-    EXPECT_LT(distance, tests::KolmogorovLimit(kDraws, kFalseAlarm) +
-                            1 / (sigma * std::sqrt(2 * std::numbers::pi)));
-    EXPECT_NEAR(sum / kDraws, 0, tests::kFarMean / std::sqrt(kDraws));
-    EXPECT_NEAR(squares / kDraws, 1, tests::kFarMean * std::sqrt(2.0 / kDraws));
-    EXPECT_NEAR(fourth / kDraws, 3, tests::kFarMean * std::sqrt(96.0 / kDraws));
-    const double beyond = std::erfc(3 / std::numbers::sqrt2);
-    EXPECT_NEAR(far, kDraws * beyond,
-                tests::BinomialSlack(kDraws, beyond, kFalseAlarm) +
-                    kDraws * 0.01 / sigma);
-  }
+  for (const int log_sigma : {10, 20, cuda::kMostLogSigma})
+    tests::ExpectNormal(Draw(log_sigma, 20 + static_cast<unsigned>(log_sigma)),
+                        log_sigma, kFalseAlarm);
 }
 
 TEST(ExactNoiseTest, HasUniformLastBits) {
-  std::vector<double> counts(256);
-  for (const auto x : Draw(28, 30)) ++counts[static_cast<std::size_t>(x & 255)];
-  double chi_square = 0;
-  for (const double count : counts)
-    chi_square += std::pow(count - kDraws / 256.0, 2) / (kDraws / 256.0);
-  EXPECT_LT(chi_square, tests::ChiSquareLimit(255, kFalseAlarm));
+  tests::ExpectUniformLastBits(Draw(28, 30), kFalseAlarm);
 }
 
 TEST(ExactNoiseTest, ElementsAndKeysAreIndependent) {
