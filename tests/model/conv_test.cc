@@ -5,26 +5,16 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "model/arena.h"
 #include "model/cpu/layers/layer.h"
 #include "model/cpu/patches.h"
 #include "tests/model/models.h"
+#include "tests/model/random_values.h"
 #include "tests/model/reference.h"
 
 namespace hearsay::model::cpu {
 namespace {
-
-using Values = std::vector<float>;
-
-Values Random(std::size_t n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal;
-  Values values(n);
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 struct ShapeCase {
   std::string name;

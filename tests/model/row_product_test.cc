@@ -6,22 +6,14 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
+
+#include "tests/model/random_values.h"
 
 namespace hearsay::model::cpu {
 namespace {
 
-using Values = std::vector<float>;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-Values Random(std::size_t n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal;
-  Values values(n);
-  for (float& value : values) value = normal(engine);
-  return values;
-}
 
 struct Sizes {
   int B, K, N;
