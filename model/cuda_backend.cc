@@ -55,18 +55,6 @@ cuda::Plan PlanOf(const ModelSpec& spec, int max_batch,
 
 }  // namespace
 
-const char* Word(Precision precision) {
-  switch (precision) {
-    case Precision::kFloat32:
-      return "float32";
-    case Precision::kTf32:
-      return "tf32";
-    case Precision::kBf16:
-      return "bf16";
-  }
-  return "";
-}
-
 CudaProbe ProbeCuda(int device) {
   const CudaModule& module = OpenCudaModule();
   CudaProbe probe{.usable = false, .name = {}, .reason = module.reason};
