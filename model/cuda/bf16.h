@@ -93,7 +93,11 @@ void OuterTiles(cudaStream_t stream, int shape, const Bf16Network& network,
                 const StepHead* head, const std::uint32_t* rows,
                 const OuterTerms& terms);
 
-// Allows the shared memory that these ask for. Once, for a device.
+// Outputs of the last layer: a block holds three values of each for eight rows.
+inline constexpr int kMostOutputs = 2048;
+
+// Allow the shared memory that these ask for. Once, for a device.
 void PrepareTiles(int max_batch);
+void PrepareLastLayer(int outputs);
 
 }  // namespace hearsay::model::cuda

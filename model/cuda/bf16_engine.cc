@@ -27,14 +27,15 @@ std::size_t Size(int rows, int columns) {
 Bf16Engine::Bf16Engine(const Plan& plan, const Examples& shard,
                        const float* labels, float* weights)
     : losses_(static_cast<std::size_t>(plan.max_batch)) {
-  if (plan.layers.size() > kMostLayers)
-    throw std::runtime_error("CUDA: at most " + std::to_string(kMostLayers) +
-                             " layers, not " +
-                             std::to_string(plan.layers.size()));
   if (plan.max_batch > kMostRows)
     throw std::runtime_error("CUDA: bf16 takes at most " +
                              std::to_string(kMostRows) +
                              " rows at a time: lower train.physical_batch");
+  if (plan.outputs > kMostOutputs)
+    throw std::runtime_error("CUDA: bf16 takes at most " +
+                             std::to_string(kMostOutputs) + " outputs, not " +
+                             std::to_string(plan.outputs) +
+                             ": set train.precision = \"tf32\"");
   network_ = {.layers = {},
               .count = static_cast<int>(plan.layers.size()),
               .outputs = plan.outputs,
@@ -50,6 +51,7 @@ Bf16Engine::Bf16Engine(const Plan& plan, const Examples& shard,
   Allocate(plan);
   UploadShard(shard);
   PrepareTiles(plan.max_batch);
+  PrepareLastLayer(plan.outputs);
   ChooseShapes();
 }
 

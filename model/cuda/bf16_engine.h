@@ -17,7 +17,8 @@ namespace hearsay::model::cuda {
 class Bf16Engine {
  public:
   // Of layers and examples that were checked. The device keeps its own labels.
-  // Throws: std::runtime_error (no memory, too many layers, a batch too large).
+  // Throws: std::runtime_error (no memory, a batch or a last layer too
+  // large).
   Bf16Engine(const Plan& plan, const Examples& shard, const float* labels,
              float* weights);
 

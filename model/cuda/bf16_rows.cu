@@ -291,7 +291,15 @@ dim3 WarpBlocks(std::size_t rows) {
   return dim3(static_cast<unsigned>((rows + kRowsOfBlock - 1) / kRowsOfBlock));
 }
 
+std::size_t SharedOfLastLayer(int outputs) {
+  return 3 * sizeof(float) * kRowsOfBlock * static_cast<std::size_t>(outputs);
+}
+
 }  // namespace
+
+void PrepareLastLayer(int outputs) {
+  AllowShared(LastLayerKernel, SharedOfLastLayer(outputs));
+}
 
 void Round(cudaStream_t stream, const float* from, std::size_t rows, int width,
            Bf16* to, double* squares) {
@@ -311,11 +319,10 @@ void RoundWeights(cudaStream_t stream, const Bf16Network& network) {
 
 void LastLayer(cudaStream_t stream, const Bf16Network& network,
                const StepHead* head, const std::uint32_t* rows) {
-  const std::size_t bytes = 3 * sizeof(float) * kRowsOfBlock *
-                            static_cast<std::size_t>(network.outputs);
   Launch(stream, network.count > 1,
          WarpBlocks(static_cast<std::size_t>(network.max_batch)),
-         dim3(kThreads), bytes, LastLayerKernel, network, head, rows);
+         dim3(kThreads), SharedOfLastLayer(network.outputs), LastLayerKernel,
+         network, head, rows);
 }
 
 void ClipBf16Rows(cudaStream_t stream, const Bf16Network& network,

@@ -31,10 +31,6 @@ Engine::Engine(const Plan& plan)
       lt_(MakeLt()),
       workspace_(kWorkspaceBytes),
       forked_(MakeEvent()) {
-  if (plan.layers.size() > kMostLayers)
-    throw std::runtime_error("CUDA: at most " + std::to_string(kMostLayers) +
-                             " layers, not " +
-                             std::to_string(plan.layers.size()));
   for (const auto& layer : plan.layers) {
     const std::size_t values = Size(plan.max_batch, layer.units);
     layers_.push_back({.plan = layer,

@@ -15,7 +15,7 @@ namespace hearsay::model::cuda {
 
 class Engine {
  public:
-  // Throws: std::runtime_error (no memory, too many layers).
+  // Throws: std::runtime_error (no memory).
   explicit Engine(const Plan& plan);
 
   // The passes, each of which needs the ones before it.

@@ -14,6 +14,7 @@
 #include "model/cuda/exact.h"
 #include "model/cuda/exact_terms.h"
 #include "model/cuda/make.h"
+#include "model/cuda/resident_step.h"
 
 namespace hearsay::model::cuda {
 
@@ -23,13 +24,11 @@ std::size_t Size(int rows, int columns) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
-class ExactStep final : public DeviceStep {
+class ExactStep final : public ResidentStep {
  public:
   ExactStep(const Plan& plan, const Examples& shard)
-      : plan_(plan),
-        stream_(MakeStream()),
+      : ResidentStep(plan, shard.rows),
         told_is_read_(MakeEvent()),
-        shard_rows_(shard.rows),
         shard_features_(shard.features.size()),
         shard_labels_(shard.labels.size()),
         told_(sizeof(StepHead) + Size(plan.max_batch, sizeof(std::uint32_t))),
@@ -40,34 +39,17 @@ class ExactStep final : public DeviceStep {
         features_(Size(plan.max_batch, plan.inputs)),
         labels_(Size(plan.max_batch, plan.label_width)),
         losses_(static_cast<std::size_t>(plan.max_batch)),
-        factors_(static_cast<std::size_t>(plan.max_batch)),
-        totals_(1),
-        staging_(plan.parameters) {
+        factors_(static_cast<std::size_t>(plan.max_batch)) {
     MakeLayers();
-    Upload(shard_features_.get(), shard.features, stream_.get());
-    Upload(shard_labels_.get(), shard.labels, stream_.get());
+    Upload(shard_features_.get(), shard.features, stream());
+    Upload(shard_labels_.get(), shard.labels, stream());
     Clear(weights_);
     Clear(gradient_);
-    Clear(totals_);
     Wait();
   }
   ~ExactStep() override {
-    cudaStreamSynchronize(stream_.get());
+    cudaStreamSynchronize(stream());
     std::memset(told_.get(), 0, told_.size());
-  }
-
-  void SetWeights(std::span<const float> weights) override {
-    assert(weights.size() == staging_.size());
-    UseDevice();
-    Wait();  // The last copy out of staging_.
-    std::copy(weights.begin(), weights.end(), staging_.get());
-    Upload(weights_.get(),
-           std::span<const float>(staging_.get(), staging_.size()),
-           stream_.get());
-  }
-  void GetWeights(std::span<float> weights) override { Get(weights_, weights); }
-  void GetGradient(std::span<float> gradient) override {
-    Get(gradient_, gradient);
   }
 
   void Begin(std::span<const std::uint32_t> rows, const NoiseKey& key,
@@ -79,40 +61,27 @@ class ExactStep final : public DeviceStep {
                          .margin = terms.grid->margin};
     StepHead head{};
     std::copy(key.begin(), key.end(), head.key.words);
-    const auto most = static_cast<std::size_t>(plan_.max_batch);
     Clear(sum_);  // Here, so that a step that failed leaves nothing behind.
-    do {
-      const auto slice = rows.first(std::min(most, rows.size()));
-      rows = rows.subspan(slice.size());
-      assert(std::all_of(slice.begin(), slice.end(),
-                         [&](auto row) { return row < shard_rows_; }));
+    EachSlice(rows, [&](std::span<const std::uint32_t> slice, bool /*last*/) {
       head.count = static_cast<std::int32_t>(slice.size());
       Tell(head, slice);
       if (!slice.empty()) AddSlice(head.count, clip);
-    } while (!rows.empty());
+    });
     // As dp::GridSum::TakeInto.
     const double step =
         terms.scale * clip.clip_norm / static_cast<double>(clip.reach);
-    AddExactNoise(stream_.get(), device_head(),
+    AddExactNoise(stream(), device_head(),
                   {.log_sigma = terms.grid->log_sigma,
                    .step = step,
                    .learning_rate = terms.learning_rate},
-                  plan_.parameters, sum_.get(), gradient_.get(),
+                  plan().parameters, sum_.get(), gradient_.get(),
                   weights_.get());
   }
 
-  ClippedSumStatistics TakeStatistics() override {
-    UseDevice();
-    StepTotals totals;
-    Download(std::span(&totals, 1), totals_.get(), stream_.get());
-    Clear(totals_);
-    Wait();
-    return {.loss_sum = totals.loss_sum,
-            .clipped = static_cast<int>(totals.clipped),
-            .rejected = static_cast<int>(totals.rejected)};
-  }
-
  private:
+  float* weights() const override { return weights_.get(); }
+  const float* gradient() const override { return gradient_.get(); }
+
   struct Layer {
     LayerPlan plan;
     const float* in = nullptr;  // (B, I)
@@ -123,27 +92,23 @@ class ExactStep final : public DeviceStep {
   };
 
   void MakeLayers() {
-    if (plan_.layers.size() > kMostLayers)
-      throw std::runtime_error("CUDA: at most " + std::to_string(kMostLayers) +
-                               " layers, not " +
-                               std::to_string(plan_.layers.size()));
     const float* in = features_.get();
-    for (const auto& plan : plan_.layers) {
-      const std::size_t values = Size(plan_.max_batch, plan.units);
-      layers_.push_back({.plan = plan,
+    for (const LayerPlan& shape : plan().layers) {
+      const std::size_t values = Size(plan().max_batch, shape.units);
+      const bool apart = shape.activation == Activation::kGelu;
+      layers_.push_back({.plan = shape,
                          .in = in,
                          .z = Memory<float>(values),
-                         .out = Memory<float>(
-                             plan.activation == Activation::kGelu ? values : 0),
+                         .out = Memory<float>(apart ? values : 0),
                          .grad = Memory<float>(values)});
       const Layer& layer = layers_.back();
       in = layer.result();
       exact_layers_.layers[exact_layers_.count++] = {.in = layer.in,
                                                      .grad = layer.grad.get(),
-                                                     .inputs = plan.inputs,
-                                                     .units = plan.units,
-                                                     .weight = plan.weight,
-                                                     .bias = plan.bias};
+                                                     .inputs = shape.inputs,
+                                                     .units = shape.units,
+                                                     .weight = shape.weight,
+                                                     .bias = shape.bias};
     }
   }
 
@@ -156,25 +121,25 @@ class ExactStep final : public DeviceStep {
     Upload(device_told_.get(),
            std::span<const std::byte>(told_.get(),
                                       sizeof head + rows.size_bytes()),
-           stream_.get());
-    Must(cudaEventRecord(told_is_read_.get(), stream_.get()), "launch a step");
+           stream());
+    Must(cudaEventRecord(told_is_read_.get(), stream()), "launch a step");
   }
 
   void AddSlice(int B, const ExactClip& clip) {
-    const auto stream = stream_.get();
+    const auto stream = this->stream();
     Gather(stream, device_head(), device_rows(), shard_features_.get(),
-           shard_labels_.get(), B, plan_.inputs, plan_.label_width,
+           shard_labels_.get(), B, plan().inputs, plan().label_width,
            features_.get(), labels_.get());
     for (const Layer& layer : layers_) {
-      const LayerPlan& plan = layer.plan;
-      ProjectRows(stream, B, plan.inputs, plan.units, layer.in,
-                  weights_.get() + plan.weight, layer.z.get());
-      AddBiasAndActivate(stream, plan.activation, B, plan.units,
-                         weights_.get() + plan.bias, layer.z.get(),
+      const LayerPlan& shape = layer.plan;
+      ProjectRows(stream, B, shape.inputs, shape.units, layer.in,
+                  weights_.get() + shape.weight, layer.z.get());
+      AddBiasAndActivate(stream, shape.activation, B, shape.units,
+                         weights_.get() + shape.bias, layer.z.get(),
                          layer.result());
     }
     const Layer& last = layers_.back();
-    LossGradients(stream, plan_.loss, device_head(), B, plan_.outputs,
+    LossGradients(stream, plan().loss, device_head(), B, plan().outputs,
                   last.result(), labels_.get(), losses_.get(), last.grad.get(),
                   nullptr);
     for (std::size_t l = layers_.size(); l-- > 0;) {
@@ -187,7 +152,7 @@ class ExactStep final : public DeviceStep {
                         layers_[l - 1].grad.get());
     }
     FactorsOfRows(stream, exact_layers_, B, clip, losses_.get(), factors_.get(),
-                  totals_.get());
+                  totals());
     AddSteps(stream, exact_layers_, B, factors_.get(), sum_.get());
   }
 
@@ -198,26 +163,11 @@ class ExactStep final : public DeviceStep {
     return reinterpret_cast<const std::uint32_t*>(device_told_.get() +
                                                   sizeof(StepHead));
   }
-  void UseDevice() { Must(cudaSetDevice(plan_.device), "use it"); }
-  void Wait() { Must(cudaStreamSynchronize(stream_.get()), "finish"); }
   template <typename T>
   void Clear(const Memory<T>& memory) {
-    Must(cudaMemsetAsync(memory.get(), 0, memory.bytes(), stream_.get()),
-         "clear");
+    Must(cudaMemsetAsync(memory.get(), 0, memory.bytes(), stream()), "clear");
   }
-  void Get(const Memory<float>& from, std::span<float> to) {
-    assert(to.size() == staging_.size());
-    UseDevice();
-    Download(std::span<float>(staging_.get(), staging_.size()), from.get(),
-             stream_.get());
-    Wait();
-    std::copy_n(staging_.get(), to.size(), to.data());
-  }
-
-  const Plan plan_;
-  Stream stream_;
   Event told_is_read_;
-  const std::size_t shard_rows_;
   Memory<float> shard_features_, shard_labels_;
   Pinned<std::byte> told_;  // a StepHead, then the rows
   Memory<std::byte> device_told_;
@@ -225,8 +175,6 @@ class ExactStep final : public DeviceStep {
   Memory<std::int64_t> sum_;
   Memory<float> features_, labels_, losses_;  // of a slice
   Memory<double> factors_;
-  Memory<StepTotals> totals_;
-  Pinned<float> staging_;
   std::vector<Layer> layers_;
   ExactLayers exact_layers_;
 };

@@ -7,7 +7,7 @@
 
 namespace hearsay::model::cuda {
 
-// All throw std::runtime_error.
+// Require: at most kMostLayers layers. All throw std::runtime_error.
 std::unique_ptr<Network> MakeNetwork(const Plan& plan);
 std::unique_ptr<DeviceStep> MakeStep(const Plan& plan, const Examples& shard);
 std::unique_ptr<DeviceStep> MakeExactStep(const Plan& plan,

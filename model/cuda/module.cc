@@ -1,8 +1,9 @@
 // The door of the module: what a program finds when it opens it.
-#include <exception>
+#include <stdexcept>
 #include <string>
 
 #include "model/cuda/device.h"
+#include "model/cuda/kernels.h"
 #include "model/cuda/make.h"
 
 namespace hearsay::model::cuda {
@@ -32,16 +33,35 @@ std::string Probe(int device, std::string& name) {
   return "";
 }
 
+// Of what is made for each layer there is room for so many.
+const Plan& Checked(const Plan& plan) {
+  if (plan.layers.size() > kMostLayers)
+    throw std::runtime_error("CUDA: at most " + std::to_string(kMostLayers) +
+                             " layers, not " +
+                             std::to_string(plan.layers.size()));
+  return plan;
+}
+
 }  // namespace
 
 }  // namespace hearsay::model::cuda
 
 extern "C" const hearsay::model::cuda::Api* hearsay_cuda_api() {
   namespace cuda = hearsay::model::cuda;
-  static const cuda::Api api{.version = cuda::kApiVersion,
-                             .probe = &cuda::Probe,
-                             .make_network = &cuda::MakeNetwork,
-                             .make_step = &cuda::MakeStep,
-                             .make_exact_step = &cuda::MakeExactStep};
+  static const cuda::Api api{
+      .version = cuda::kApiVersion,
+      .probe = &cuda::Probe,
+      .make_network =
+          [](const cuda::Plan& plan) {
+            return cuda::MakeNetwork(cuda::Checked(plan));
+          },
+      .make_step =
+          [](const cuda::Plan& plan, const cuda::Examples& shard) {
+            return cuda::MakeStep(cuda::Checked(plan), shard);
+          },
+      .make_exact_step =
+          [](const cuda::Plan& plan, const cuda::Examples& shard) {
+            return cuda::MakeExactStep(cuda::Checked(plan), shard);
+          }};
   return &api;
 }

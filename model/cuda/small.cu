@@ -304,8 +304,7 @@ __global__ void SmallKernel(const __grid_constant__ SmallPlan plan,
 }  // namespace
 
 std::optional<SmallPlan> MakeSmallPlan(const Plan& plan) {
-  if (plan.layers.size() > kMostLayers || plan.inputs > kWidest)
-    return std::nullopt;
+  if (plan.inputs > kWidest) return std::nullopt;
   SmallPlan small{.layer_count = static_cast<int>(plan.layers.size()),
                   .inputs = plan.inputs,
                   .outputs = plan.outputs,

@@ -13,6 +13,7 @@
 #include "model/cuda/device.h"
 #include "model/cuda/make.h"
 #include "model/cuda/passes.h"
+#include "model/cuda/resident_step.h"
 
 namespace hearsay::model::cuda {
 
@@ -29,18 +30,14 @@ std::unique_ptr<Passes> ChoosePasses(const Plan& plan, const Examples& shard) {
                                             : MakeDensePasses(plan, shard);
 }
 
-class CudaStep final : public DeviceStep {
+class CudaStep final : public ResidentStep {
  public:
   CudaStep(const Plan& plan, const Examples& shard)
-      : plan_(plan),
-        shard_rows_(shard.rows),
+      : ResidentStep(plan, shard.rows),
         passes_(ChoosePasses(plan, shard)),
-        stream_(MakeStream()),
         told_(sizeof(StepHead) +
               (static_cast<std::size_t>(plan.max_batch) + kRowsAtOnce) *
-                  sizeof(std::uint32_t)),
-        totals_(Zeros<StepTotals>(1)),
-        staging_(plan.parameters) {
+                  sizeof(std::uint32_t)) {
     for (auto& slot : slots_) {
       slot.told = Pinned<std::byte>(told_.size());
       slot.done = MakeEvent();
@@ -49,7 +46,7 @@ class CudaStep final : public DeviceStep {
     }
     // All kernels are loaded before any is recorded. Without examples and with
     // rates of 0 nothing moves.
-    passes_->WeightsChanged(stream_.get());
+    passes_->WeightsChanged(stream());
     Enqueue(slots_.front(), 0, true, true);
     Wait();
     if (passes_->direct()) return;
@@ -60,25 +57,8 @@ class CudaStep final : public DeviceStep {
     Wait();
   }
   ~CudaStep() override {
-    cudaStreamSynchronize(stream_.get());
+    cudaStreamSynchronize(stream());
     for (auto& slot : slots_) std::memset(slot.told.get(), 0, slot.told.size());
-  }
-
-  void SetWeights(std::span<const float> weights) override {
-    assert(weights.size() == staging_.size());
-    UseDevice();
-    Wait();  // The last copy out of staging_.
-    std::copy(weights.begin(), weights.end(), staging_.get());
-    Upload(passes_->weights(),
-           std::span<const float>(staging_.get(), staging_.size()),
-           stream_.get());
-    passes_->WeightsChanged(stream_.get());
-  }
-  void GetWeights(std::span<float> weights) override {
-    Get(passes_->weights(), weights);
-  }
-  void GetGradient(std::span<float> gradient) override {
-    Get(passes_->gradient(), gradient);
   }
 
   void Begin(std::span<const std::uint32_t> rows, const NoiseKey& key,
@@ -91,32 +71,19 @@ class CudaStep final : public DeviceStep {
                   .scale = terms.scale,
                   .learning_rate = terms.learning_rate};
     std::copy(key.begin(), key.end(), head.key.words);
-    const auto most = static_cast<std::size_t>(plan_.max_batch);
     bool first = true;
-    do {
-      const auto slice = rows.first(std::min(most, rows.size()));
-      rows = rows.subspan(slice.size());
-      assert(std::all_of(slice.begin(), slice.end(),
-                         [&](auto row) { return row < shard_rows_; }));
+    EachSlice(rows, [&](std::span<const std::uint32_t> slice, bool last) {
       head.count = static_cast<std::int32_t>(slice.size());
-      Launch(head, slice, first, rows.empty());
+      Launch(head, slice, first, last);
       first = false;
-    } while (!rows.empty());
-  }
-
-  ClippedSumStatistics TakeStatistics() override {
-    UseDevice();
-    StepTotals totals;
-    Download(std::span(&totals, 1), totals_.get(), stream_.get());
-    Must(cudaMemsetAsync(totals_.get(), 0, totals_.bytes(), stream_.get()),
-         "clear");
-    Wait();
-    return {.loss_sum = totals.loss_sum,
-            .clipped = static_cast<int>(totals.clipped),
-            .rejected = static_cast<int>(totals.rejected)};
+    });
   }
 
  private:
+  float* weights() const override { return passes_->weights(); }
+  const float* gradient() const override { return passes_->gradient(); }
+  void WeightsChanged() override { passes_->WeightsChanged(stream()); }
+
   // `told`: a StepHead and the rows, as they go to the device.
   struct Slot {
     Pinned<std::byte> told;
@@ -133,11 +100,9 @@ class CudaStep final : public DeviceStep {
   void FillUp(const Slot& slot, std::size_t count) const {
     std::fill(
         RowsOf(slot.told.get()) + count,
-        RowsOf(slot.told.get()) + static_cast<std::size_t>(plan_.max_batch),
+        RowsOf(slot.told.get()) + static_cast<std::size_t>(plan().max_batch),
         passes_->padding_row());
   }
-  void UseDevice() { Must(cudaSetDevice(plan_.device), "use it"); }
-  void Wait() { Must(cudaStreamSynchronize(stream_.get()), "finish"); }
 
   void Launch(const StepHead& head, std::span<const std::uint32_t> rows,
               bool first, bool last) {
@@ -149,9 +114,9 @@ class CudaStep final : public DeviceStep {
     if (passes_->direct())
       Enqueue(slot, head.count, first, last);
     else
-      Must(cudaGraphLaunch(slot.graphs[first][last].get(), stream_.get()),
+      Must(cudaGraphLaunch(slot.graphs[first][last].get(), stream()),
            "launch a step");
-    Must(cudaEventRecord(slot.done.get(), stream_.get()), "launch a step");
+    Must(cudaEventRecord(slot.done.get(), stream()), "launch a step");
   }
 
   void Enqueue(const Slot& slot, int count, bool first, bool last) {
@@ -159,48 +124,33 @@ class CudaStep final : public DeviceStep {
     if (!passes_->direct()) {
       at = told_.get();
       Must(cudaMemcpyAsync(at, slot.told.get(), told_.bytes(),
-                           cudaMemcpyHostToDevice, stream_.get()),
+                           cudaMemcpyHostToDevice, stream()),
            "copy to the device");
     }
-    passes_->Enqueue(stream_.get(), {.head = HeadOf(at), .rows = RowsOf(at)},
-                     count, first, last, totals_.get());
+    passes_->Enqueue(stream(), {.head = HeadOf(at), .rows = RowsOf(at)}, count,
+                     first, last, totals());
   }
 
   GraphExec Capture(const Slot& slot, bool first, bool last) {
-    Must(
-        cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal),
-        "record a step");
+    Must(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal),
+         "record a step");
     cudaGraph_t raw = nullptr;
     try {
-      Enqueue(slot, plan_.max_batch, first, last);
+      Enqueue(slot, plan().max_batch, first, last);
     } catch (...) {
-      cudaStreamEndCapture(stream_.get(), &raw);
+      cudaStreamEndCapture(stream(), &raw);
       const Graph half(raw);
       throw;
     }
-    Must(cudaStreamEndCapture(stream_.get(), &raw), "record a step");
+    Must(cudaStreamEndCapture(stream(), &raw), "record a step");
     const Graph graph(raw);
     cudaGraphExec_t exec = nullptr;
     Must(cudaGraphInstantiate(&exec, graph.get(), 0), "record a step");
     return GraphExec(exec);
   }
 
-  void Get(const float* from, std::span<float> to) {
-    assert(to.size() == staging_.size());
-    UseDevice();
-    Download(std::span<float>(staging_.get(), staging_.size()), from,
-             stream_.get());
-    Wait();
-    std::copy_n(staging_.get(), to.size(), to.data());
-  }
-
-  const Plan plan_;
-  const std::size_t shard_rows_;
   const std::unique_ptr<Passes> passes_;
-  Stream stream_;
   Memory<std::byte> told_;  // a StepHead, then the rows
-  Memory<StepTotals> totals_;
-  Pinned<float> staging_;
   std::array<Slot, kSlots> slots_;
   std::size_t next_ = 0;
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/model/cuda_exact_fixture.h"
+#include "tests/model/cuda_models.h"
 
 namespace hearsay::model {
 namespace {
@@ -27,17 +28,6 @@ const ModelSpec kDeepExact = {
 const ModelSpec kWideExact = {
     70, {{45, Activation::kRelu}, {40, Activation::kRelu}, {4}}, Loss::kMse};
 
-const ModelSpec kTanh = {
-    10,
-    {{64, Activation::kTanh}, {64, Activation::kTanh}, {2}},
-    Loss::kSoftmaxCrossEntropy};
-const ModelSpec kOdd = {9,
-                        {{51, Activation::kGelu}, {13, Activation::kRelu}, {5}},
-                        Loss::kSoftmaxCrossEntropy};
-const ModelSpec kBinary = {
-    5, {{17, Activation::kRelu}, {1}}, Loss::kBinaryCrossEntropy};
-const ModelSpec kRegression = {
-    130, {{131, Activation::kGelu}, {3, Activation::kTanh}}, Loss::kMse};
 const ModelSpec kLarge = {
     784, {{128, Activation::kRelu}, {10}}, Loss::kSoftmaxCrossEntropy};
 
@@ -144,7 +134,7 @@ TEST_F(CudaExactTest, EqualsTheCpuBitForBitWhereNothingIsRounded) {
 
 TEST_F(CudaExactTest, IsNearTheCpuElsewhere) {
   std::uint32_t seed = 1;
-  for (const auto& spec : {kTanh, kOdd, kBinary, kRegression, kLarge}) {
+  for (const auto& spec : {kTanh, kOdd, kBinary, kWideRegression, kLarge}) {
     SCOPED_TRACE(Canonical(spec));
     const Case shard(spec, 100, 92);
     const double clip = Median(shard);
@@ -170,7 +160,7 @@ TEST_F(CudaExactTest, IsNearTheCpuElsewhere) {
 // left out: what they add must not.
 TEST_F(CudaExactTest, LeavingOneOutChangesItsOwnVectorAndNothingElse) {
   constexpr std::int64_t kReach = 1 << 18;
-  for (const auto& spec : {kTanh, kOdd, kRegression, kLarge}) {
+  for (const auto& spec : {kTanh, kOdd, kWideRegression, kLarge}) {
     SCOPED_TRACE(Canonical(spec));
     const Case shard(spec, 100, 93);
     const auto step = MakeStep(shard, 16);
@@ -211,7 +201,7 @@ TEST_F(CudaExactTest, NeitherOrderNorRoomNorTimeChangesABit) {
 }
 
 TEST_F(CudaExactTest, SpoiledRowsAddNothing) {
-  for (const auto& spec : {kTanh, kOdd, kRegression}) {
+  for (const auto& spec : {kTanh, kOdd, kWideRegression}) {
     SCOPED_TRACE(Canonical(spec));
     Case shard(spec, 100, 95);
     const auto width = static_cast<std::size_t>(spec.inputs);
@@ -257,7 +247,7 @@ TEST_F(CudaExactTest, WeightsThatAreNotFiniteRejectEverybody) {
 
 // However an example is spoiled, in integers.
 TEST_F(CudaExactTest, NobodyIsLongerThanTheReach) {
-  for (const auto& spec : {kOneExact, kTanh, kOdd, kRegression, kLarge})
+  for (const auto& spec : {kOneExact, kTanh, kOdd, kWideRegression, kLarge})
     for (const std::int64_t reach : {1, 1000, 1 << 20})
       for (const float scale :
            {1e-3F, 1.0F, 1e3F, 1e8F, 1e20F, kInfinity, NAN}) {
