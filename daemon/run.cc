@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/cpu.h"
 #include "daemon/exact_sum.h"
 #include "daemon/initial_weights.h"
 #include "daemon/model_config.h"
@@ -216,7 +217,17 @@ std::unique_ptr<PrivateSum> MakeSum(const Config& config,
           "CPU in its stead",
           config.node.cuda, why));
   }
-  events.Add(Level::kInfo, "device", "training on the CPU: " + why);
+  const int threads = config.privacy.exact_noise ? 1 : config.train.threads;
+  events.Add(Level::kInfo, "device",
+             fmt::format("training on the CPU{}: {}",
+                         threads > 1 ? fmt::format(", {} threads", threads)
+                                     : std::string(),
+                         why));
+  if (threads > AvailableCores())
+    events.Add(Level::kWarning, "device",
+               fmt::format("train.threads is {}, but this process may use {:g} "
+                           "cores: its threads will wait for each other",
+                           threads, AvailableCores()));
   return MakeCpuSum(config, identity, shard);
 }
 
