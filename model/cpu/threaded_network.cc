@@ -45,7 +45,6 @@ class ThreadedNetwork final : public Network {
       one[0] = key[0] ^ static_cast<std::uint32_t>(w);
       own_[w].network->BeginStep(one);
     }
-    std::fill(one.begin(), one.end(), 0U);
   }
 
   ClippedSumStatistics AddClippedSum(std::span<const float> weights,
