@@ -272,7 +272,7 @@ void ReadResync(ConfigReader& reader, Config& config) {
   if (mode == "adaptive") resync.mode = Mode::kAdaptive;
   Take(resync.algorithm,
        reader.Word("resync.algorithm",
-                   {"auto", "ring", "halving_doubling", "direct"}));
+                   {"auto", "ring", "halving_doubling", "doubling", "direct"}));
   resync.by_group = reader.Word("resync.among", {"all", "group"}) == "group";
   Take(resync.above, reader.Number("resync.above", 0, kHuge));
   Take(resync.slow_momentum, reader.Number("resync.slow_momentum", 0, 0.999));

@@ -61,6 +61,7 @@ ResyncOptions OptionsOf(const Config& config) {
   if (c.algorithm == "ring") options.algorithm = Algorithm::kRing;
   if (c.algorithm == "halving_doubling")
     options.algorithm = Algorithm::kHalvingDoubling;
+  if (c.algorithm == "doubling") options.algorithm = Algorithm::kDoubling;
   if (c.algorithm == "direct") options.algorithm = Algorithm::kDirect;
   options.above = c.above;
   options.slow_momentum = c.slow_momentum;

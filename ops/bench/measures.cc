@@ -132,11 +132,7 @@ class Reducing final : public Measure {
       terms_.outcome = transport::collective::Round::Outcome::kOwn;
     terms_.piece_bytes = command.value("piece_bytes", std::size_t{0});
     const std::string wanted = command.at("algorithm");
-    for (const auto algorithm :
-         {transport::collective::Algorithm::kRing,
-          transport::collective::Algorithm::kHalvingDoubling,
-          transport::collective::Algorithm::kDirect})
-      if (wanted == Name(algorithm)) terms_.algorithm = algorithm;
+    terms_.algorithm = transport::collective::AllReduceNamed(wanted);
     if (!terms_.algorithm && wanted != "auto")
       throw std::invalid_argument("no such algorithm: " + wanted);
   }

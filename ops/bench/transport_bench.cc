@@ -60,13 +60,6 @@ class ThrowAway {
   std::filesystem::path folder_;
 };
 
-std::optional<Algorithm> AlgorithmOf(const std::string& name) {
-  for (const auto algorithm :
-       {Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDirect})
-    if (name == Name(algorithm)) return algorithm;
-  return std::nullopt;
-}
-
 class Run {
  public:
   Run(const TransportBench& bench,
@@ -207,7 +200,8 @@ class Run {
       if (lane["lane"] == row["lane"] && lane["sealed"] == row["sealed"] &&
           !lane["fit"].is_null())
         row["predicted_seconds"] = transport::collective::PredictSeconds(
-            *AlgorithmOf(chosen), row["nodes"], row["bytes"],
+            *transport::collective::AllReduceNamed(chosen), row["nodes"],
+            row["bytes"],
             {.latency = lane["fit"]["alpha_seconds"],
              .overhead = 0,
              .per_byte = lane["fit"]["beta_seconds_per_byte"]});

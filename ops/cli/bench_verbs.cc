@@ -234,11 +234,13 @@ void AddTransport(CLI::App& bench) {
                    "Array sizes: 64KiB,1MiB,... (default: 64 KiB to 64 MiB)");
   verb->add_option("--nodes", flags->nodes,
                    "Processes of an all-reduce: 2,4,... (default: 2,4,8)");
-  verb->add_option("--algorithm", flags->bench.algorithms,
-                   "auto, ring, halving-doubling, direct (default: the first "
-                   "three)")
+  verb->add_option(
+          "--algorithm", flags->bench.algorithms,
+          "auto, ring, halving-doubling, doubling, direct (default: the first "
+          "three)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"auto", "ring", "halving-doubling", "direct"}));
+      ->check(CLI::IsMember(
+          {"auto", "ring", "halving-doubling", "doubling", "direct"}));
   verb->add_option("--only", flags->only, "push, exchange, all-reduce")
       ->delimiter(',')
       ->check(CLI::IsMember({"push", "exchange", "all-reduce"}));

@@ -102,7 +102,7 @@ beyond_clip = ?
 [resync]
 every_steps = 0              # a full average every k steps; 0 = off
 mode = "overlapped"          # nobody waits | blocking: all do | adaptive: when they disagree
-algorithm = "auto"           # ring | halving_doubling | direct
+algorithm = "auto"           # ring | halving_doubling | doubling | direct
 among = "all"                # all | group: those of the same node.group
 above = ?
 slow_momentum = ?

@@ -20,7 +20,7 @@ TEST_P(LiveCollectiveTest, EveryAlgorithmSumsArraysOfAnyLength) {
   for (const auto algorithm :
        {std::optional<Algorithm>(), std::optional(Algorithm::kRing),
         std::optional(Algorithm::kHalvingDoubling),
-        std::optional(Algorithm::kDirect)})
+        std::optional(Algorithm::kDoubling), std::optional(Algorithm::kDirect)})
     for (const std::size_t count :
          {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{1001},
           Party::kArrayBytes / sizeof(float)}) {
@@ -219,7 +219,8 @@ TEST_P(LiveDeathTest, FailsTheRoundAtAllSurvivorsOrAtNone) {
 INSTANTIATE_TEST_SUITE_P(
     Phases, LiveDeathTest,
     testing::Combine(testing::Values(Algorithm::kRing,
-                                     Algorithm::kHalvingDoubling),
+                                     Algorithm::kHalvingDoubling,
+                                     Algorithm::kDoubling),
                      testing::Values(0, 1, 20, 50, 80, 99, 100)));
 
 }  // namespace

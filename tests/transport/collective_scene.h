@@ -205,6 +205,9 @@ class Scene::Member final : public Network {
   }
 
  private:
+  void Carry(const std::string& to, const RoundPiece& piece,
+             std::vector<std::byte> bytes);
+
   Scene& scene_;
   const std::string name_;
   const std::shared_ptr<BufferPool> pool_;
@@ -218,12 +221,20 @@ inline void Scene::Member::SendPiece(const std::string& to,
                                      std::shared_ptr<void> keep,
                                      std::function<void(bool)> done) {
   if (scene_.ended_) return;
-  const bool sent = scene_.connected(name_, to);
-  Post([done = std::move(done), sent] { done(sent); });
-  if (!sent) return;
-  // As the network may: the bytes are read when they arrive, not before.
+  // As the network may: the bytes are read some time later, and only then is it
+  // done, whether they have arrived or not.
+  Post(
+      [this, to, piece, bytes, keep = std::move(keep), done = std::move(done)] {
+        const bool sent = scene_.connected(name_, to);
+        if (sent) Carry(to, piece, {bytes.begin(), bytes.end()});
+        Post([done, sent] { done(sent); });
+      });
+}
+
+inline void Scene::Member::Carry(const std::string& to, const RoundPiece& piece,
+                                 std::vector<std::byte> bytes) {
   scene_.Add(
-      {name_, to, [this, to, piece, bytes, keep] {
+      {name_, to, [this, to, piece, bytes = std::move(bytes)] {
          if (!scene_.connected(name_, to)) return;
          auto& sink = scene_[to].collectives();
          const auto place = sink.OnPiece(name_, piece, bytes.size());

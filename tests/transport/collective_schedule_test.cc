@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -103,9 +104,7 @@ bool SameBits(const Array& a, const Array& b) {
 
 class AllReduceTest : public testing::TestWithParam<Algorithm> {};
 INSTANTIATE_TEST_SUITE_P(Algorithms, AllReduceTest,
-                         testing::Values(Algorithm::kRing,
-                                         Algorithm::kHalvingDoubling,
-                                         Algorithm::kDirect),
+                         testing::ValuesIn(kAllReduces),
                          [](const auto& tested) {
                            std::string name(Name(tested.param));
                            std::erase(name, '-');
@@ -147,6 +146,14 @@ TEST_P(AllReduceTest, SendsThePublishedNumberOfBytes) {
       EXPECT_EQ(most_messages, n == power ? 2 * log2 : 2 * log2 + 1);
       continue;
     }
+    if (GetParam() == Algorithm::kDoubling) {
+      const Rank power = std::bit_floor(n);
+      const auto log2 = static_cast<std::uint32_t>(std::countr_zero(power));
+      EXPECT_EQ(all, log2 * power * count + 2 * (n - power) * count);
+      EXPECT_EQ(outcome.steps, n == power ? log2 + 1 : log2 + 2);
+      EXPECT_EQ(most_messages, n == power ? log2 : log2 + 1);
+      continue;
+    }
     EXPECT_EQ(all, 2 * part * n);
     for (const auto& sent : outcome.sent)
       EXPECT_EQ(sent.elements,
@@ -179,8 +186,8 @@ TEST(BroadcastTest, GivesTheFirstMembersArrayToAllInThePublishedSteps) {
 // piece that is received is planned for exactly once.
 TEST(PlanTest, CutsSendsAndReceivesAtTheSamePlaces) {
   for (const auto algorithm :
-       {Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDirect,
-        Algorithm::kBinomial, Algorithm::kChain})
+       {Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDoubling,
+        Algorithm::kDirect, Algorithm::kBinomial, Algorithm::kChain})
     for (Rank n = 1; n <= 9; ++n)
       for (const std::size_t count : {0, 1, 7, 100, 1001}) {
         SCOPED_TRACE(std::string(Name(algorithm)) + " n " + std::to_string(n) +
@@ -207,6 +214,32 @@ TEST(PlanTest, CutsSendsAndReceivesAtTheSamePlaces) {
       }
 }
 
+// Doubling sends whole sums while it adds to them.
+TEST(PlanTest, WhatAStepSendsOfAPartLeavesBeforeThatPartChanges) {
+  for (const auto algorithm : kAllReduces)
+    for (Rank n = 1; n <= 9; ++n)
+      for (Rank rank = 0; rank < n; ++rank) {
+        SCOPED_TRACE(std::string(Name(algorithm)) + " n " + std::to_string(n));
+        const Plan plan(algorithm, n, rank, 100, 4, 64);
+        for (const auto& receive : plan.receives())
+          for (std::size_t c = 0; c < receive.cells; ++c) {
+            const auto cell = receive.first_cell + c;
+            const auto bytes = plan.PieceOf(receive, cell);
+            std::set<std::size_t> waited_for, needed;
+            plan.AllSentBefore(receive, cell, [&](std::size_t number) {
+              return waited_for.insert(number).second;
+            });
+            for (const auto& send : plan.sends())
+              for (std::size_t s = 0; s < send.cells; ++s)
+                if (send.step == receive.step && send.from == From::kResult &&
+                    plan.PieceOf(send, send.first_cell + s).overlaps(bytes))
+                  needed.insert(send.first_piece + s);
+            ASSERT_EQ(waited_for, needed);
+            ASSERT_TRUE(needed.empty() || algorithm == Algorithm::kDoubling);
+          }
+      }
+}
+
 TEST(PlanTest, FindsNothingThatIsNotPlanned) {
   const Plan plan(Algorithm::kRing, 4, 1, 1000, 4, 256);
   const auto& receive = plan.receives().front();
@@ -222,7 +255,9 @@ TEST(CostTest, PrefersFewStepsForShortArraysAndFewBytesForLongOnes) {
   const Link link;
   const std::size_t large = std::size_t{1} << 28;
   EXPECT_EQ(ChooseAllReduce(2, 64, link), Algorithm::kDirect);
-  EXPECT_EQ(ChooseAllReduce(64, 64, link), Algorithm::kHalvingDoubling);
+  EXPECT_EQ(ChooseAllReduce(4, 65536, link), Algorithm::kDoubling);
+  EXPECT_EQ(ChooseAllReduce(64, 64, link), Algorithm::kDoubling);
+  EXPECT_EQ(ChooseAllReduce(64, 1U << 20, link), Algorithm::kHalvingDoubling);
   EXPECT_EQ(ChooseAllReduce(33, large, link), Algorithm::kRing);
   EXPECT_EQ(ChooseBroadcast(17, 64, link), Algorithm::kBinomial);
   EXPECT_EQ(ChooseBroadcast(17, large, link), Algorithm::kChain);
@@ -232,6 +267,12 @@ TEST(CostTest, PrefersFewStepsForShortArraysAndFewBytesForLongOnes) {
   EXPECT_DOUBLE_EQ(PredictSeconds(Algorithm::kRing, 4, 8, textbook),
                    2 * 3 + 2 * 0.75 * 8 * 3 + 0.75 * 8 * 5);
   EXPECT_EQ(PredictSeconds(Algorithm::kRing, 1, 8, textbook), 0);
+  // log n (alpha + M beta + M gamma), and what six members have beside four:
+  // 2 alpha + 2 M beta + M gamma.
+  EXPECT_DOUBLE_EQ(PredictSeconds(Algorithm::kDoubling, 4, 8, textbook),
+                   2 * (1 + 8 * 3 + 8 * 5));
+  EXPECT_DOUBLE_EQ(PredictSeconds(Algorithm::kDoubling, 6, 8, textbook),
+                   2 * (1 + 8 * 3 + 8 * 5) + 2 + 2 * 8 * 3 + 8 * 5);
 }
 
 TEST(CostTest, PiecesAreWholeFloatsWithinWhatTheNetworkCarries) {

@@ -5,15 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include "collective_scene.h"
 
 namespace hearsay::transport::collective {
 namespace {
-
-constexpr std::array kAllReduces = {
-    Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDirect};
 
 Terms MakeTerms(const Scene& scene, std::size_t bytes,
                 std::optional<Algorithm> algorithm = std::nullopt) {
@@ -162,8 +157,8 @@ void ExpectOneOutcome(Scene& scene, const Terms& terms, int* succeeded,
 TEST(CollectiveTest, ADeathAtAnyStepHasOneOutcomeForAllSurvivors) {
   int succeeded = 0, failed = 0;
   for (const auto algorithm :
-       {Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDirect,
-        Algorithm::kBinomial, Algorithm::kChain})
+       {Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDoubling,
+        Algorithm::kDirect, Algorithm::kBinomial, Algorithm::kChain})
     for (Rank n = 2; n <= 5; ++n)
       for (std::uint32_t seed = 0; seed < 3; ++seed)
         for (std::size_t at = 0;; ++at) {

@@ -35,19 +35,24 @@ double PredictSeconds(Algorithm algorithm, Rank n, std::size_t bytes,
   const double message = link.latency + link.overhead;
   const double part = (members - 1) / members * array;
   const double halves = 2 * part * link.per_byte + part * link.per_summed;
+  const double rounds = std::bit_width(n) - 1;
+  // Inputs in, results out, where n is no power of two.
+  const double folding =
+      std::has_single_bit(n)
+          ? 0
+          : 2 * message + 2 * array * link.per_byte + array * link.per_summed;
   switch (algorithm) {
     case Algorithm::kRing:
       return 2 * (members - 1) * message + halves;
     case Algorithm::kHalvingDoubling: {
       const double power = std::bit_floor(n);
-      const double steps = 2 * std::bit_width(n) - 2;
       const double held = (power - 1) / power * array;
-      const double within =
-          steps * message + 2 * held * link.per_byte + held * link.per_summed;
-      if (std::has_single_bit(n)) return within;
-      return within + 2 * message + 2 * array * link.per_byte +
-             array * link.per_summed;
+      return 2 * rounds * message + 2 * held * link.per_byte +
+             held * link.per_summed + folding;
     }
+    case Algorithm::kDoubling:
+      return rounds * (message + array * (link.per_byte + link.per_summed)) +
+             folding;
     case Algorithm::kDirect:
       if (n == 2) return message + array * (link.per_byte + link.per_summed);
       return 2 * link.latency + 2 * (members - 1) * link.overhead + halves;
@@ -60,8 +65,9 @@ double PredictSeconds(Algorithm algorithm, Rank n, std::size_t bytes,
 }
 
 Algorithm ChooseAllReduce(Rank n, std::size_t bytes, const Link& link) {
-  static constexpr std::array kAll = {
-      Algorithm::kDirect, Algorithm::kHalvingDoubling, Algorithm::kRing};
+  static constexpr std::array kAll = {Algorithm::kDirect, Algorithm::kDoubling,
+                                      Algorithm::kHalvingDoubling,
+                                      Algorithm::kRing};
   return Cheapest(std::span(kAll).subspan(n > kMaxDirect ? 1 : 0), n, bytes,
                   link);
 }

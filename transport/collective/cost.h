@@ -18,7 +18,7 @@ namespace hearsay::transport::collective {
 struct Link {
   double latency = 10e-6;       // alpha: of a message that others wait for
   double overhead = 12e-6;      // o: of a message, its sender's and receiver's
-  double per_byte = 0.3e-9;     // beta: on the wire, copied in and out
+  double per_byte = 0.6e-9;     // beta: on the wire, copied in and out
   double per_summed = 0.05e-9;  // gamma: a byte that is added
 };
 

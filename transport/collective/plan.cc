@@ -36,11 +36,17 @@ Plan::Plan(Algorithm algorithm, Rank n, Rank rank, std::size_t count,
     outgoing.step = send.step;
     outgoing.peer = send.to;
     outgoing.from = send.from;
+    outgoing.first_piece = pieces_out_;
     Cut(outgoing, element_bytes, send.range);
     for (std::size_t i = 0; i < receives_.size(); ++i)
       if (receives_[i].step < send.step &&
           receives_[i].bytes.overlaps(outgoing.bytes))
         outgoing.after.push_back(i);
+    if (send.from == From::kResult)
+      for (auto& receive : receives_)
+        if (receive.step == send.step && receive.bytes.overlaps(outgoing.bytes))
+          receive.after_sends.push_back(sends_.size());
+    pieces_out_ += outgoing.cells;
     pieces_to_[outgoing.peer] += outgoing.cells;
     sends_to_[outgoing.peer].push_back(sends_.size());
     sends_.push_back(std::move(outgoing));

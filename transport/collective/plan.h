@@ -4,8 +4,9 @@
 // Pure, and the same for every round of a group. Arrays are cut on one grid, at
 // multiples of `piece_bytes` from their start, so that pieces of different
 // steps meet at the same places; a piece is what a transfer has of one cell of
-// the grid. Pieces that arrive have flat numbers, 0 to pieces_in() - 1, by
-// which a round keeps what has become of them.
+// the grid. Pieces that arrive have flat numbers, 0 to pieces_in() - 1, and
+// those that leave, 0 to pieces_out() - 1, by which a round keeps what has
+// become of them.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,7 @@ class Plan {
     Bytes bytes;
     std::size_t first_cell = 0;
     std::size_t cells = 0;
+    std::size_t first_piece = 0;  // flat number, among those of its direction
     // Receives that come before, where they overlap: indices into receives().
     std::vector<std::size_t> after;
   };
@@ -38,7 +40,9 @@ class Plan {
   };
   struct Incoming : Transfer {
     Action action = Action::kCopy;
-    std::size_t first_piece = 0;  // flat number
+    // What its step sends of the same part of the result has to have left
+    // before: indices into sends().
+    std::vector<std::size_t> after_sends;
   };
 
   // Requires: element_bytes > 0, piece_bytes a multiple of it, rank < n.
@@ -52,6 +56,7 @@ class Plan {
     return sends_to_[peer];
   }
   std::size_t pieces_in() const { return pieces_in_; }
+  std::size_t pieces_out() const { return pieces_out_; }
   std::size_t pieces_from(Rank peer) const { return pieces_from_[peer]; }
   std::size_t pieces_to(Rank peer) const { return pieces_to_[peer]; }
   Rank n() const { return static_cast<Rank>(sends_to_.size()); }
@@ -73,25 +78,38 @@ class Plan {
     return PieceOf(receives_[place.receive], place.cell);
   }
   std::size_t Number(const Place& place) const {
-    const auto& receive = receives_[place.receive];
-    return receive.first_piece + (place.cell - receive.first_cell);
+    return Number(receives_[place.receive], place.cell);
+  }
+  static std::size_t Number(const Transfer& transfer, std::size_t cell) {
+    return transfer.first_piece + (cell - transfer.first_cell);
   }
   // Calls `visit` with the number of every piece that has to be summed or
-  // copied before `bytes`, all in `cell`, of `transfer` can be.
+  // copied before what `transfer` has of `cell` can be, until it says false.
   template <typename Visit>
   bool AllBefore(const Transfer& transfer, std::size_t cell,
                  const Visit& visit) const {
-    const Bytes bytes = PieceOf(transfer, cell);
-    for (const auto index : transfer.after) {
-      const auto& before = receives_[index];
-      if (before.bytes.overlaps(bytes) && !visit(Number({index, cell})))
-        return false;
-    }
-    return true;
+    return All(receives_, transfer.after, PieceOf(transfer, cell), cell, visit);
+  }
+  // The same with those that have to have left before.
+  template <typename Visit>
+  bool AllSentBefore(const Incoming& receive, std::size_t cell,
+                     const Visit& visit) const {
+    return All(sends_, receive.after_sends, PieceOf(receive, cell), cell,
+               visit);
   }
 
  private:
   void Cut(Transfer& transfer, std::size_t element_bytes, Range elements) const;
+  template <typename Transfers, typename Visit>
+  static bool All(const Transfers& transfers,
+                  const std::vector<std::size_t>& indices, const Bytes& bytes,
+                  std::size_t cell, const Visit& visit) {
+    for (const auto index : indices)
+      if (transfers[index].bytes.overlaps(bytes) &&
+          !visit(Number(transfers[index], cell)))
+        return false;
+    return true;
+  }
 
   const Rank rank_;
   const std::size_t bytes_;
@@ -100,7 +118,7 @@ class Plan {
   std::vector<Incoming> receives_;
   std::vector<std::vector<std::size_t>> sends_to_;
   std::vector<std::size_t> pieces_from_, pieces_to_;
-  std::size_t pieces_in_ = 0;
+  std::size_t pieces_in_ = 0, pieces_out_ = 0;
   std::map<std::pair<std::uint32_t, Rank>, std::size_t> by_step_;
 };
 

@@ -20,6 +20,7 @@ Round::Round(Lines& lines, std::uint32_t sequence,
       ballot_(plan_->n(), plan_->rank(),
               [this](Note note, Rank about) { Tell(note, about); }),
       pieces_(plan_->pieces_in(), Piece::kAwaited),
+      left_(plan_->pieces_out()),
       missing_(plan_->pieces_in()),
       peers_(plan_->n()) {}
 
@@ -27,8 +28,13 @@ void Round::Begin(Job job) {
   assert(!begun_);
   begun_ = true;
   job_ = std::move(job);
+  Advance();
+}
+
+void Round::Advance() {
   UseParked();
-  if (missing_ == 0 && outcome_ == Outcome::kAgreed) ballot_.Complete();
+  if (begun_ && missing_ == 0 && outcome_ == Outcome::kAgreed)
+    ballot_.Complete();
   Pump();
   Settle();
 }
@@ -64,11 +70,10 @@ bool Round::SendNext(Rank to) {
   }
   lines_.Send(to, {sequence_, Header::Kind::kPiece, send.step, bytes.begin},
               from->subspan(bytes.begin, bytes.size()), from,
-              [weak = weak_from_this(), to](bool sent) {
-                const auto self = weak.lock();
-                if (!self) return;
-                --self->in_flight_;
-                self->OnSent(to, sent);
+              [weak = weak_from_this(), to,
+               number = Plan::Number(send, cell)](bool sent) {
+                if (const auto self = weak.lock())
+                  self->OnPieceSent(to, number, sent);
               });
   return true;
 }
@@ -84,6 +89,13 @@ void Round::OnSent(Rank to, bool sent) {
     return Lose(to, {ErrorCode::kPeerGone,
                      lines_.NameOf(to) + ": the connection with it is gone"});
   Settle();
+}
+
+void Round::OnPieceSent(Rank to, std::size_t number, bool sent) {
+  --in_flight_;
+  left_[number] = sent;
+  if (!sent || parked_.empty()) return OnSent(to, sent);
+  Advance();
 }
 
 void Round::OnCredit(Rank from, std::uint64_t used) {
@@ -124,10 +136,16 @@ std::optional<PieceSink::Place> Round::Claim(Rank from, std::uint32_t step,
 // Own input is added where it lies.
 bool Round::IsFirst(const Plan::Place& place) const {
   const auto& receive = plan_->receives()[place.receive];
-  return receive.action != Action::kAdd &&
-         plan_->AllBefore(receive, place.cell, [this](std::size_t number) {
-           return IsUsed(number);
-         });
+  return receive.action != Action::kAdd && CanUse(place);
+}
+
+bool Round::CanUse(const Plan::Place& place) const {
+  const auto& receive = plan_->receives()[place.receive];
+  return plan_->AllBefore(receive, place.cell, [this](std::size_t number) {
+    return IsUsed(number);
+  }) && plan_->AllSentBefore(receive, place.cell, [this](std::size_t number) {
+    return left_[number];
+  });
 }
 
 std::span<std::byte> Round::ResultOf(const Plan::Place& place) const {
@@ -156,11 +174,7 @@ void Round::OnPiece(Rank from, std::uint32_t step, std::size_t offset,
     }
     Used(*place, from);
   }
-  UseParked();
-  if (begun_ && missing_ == 0 && outcome_ == Outcome::kAgreed)
-    ballot_.Complete();
-  Pump();
-  Settle();
+  Advance();
 }
 
 void Round::UseParked() {
@@ -169,11 +183,7 @@ void Round::UseParked() {
     more = false;
     for (auto it = parked_.begin(); it != parked_.end();) {
       const Slot& slot = it->second;
-      const auto& receive = plan_->receives()[slot.place.receive];
-      if (pieces_[it->first] != Piece::kParked ||
-          !plan_->AllBefore(
-              receive, slot.place.cell,
-              [this](std::size_t number) { return IsUsed(number); })) {
+      if (pieces_[it->first] != Piece::kParked || !CanUse(slot.place)) {
         ++it;
         continue;
       }

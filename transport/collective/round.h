@@ -111,14 +111,19 @@ class Round : public std::enable_shared_from_this<Round> {
     return pieces_[number] == Piece::kUsed;
   }
   bool IsFirst(const Plan::Place& place) const;
+  // What comes before it is used, and what it would overwrite has left.
+  bool CanUse(const Plan::Place& place) const;
   std::span<std::byte> ResultOf(const Plan::Place& place) const;
   // Sums or copies what can be, of what is here.
   void UseParked();
+  // Whatever has become possible.
+  void Advance();
   void Use(const Slot& slot);
   void Used(const Plan::Place& place, Rank from);
   void GiveCredit(Rank to);
   void Tell(Note note, Rank about);
   void OnSent(Rank to, bool sent);
+  void OnPieceSent(Rank to, std::size_t number, bool sent);
   void Blame(const Error& why);
   bool all_sent() const;
   // Calls `done` if it is over.
@@ -132,7 +137,8 @@ class Round : public std::enable_shared_from_this<Round> {
   Ballot ballot_;
   Job job_;
   bool begun_ = false;
-  std::vector<Piece> pieces_;  // by number
+  std::vector<Piece> pieces_;  // in, by number
+  std::vector<bool> left_;     // out, by number: the network has read them
   std::size_t missing_;
   std::map<std::size_t, Slot> parked_;  // by number; claimed or arrived
   std::vector<Peer> peers_;

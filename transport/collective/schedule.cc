@@ -23,12 +23,33 @@ class Builder {
       : n_(n), rank_(rank), count_(count) {}
 
   Schedule Ring();
-  Schedule HalvingDoubling();
+  Schedule HalvingDoubling() {
+    return Folded(2 * Rounds(), &Builder::HalveAndDouble);
+  }
+  Schedule Doubling() { return Folded(Rounds(), &Builder::Double); }
   Schedule Direct();
   Schedule Binomial();
   Schedule Chain();
 
  private:
+  // One of the largest power of two of members, which sum among themselves.
+  struct Core {
+    Rank power = 0, extra = 0;
+    Rank self = 0;        // among them
+    bool summed = false;  // its result has its input and another's already
+    Rank RankOf(Rank participant) const {
+      return participant < extra ? 2 * participant + 1 : participant + extra;
+    }
+  };
+  // `work`, of so many steps, among those; the others' inputs before, their
+  // results after.
+  Schedule Folded(std::uint32_t steps, void (Builder::*work)(const Core&));
+  void HalveAndDouble(const Core& core);
+  void Double(const Core& core);
+  std::uint32_t Rounds() const {
+    return static_cast<std::uint32_t>(std::bit_width(n_) - 1);
+  }
+
   Range Part(Rank index) const { return Segment(count_, n_, index); }
   Range Whole() const { return {0, count_}; }
   void Send(std::uint32_t step, Rank to, Range range, From from) {
@@ -64,14 +85,13 @@ Schedule Builder::Ring() {
   return std::move(schedule_);
 }
 
-// The largest power of two takes part. Of the first 2 * extra ranks the even
-// ones hand their input to their odd neighbour before, and get the result
-// after.
-Schedule Builder::HalvingDoubling() {
+// Of the first 2 * extra ranks the even ones hand their input to their odd
+// neighbour before, and get the result after.
+Schedule Builder::Folded(std::uint32_t steps,
+                         void (Builder::*work)(const Core&)) {
   const Rank power = std::bit_floor(n_);
   const Rank extra = n_ - power;
-  const auto rounds = static_cast<std::uint32_t>(std::countr_zero(power));
-  const std::uint32_t last = 2 * rounds + 1;
+  const std::uint32_t last = steps + 1;
   const bool paired = rank_ < 2 * extra;
   if (paired && rank_ % 2 == 0) {
     Send(0, rank_ + 1, Whole(), From::kInput);
@@ -79,31 +99,35 @@ Schedule Builder::HalvingDoubling() {
     return std::move(schedule_);
   }
   if (paired) Receive(0, rank_ - 1, Whole(), Action::kAddInput);
-  const Rank self = paired ? rank_ / 2 : rank_ - extra;
-  const auto rank_of = [&](Rank participant) {
-    return participant < extra ? 2 * participant + 1 : participant + extra;
-  };
+  (this->*work)({.power = power,
+                 .extra = extra,
+                 .self = paired ? rank_ / 2 : rank_ - extra,
+                 .summed = paired});
+  if (paired) Send(last, rank_ - 1, Whole(), From::kResult);
+  return std::move(schedule_);
+}
 
+void Builder::HalveAndDouble(const Core& core) {
   struct Halving {
     Rank peer;
     Range kept, given;  // in parts of the array
   };
   std::vector<Halving> halvings;
-  Range held{0, power};
-  for (Rank distance = 1; distance < power; distance *= 2) {
+  Range held{0, core.power};
+  for (Rank distance = 1; distance < core.power; distance *= 2) {
     const Range low{held.begin, held.begin + held.size() / 2};
     const Range high{low.end, held.end};
-    const bool upper = (self & distance) != 0;
-    halvings.push_back(
-        {rank_of(self ^ distance), upper ? high : low, upper ? low : high});
+    const bool upper = (core.self & distance) != 0;
+    halvings.push_back({core.RankOf(core.self ^ distance), upper ? high : low,
+                        upper ? low : high});
     held = halvings.back().kept;
   }
   const auto elements = [&](const Range& parts) {
-    return Range{Segment(count_, power, parts.begin).begin,
-                 Segment(count_, power, parts.end - 1).end};
+    return Range{Segment(count_, core.power, parts.begin).begin,
+                 Segment(count_, core.power, parts.end - 1).end};
   };
   std::uint32_t step = 1;
-  bool summed = paired;
+  bool summed = core.summed;
   for (const auto& halving : halvings) {
     Send(step, halving.peer, elements(halving.given),
          summed ? From::kResult : From::kInput);
@@ -116,8 +140,17 @@ Schedule Builder::HalvingDoubling() {
     Send(step, halving->peer, elements(halving->kept), From::kResult);
     Receive(step++, halving->peer, elements(halving->given), Action::kCopy);
   }
-  if (paired) Send(last, rank_ - 1, Whole(), From::kResult);
-  return std::move(schedule_);
+}
+
+void Builder::Double(const Core& core) {
+  std::uint32_t step = 1;
+  bool summed = core.summed;
+  for (Rank distance = 1; distance < core.power; distance *= 2) {
+    const Rank peer = core.RankOf(core.self ^ distance);
+    Send(step, peer, Whole(), summed ? From::kResult : From::kInput);
+    Receive(step++, peer, Whole(), summed ? Action::kAdd : Action::kAddInput);
+    summed = true;
+  }
 }
 
 // Peers in the order rank + 1, rank + 2, ...: not everybody sends to rank 0
@@ -171,6 +204,8 @@ std::string_view Name(Algorithm algorithm) {
       return "ring";
     case Algorithm::kHalvingDoubling:
       return "halving-doubling";
+    case Algorithm::kDoubling:
+      return "doubling";
     case Algorithm::kDirect:
       return "direct";
     case Algorithm::kBinomial:
@@ -179,6 +214,12 @@ std::string_view Name(Algorithm algorithm) {
       return "chain";
   }
   return "";
+}
+
+std::optional<Algorithm> AllReduceNamed(std::string_view name) {
+  for (const auto algorithm : kAllReduces)
+    if (name == Name(algorithm)) return algorithm;
+  return std::nullopt;
 }
 
 bool IsBroadcast(Algorithm algorithm) {
@@ -195,6 +236,8 @@ Schedule MakeSchedule(Algorithm algorithm, Rank n, Rank rank,
       return builder.Ring();
     case Algorithm::kHalvingDoubling:
       return builder.HalvingDoubling();
+    case Algorithm::kDoubling:
+      return builder.Doubling();
     case Algorithm::kDirect:
       return builder.Direct();
     case Algorithm::kBinomial:

@@ -5,19 +5,22 @@
 // 0 and fewer than n too). Transfers of no elements are left out.
 //
 // Every element is summed by one member, in an order that depends on nothing
-// but the algorithm, n and count, and then copied to the others (kDirect of
-// two: a + b here, b + a there, which IEEE 754 makes the same). So the results
-// of all members are bitwise equal, and equal in every run.
+// but the algorithm, n and count, and then copied to the others; or by both of
+// two that swap what they have, a + b here and b + a there, which IEEE 754
+// makes the same (kDoubling, and kDirect of two). So the results of all members
+// are bitwise equal, and equal in every run.
 //
 // Sources: Thakur, Rabenseifner, Gropp, "Optimization of Collective
 // Communication Operations in MPICH", 2005 (ring 4.2 and 4.5, recursive
-// halving-doubling and what it does for other n than powers of two 4.5,
-// binomial tree 4.1). Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms
-// for clusters of workstations", 2009 (the ring's 2 (n-1)/n).
+// doubling and halving-doubling, and what they do for other n than powers of
+// two, 4.5, binomial tree 4.1). Patarasuk, Yuan, "Bandwidth optimal all-reduce
+// algorithms for clusters of workstations", 2009 (the ring's 2 (n-1)/n).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -32,10 +35,16 @@ enum class Algorithm : std::uint8_t {
                      // two members swap whole arrays
   kBinomial,         // broadcast from rank 0 down a binomial tree
   kChain,            // broadcast from rank 0, each to the next
+  kDoubling,         // all-reduce: pairs swap whole sums, at twice the distance
+                     // in each step
 };
+inline constexpr std::array kAllReduces = {
+    Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDoubling,
+    Algorithm::kDirect};
 
-// As in configuration, metrics and tables: "ring", "halving-doubling", ...
+// As in metrics and tables: "ring", "halving-doubling", ...
 std::string_view Name(Algorithm algorithm);
+std::optional<Algorithm> AllReduceNamed(std::string_view name);
 bool IsBroadcast(Algorithm algorithm);
 
 struct Range {
@@ -56,7 +65,8 @@ enum class Action {
 };
 
 // A send needs what the receives of earlier steps have put there; a receive
-// comes after earlier ones of the same elements.
+// comes after earlier ones of the same elements, and after what its own step
+// sends of them has left.
 struct Send {
   std::uint32_t step = 0;
   Rank to = 0;
