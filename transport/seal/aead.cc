@@ -6,6 +6,7 @@ namespace hearsay::transport::seal {
 
 Aead::Aead(std::span<const std::byte, kKeyBytes> key)
     : cipher_(MakeWideCipher(key)) {
+  if (!cipher_) cipher_ = MakeGcryptCipher(key);
   if (!cipher_) cipher_ = MakeOpenSslCipher(key);
 }
 

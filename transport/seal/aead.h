@@ -1,11 +1,11 @@
 // AES-256-GCM under one key. The key's schedule is made once, and a piece costs
 // no allocation. The key is wiped with the object.
 //
-// Two libraries can do it (ops/decisions/0015): OpenSSL 3.0 uses AES
-// instructions of one block, Intel's multi-buffer library those of four where
-// the processor has them, which takes less than half the time.
+// Three libraries can do it (ops/decisions/0015): OpenSSL 3.0 uses AES
+// instructions of one block, libgcrypt those of two and Intel's multi-buffer
+// library those of four. The widest that the processor has is taken.
 //
-// Threads: one at a time. Throws: std::runtime_error if OpenSSL cannot.
+// Threads: one at a time. Throws: std::runtime_error if that library cannot.
 #pragma once
 
 #include <array>

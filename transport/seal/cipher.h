@@ -29,8 +29,11 @@ class Cipher {
 };
 
 std::unique_ptr<Cipher> MakeOpenSslCipher(KeyBytes key);
-// Nothing if this is built without that library, or the processor has no wide
-// AES instructions, without which OpenSSL is as fast.
+// Nothing if this is built without that library, or the processor has no AES
+// instructions of four blocks.
 std::unique_ptr<Cipher> MakeWideCipher(KeyBytes key);
+// Nothing if the processor has none of two blocks, without which OpenSSL is as
+// fast.
+std::unique_ptr<Cipher> MakeGcryptCipher(KeyBytes key);
 
 }  // namespace hearsay::transport::seal

@@ -1,0 +1,87 @@
+// That of libgcrypt, with AES instructions of two blocks.
+#include <gcrypt.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "transport/seal/cipher.h"
+
+namespace hearsay::transport::seal {
+namespace {
+
+// Once in the process. False if the library is no choice: its FIPS mode does
+// not let nonces be given, and without those instructions it is no faster.
+bool IsChoice() {
+  static const bool choice = [] {
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("vaes") ||
+        !__builtin_cpu_supports("vpclmulqdq"))
+      return false;
+    if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) == 0) {
+      if (gcry_check_version(GCRYPT_VERSION) == nullptr) return false;
+      gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+      gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+    }
+    return gcry_fips_mode_active() == 0;
+#else
+    return false;
+#endif
+  }();
+  return choice;
+}
+
+void Must(gcry_error_t error) {
+  if (error != 0)
+    throw std::runtime_error(std::string("libgcrypt: AES-256-GCM failed: ") +
+                             gcry_strerror(error));
+}
+
+class GcryptCipher final : public Cipher {
+ public:
+  explicit GcryptCipher(KeyBytes key) {
+    Must(gcry_cipher_open(&handle_, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM,
+                          0));
+    Must(gcry_cipher_setkey(handle_, key.data(), key.size()));
+  }
+  ~GcryptCipher() override { gcry_cipher_close(handle_); }  // It wipes the key.
+
+  Aead::Tag Seal(const Nonce& nonce, std::span<const std::byte> also,
+                 std::span<const std::byte> in,
+                 std::span<std::byte> out) override {
+    Aead::Tag tag;
+    Begin(nonce, also);
+    if (!in.empty())
+      Must(gcry_cipher_encrypt(handle_, out.data(), out.size(), in.data(),
+                               in.size()));
+    Must(gcry_cipher_gettag(handle_, tag.data(), tag.size()));
+    return tag;
+  }
+
+  bool Open(const Nonce& nonce, std::span<const std::byte> also,
+            std::span<std::byte> bytes, const Aead::Tag& tag) override {
+    Begin(nonce, also);
+    if (!bytes.empty())
+      Must(
+          gcry_cipher_decrypt(handle_, bytes.data(), bytes.size(), nullptr, 0));
+    return gcry_cipher_checktag(handle_, tag.data(), tag.size()) == 0;
+  }
+
+ private:
+  void Begin(const Nonce& nonce, std::span<const std::byte> also) {
+    Must(gcry_cipher_setiv(handle_, nonce.data(), nonce.size()));
+    if (!also.empty())
+      Must(gcry_cipher_authenticate(handle_, also.data(), also.size()));
+  }
+
+  gcry_cipher_hd_t handle_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Cipher> MakeGcryptCipher(KeyBytes key) {
+  if (!IsChoice()) return nullptr;
+  return std::make_unique<GcryptCipher>(key);
+}
+
+}  // namespace hearsay::transport::seal
