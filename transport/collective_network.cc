@@ -94,6 +94,7 @@ void CollectiveNetwork::StartClock() {
 
 void CollectiveNetwork::StayAwake() {
   awake_until_ = Clock::now() + kStayAwake;
+  active_ = true;
   if (!std::exchange(awake_, true)) Post([this] { Doze(); });
 }
 
@@ -102,7 +103,7 @@ void CollectiveNetwork::StayAwake() {
 void CollectiveNetwork::Doze() {
   awake_ = Clock::now() < awake_until_ && collectives_.busy();
   if (!awake_) return;
-  sched_yield();
+  if (!std::exchange(active_, false)) sched_yield();
   Post([this] { Doze(); });
 }
 

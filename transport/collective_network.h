@@ -68,6 +68,7 @@ class CollectiveNetwork final
   boost::asio::steady_timer clock_;
   bool ticking_ = false;
   bool awake_ = false;
+  bool active_ = false;  // a piece has come or gone since the last look
   Clock::time_point awake_until_;
   collective::LiveCollectives collectives_;  // Last: it uses the above.
 };

@@ -128,7 +128,7 @@ class Reducing final : public Measure {
     barrier_terms_.bytes = sizeof(float);
     terms_.members = members;
     terms_.bytes = command.at("bytes");
-    if (command.value("vote", true) == false)
+    if (command.at("vote") == false)
       terms_.outcome = transport::collective::Round::Outcome::kOwn;
     terms_.piece_bytes = command.value("piece_bytes", std::size_t{0});
     const std::string wanted = command.at("algorithm");

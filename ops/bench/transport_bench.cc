@@ -172,12 +172,11 @@ class Run {
                                           {"rounds", Rounds(bytes)},
                                           {"bytes", bytes},
                                           {"algorithm", algorithm},
+                                          {"vote", bench_.vote},
                                           {"piece_bytes", bench_.piece_bytes}});
-        Json row = {{"lane", wire},
-                    {"sealed", sealing == "sealed"},
-                    {"nodes", nodes},
-                    {"algorithm", algorithm},
-                    {"bytes", bytes}};
+        Json row = {{"lane", wire},         {"sealed", sealing == "sealed"},
+                    {"nodes", nodes},       {"algorithm", algorithm},
+                    {"voted", bench_.vote}, {"bytes", bytes}};
         Complete(row, answers, lanes);
         rows.push_back(row);
       }

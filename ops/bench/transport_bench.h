@@ -21,7 +21,8 @@ struct TransportBench {
   bool pushes = true;
   bool exchanges = true;
   bool all_reduces = true;
-  double effort = 1;            // a factor on the number of repetitions
+  bool vote = true;   // all-reduces: whether members agree that each counts
+  double effort = 1;  // a factor on the number of repetitions
   std::size_t piece_bytes = 0;  // of all-reduces; 0: as the transport chooses
 };
 

@@ -44,6 +44,7 @@ struct BenchFlags {
   std::vector<std::string> only;
   std::string output = "table";
   bool quick = false;
+  bool no_vote = false;
 };
 
 std::vector<std::string> Split(const std::string& list) {
@@ -152,6 +153,7 @@ std::string RenderReduces(const Json& rows) {
                {"NODES", Align::kRight},
                {"SIZE", Align::kRight},
                {"ALGORITHM"},
+               {"VOTED"},
                {"ALL-REDUCE", Align::kRight},
                {"P10 .. P90", Align::kRight},
                {"PREDICTED", Align::kRight}});
@@ -161,8 +163,8 @@ std::string RenderReduces(const Json& rows) {
       algorithm += fmt::format(" ({})", row["chosen"].get<std::string>());
     table.Add({Cell(row["lane"]), row["sealed"] == true ? "yes" : "no",
                Cell(row["nodes"]), Size(row["bytes"]), algorithm,
-               Time(row["seconds"]), Range(row["seconds"]),
-               Time(row["predicted_seconds"])});
+               row["voted"] == true ? "yes" : "no", Time(row["seconds"]),
+               Range(row["seconds"]), Time(row["predicted_seconds"])});
   }
   return table.Text();
 }
@@ -170,6 +172,7 @@ std::string RenderReduces(const Json& rows) {
 TransportBench BenchOf(const BenchFlags& flags) {
   TransportBench bench = flags.bench;
   if (flags.quick) bench.effort = 0.2;
+  bench.vote = !flags.no_vote;
   const char* const usual =
       flags.quick ? "64KiB,1MiB,16MiB" : "64KiB,256KiB,1MiB,4MiB,16MiB,64MiB";
   for (const auto& size : Split(flags.sizes.empty() ? usual : flags.sizes))
@@ -244,6 +247,10 @@ void AddTransport(CLI::App& bench) {
   verb->add_option("--only", flags->only, "push, exchange, all-reduce")
       ->delimiter(',')
       ->check(CLI::IsMember({"push", "exchange", "all-reduce"}));
+  verb->add_flag(
+      "--no-vote", flags->no_vote,
+      "All-reduces end for each member with its own data, as those of MPI and "
+      "Gloo do: a death may leave some with a result and others without");
   verb->add_option("--piece-bytes", flags->bench.piece_bytes,
                    "Experiments: all-reduces cut into pieces of so much")
       ->check(CLI::Range(64, 512 << 10));

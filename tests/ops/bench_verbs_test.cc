@@ -68,6 +68,7 @@ TEST(BenchTransportTest, MeasuresWhatItIsAskedToAndSaysHowTheMachineWas) {
   }
   ASSERT_EQ(json["all_reduce"].size(), 4U * 2U * 2U * 3U);
   for (const auto& row : json["all_reduce"]) {
+    EXPECT_EQ(row["voted"], true);
     ExpectOrdered(row["seconds"]);
     EXPECT_GT(row["predicted_seconds"], 0);
     EXPECT_TRUE(row["algorithm"] == "auto" ||
@@ -83,6 +84,18 @@ TEST(BenchTransportTest, TheTableHasALineForEachMeasure) {
   EXPECT_THAT(outcome.out, HasSubstr("4 KiB"));
   EXPECT_THAT(outcome.out, HasSubstr("ring"));
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("EXCHANGE")));
+}
+
+TEST(BenchTransportTest, AllReducesCanDoWithoutTheVote) {
+  const auto outcome = HearsayLine(
+      "bench transport --quick --sizes 64KiB --nodes 4 --lane socket "
+      "--sealing open --only all-reduce --algorithm doubling --no-vote "
+      "-o json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto rows = Json::parse(outcome.out)["all_reduce"];
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0]["voted"], false);
+  ExpectOrdered(rows[0]["seconds"]);
 }
 
 TEST(BenchTransportTest, WhatCannotBeMeasuredIsAUsageError) {
