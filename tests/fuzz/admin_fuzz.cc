@@ -66,7 +66,8 @@ void Serve(std::string_view stream, fuzz::Input cuts, const AdminDoor& door) {
   bool header = false;
   while (!parser.is_done()) {
     if (stream.empty()) return;
-    const auto piece = stream.substr(0, 1 + cuts.Take() % 97);
+    const auto piece =
+        stream.substr(0, cuts.empty() ? stream.size() : 1 + cuts.Take() % 97);
     buffer += piece;
     stream.remove_prefix(piece.size());
     boost::beast::error_code error;

@@ -1,7 +1,8 @@
 // That of libgcrypt, with AES instructions of two blocks.
 #include <gcrypt.h>
 
-#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -10,23 +11,23 @@
 namespace hearsay::transport::seal {
 namespace {
 
+// The features of this processor that it has code for.
+bool HasWideAes() {
+  const std::unique_ptr<char, void (*)(void*)> features(
+      gcry_get_config(0, "hwflist"), &gcry_free);
+  return features && std::strstr(features.get(), ":intel-vaes-vpclmul:");
+}
+
 // Once in the process. False if the library is no choice: its FIPS mode does
 // not let nonces be given, and without those instructions it is no faster.
 bool IsChoice() {
   static const bool choice = [] {
-#if defined(__x86_64__)
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("vaes") ||
-        !__builtin_cpu_supports("vpclmulqdq"))
-      return false;
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) == 0) {
       if (gcry_check_version(GCRYPT_VERSION) == nullptr) return false;
       gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
       gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
     }
-    return gcry_fips_mode_active() == 0;
-#else
-    return false;
-#endif
+    return gcry_fips_mode_active() == 0 && HasWideAes();
   }();
   return choice;
 }
