@@ -163,6 +163,11 @@ class Replacement {
     }
   }
 
+  // A hint: what can be written to the disk is, while others work.
+  void BeginSync() const {
+    sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
+  }
+
   void Commit() {
     if (fdatasync(file_) != 0) Fail("cannot sync");
     if (close(std::exchange(file_, -1)) != 0) Fail("cannot close");
@@ -238,13 +243,19 @@ class SafetensorsWriter::Implementation {
     extent.at += bytes.size();
   }
 
-  void Commit() {
+  void Complete() {
+    if (std::exchange(complete_, true)) return;
     for (const Extent& extent : extents_)
       if (extent.at != extent.end)
         throw std::invalid_argument("safetensors: a tensor is not complete");
     file_.AddTo(digest_, digested_);
     const std::string digits = digest_.Hex();
     file_.Write(layout_.checksum, std::as_bytes(std::span(digits)));
+    file_.BeginSync();
+  }
+
+  void Commit() {
+    Complete();
     file_.Commit();
   }
 
@@ -267,6 +278,7 @@ class SafetensorsWriter::Implementation {
   // Of the file up to there: what comes in its order is not read again.
   Digest digest_;
   std::uint64_t digested_ = 0;
+  bool complete_ = false;
 };
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
@@ -281,6 +293,8 @@ void SafetensorsWriter::Append(std::size_t tensor,
                                std::span<const std::byte> bytes) {
   implementation_->Append(tensor, bytes);
 }
+
+void SafetensorsWriter::Complete() { implementation_->Complete(); }
 
 void SafetensorsWriter::Commit() { implementation_->Commit(); }
 

@@ -397,9 +397,14 @@ void ShardWriter::Flush(Column& column) {
   column.used = 0;
 }
 
-void ShardWriter::Commit() {
+void ShardWriter::Complete() {
   // As they lie in the file, which spares reading them again.
   for (Column* column : {&values_, &labels_, &codes_}) Flush(*column);
+  file_.Complete();
+}
+
+void ShardWriter::Commit() {
+  Complete();
   file_.Commit();
 }
 

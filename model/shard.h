@@ -100,7 +100,9 @@ class ShardWriter {
   void Append(std::span<const std::uint8_t> codes,
               std::span<const float> values, std::span<const float> labels,
               std::span<const std::uint32_t> rows);
+  // Work, and waiting: as the two of SafetensorsWriter.
   // Throws: FileError; std::invalid_argument: not as many rows as announced.
+  void Complete();
   void Commit();
 
  private:

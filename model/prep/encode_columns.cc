@@ -1,11 +1,8 @@
 // The quick ways of an encoder: a column of many records at a time, of which
 // most fields are known or are short numbers. The others go through what
 // encodes one field, so that rules and errors are in one place.
-#include <bit>
-#include <cmath>
-
 #include "model/prep/encoder.h"
-#include "model/prep/quick_number.h"
+#include "model/prep/quick_numbers.h"
 
 namespace hearsay::model::prep {
 
@@ -90,33 +87,23 @@ void Encoder::AppendFlags(Bound& bound, RowBatch& batch) {
   }
 }
 
-// Numbers of up to three digits repeat themselves enough to remember what they
-// were scaled to.
 void Encoder::AppendNumbers(Bound& bound, RowBatch& batch) {
-  constexpr std::size_t kRemembered = 3;
+  static_assert(QuickNumbers::kMost >= CsvCursor::kMany);
   const InputColumn& column = *bound.column;
   const bool quick = !bound.derived && !numbers_stand_for_missing_;
-  const double minimum = column.minimum;
-  const double maximum = column.maximum;
   const std::size_t size = batch.size();
+  if (quick) {
+    for (std::size_t place = 0; place < size; ++place)
+      numbers_.Set(place, batch.field(place, bound.field));
+    numbers_.Scale(size, {column.minimum, column.maximum, column.whole});
+  }
   float* to = batch.values(0) + bound.place;
   for (std::size_t place = 0; place < size;
        ++place, to += batch.value_columns()) {
-    if (quick) {
-      const std::string_view field = batch.field(place, bound.field);
-      const bool remembered = field.size() <= kRemembered;
-      std::int32_t bits = remembered ? bound.memo.Find(field) : Memo::kUnknown;
-      double number = 0;
-      if (bits == Memo::kUnknown && QuickNumber(field, number) &&
-          (!column.whole || number == std::floor(number))) {
-        bits = std::bit_cast<std::int32_t>(Scaled(number, minimum, maximum));
-        if (remembered) bound.memo.Put(field, bits);
-      }
-      if (bits != Memo::kUnknown) {
-        to[0] = std::bit_cast<float>(bits);
-        if (column.missing_indicator) to[1] = -1.0F;
-        continue;
-      }
+    if (quick && numbers_.is_taken(place)) {
+      to[0] = numbers_.scaled(place);
+      if (column.missing_indicator) to[1] = -1.0F;
+      continue;
     }
     batch.Attempt(place, [&](std::span<const std::string_view> fields) {
       return AppendValue(bound, fields, to);

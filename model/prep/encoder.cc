@@ -329,10 +329,12 @@ Encoder::Outcome Encoder::AppendValue(Bound& bound,
     missing = !number;
     if (number && column.whole && *number != std::floor(*number))
       FailNumber(column.from, field, "a whole number");
-    if (number) values[0] = Scaled(*number, column.minimum, column.maximum);
+    if (number)
+      values[0] = ScaledNumber(*number, column.minimum, column.maximum);
   }
   if (missing && !column.fill) return WithoutValue(bound, field);
-  if (missing) values[0] = Scaled(*column.fill, column.minimum, column.maximum);
+  if (missing)
+    values[0] = ScaledNumber(*column.fill, column.minimum, column.maximum);
   if (column.missing_indicator) values[1] = missing ? 1.0F : -1.0F;
   return Outcome::kTaken;
 }
@@ -353,8 +355,8 @@ float Encoder::MakeLabel(std::span<const std::string_view> fields) {
     if (IsMissing(field))
       throw RowError(RowFault::kMissing, "column " + schema_.label.column +
                                              ": the label is missing");
-    return Scaled(Number(schema_.label.column, field), schema_.label.minimum,
-                  schema_.label.maximum);
+    return ScaledNumber(Number(schema_.label.column, field),
+                        schema_.label.minimum, schema_.label.maximum);
   }
   for (std::size_t i = 0; i < classes_.size(); ++i)
     if (!classes_[i] || Holds(*classes_[i], fields))

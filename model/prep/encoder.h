@@ -14,6 +14,7 @@
 
 #include "model/prep/encoded_rows.h"
 #include "model/prep/memo.h"
+#include "model/prep/quick_numbers.h"
 #include "model/prep/row_batch.h"
 #include "model/prep/schema.h"
 
@@ -75,11 +76,6 @@ class Encoder {
     std::optional<Derived> derived;
     Memo memo;
   };
-  static float Scaled(double number, double minimum, double maximum) {
-    const double clamped = std::clamp(number, minimum, maximum);
-    return static_cast<float>(2 * ((clamped - minimum) / (maximum - minimum)) -
-                              1);
-  }
   // A missing value that costs the row; no code is as large.
   static constexpr std::int32_t kDrop = 256;
 
@@ -134,6 +130,7 @@ class Encoder {
   // Of a regression, or of classes that all read the same column.
   std::optional<std::size_t> label_field_;
   Memo label_memo_;
+  QuickNumbers numbers_;           // Of a column of a batch.
   std::vector<Verdict> verdicts_;  // Of the last batch.
 };
 

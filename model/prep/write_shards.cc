@@ -13,6 +13,8 @@ namespace {
 
 // Below the 1024 files that a process usually may have open.
 constexpr std::size_t kShardsAtOnce = 256;
+// They wait for the disk, which takes several at a time.
+constexpr int kSyncsAtOnce = 16;
 // Of a batch; their order takes four bytes a row.
 constexpr std::size_t kBlocksAtOnce = 64;
 constexpr std::size_t kBufferBytes = std::size_t{64} << 20;
@@ -69,6 +71,8 @@ class Pass {
       });
     }
     ForEach(writers_.size(), threads,
+            [&](std::size_t i) { writers_[i].Complete(); });
+    ForEach(writers_.size(), kSyncsAtOnce,
             [&](std::size_t i) { writers_[i].Commit(); });
   }
 

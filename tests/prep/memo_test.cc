@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <bit>
+#include <cmath>
 #include <map>
 #include <random>
 #include <string>
@@ -10,6 +13,7 @@
 
 #include "model/prep/expression.h"
 #include "model/prep/quick_number.h"
+#include "model/prep/quick_numbers.h"
 
 namespace hearsay::model::prep {
 namespace {
@@ -83,6 +87,48 @@ TEST(QuickNumberTest, GivesWhatParseNumberGivesOrNothing) {
     ASSERT_EQ(quick, *number) << text;
   }
   EXPECT_GT(numbers, 100'000);
+}
+
+// Lane by lane what is done for one, to the bit, whatever the lanes beside it
+// are.
+TEST(QuickNumbersTest, AreWhatOneIs) {
+  constexpr std::string_view kLetters = "0123456789.-+e 09./:\0\xb0";
+  std::mt19937_64 random(3);
+  QuickNumbers many;
+  int taken = 0;
+  for (int batch = 0; batch < 10'000; ++batch) {
+    const std::size_t count = 1 + random() % QuickNumbers::kMost;
+    // Whole numbers only, decimals too, or anything.
+    const std::size_t letters =
+        std::array{10UL, 11UL, kLetters.size()}[batch % 3];
+    const QuickNumbers::Range range{.minimum = 16,
+                                    .maximum = batch % 2 == 0 ? 99.5 : 7e6,
+                                    .whole = batch % 5 == 0};
+    std::vector<std::string> rooms;
+    std::vector<std::string_view> texts;
+    for (std::size_t i = 0; i < count; ++i) {
+      auto& room = rooms.emplace_back(12 + kFieldMargin, ' ');
+      for (char& c : room) c = kLetters[random() % letters];
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      texts.emplace_back(rooms[i].data(), random() % 11);
+      many.Set(i, texts[i]);
+    }
+    many.Scale(count, range);
+    for (std::size_t i = 0; i < count; ++i) {
+      double number = 0;
+      const bool is_one = QuickNumber(texts[i], number) &&
+                          (!range.whole || number == std::floor(number));
+      ASSERT_EQ(many.is_taken(i), is_one) << testing::PrintToString(texts[i]);
+      if (!is_one) continue;
+      ++taken;
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(many.scaled(i)),
+                std::bit_cast<std::uint32_t>(
+                    ScaledNumber(number, range.minimum, range.maximum)))
+          << texts[i];
+    }
+  }
+  EXPECT_GT(taken, 100'000);
 }
 
 }  // namespace
