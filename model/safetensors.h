@@ -106,7 +106,7 @@ class SafetensorsWriter {
   // Throws: FileError; std::invalid_argument: more than its shape holds.
   void Append(std::size_t tensor, std::span<const std::byte> bytes);
   // The first half of Commit, which is work: reads what was not written in the
-  // order of the file once more, for the checksum, and has the disk begin.
+  // order of the file once more, for the checksum.
   // Throws: FileError; std::invalid_argument: a tensor is not complete.
   void Complete();
   // The other half is waiting for the disk. Throws: as Complete, if that was

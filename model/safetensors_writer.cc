@@ -163,11 +163,6 @@ class Replacement {
     }
   }
 
-  // A hint: what can be written to the disk is, while others work.
-  void BeginSync() const {
-    sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
-  }
-
   void Commit() {
     if (fdatasync(file_) != 0) Fail("cannot sync");
     if (close(std::exchange(file_, -1)) != 0) Fail("cannot close");
@@ -251,7 +246,6 @@ class SafetensorsWriter::Implementation {
     file_.AddTo(digest_, digested_);
     const std::string digits = digest_.Hex();
     file_.Write(layout_.checksum, std::as_bytes(std::span(digits)));
-    file_.BeginSync();
   }
 
   void Commit() {
