@@ -80,7 +80,7 @@ void QuickNumbers::Scale(std::size_t size, const Range& range) {
                  refused_.data(), digits_.data());
   if (any_point != 0)
     for (std::size_t i = 0; i < size; ++i)
-      // 64 zeros if there is none: behind the table's powers.
+      // As many digits stand behind the point as bytes above it.
       divisors_[i] = points_[i] == 0
                          ? 1
                          : kPowersOfTen[7 - static_cast<std::size_t>(
