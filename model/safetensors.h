@@ -109,8 +109,8 @@ class SafetensorsWriter {
   // order of the file once more, for the checksum.
   // Throws: FileError; std::invalid_argument: a tensor is not complete.
   void Complete();
-  // The other half is waiting for the disk. Throws: as Complete, if that was
-  // not called.
+  // The other half is waiting for the disk. Throws: FileError; what Complete
+  // does, if that was not called or has failed.
   void Commit();
 
  private:

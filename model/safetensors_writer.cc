@@ -239,13 +239,14 @@ class SafetensorsWriter::Implementation {
   }
 
   void Complete() {
-    if (std::exchange(complete_, true)) return;
+    if (complete_) return;
     for (const Extent& extent : extents_)
       if (extent.at != extent.end)
         throw std::invalid_argument("safetensors: a tensor is not complete");
     file_.AddTo(digest_, digested_);
     const std::string digits = digest_.Hex();
     file_.Write(layout_.checksum, std::as_bytes(std::span(digits)));
+    complete_ = true;
   }
 
   void Commit() {

@@ -202,6 +202,31 @@ TEST(ShardTest, PickedRowsAreWrittenAsTheSameRowsSideBySide) {
     }
 }
 
+TEST(ShardTest, WhatIsNotCompleteIsNeverThere) {
+  const TemporaryFolder folder;
+  ShardContents head;
+  head.columns = {Numeric("v", 0, 1)};
+  head.label.name = "price";
+  head.label.maximum = 1;
+  head.public_size = 2;
+  const std::vector<float> one = {0.5F};
+  {
+    ShardWriter writer(folder / "part", head, 2);
+    writer.Append({}, one, one);
+    EXPECT_THROW(writer.Complete(), std::invalid_argument);
+    EXPECT_THROW(writer.Commit(), std::invalid_argument);
+    EXPECT_FALSE(std::filesystem::exists(folder / "part"));
+    writer.Append({}, one, one);
+    writer.Complete();
+    EXPECT_FALSE(std::filesystem::exists(folder / "part"));
+    EXPECT_THROW(writer.Append({}, std::vector<float>(1 << 18, 0.5F),
+                               std::vector<float>(1 << 18, 0.5F)),
+                 std::invalid_argument);
+    writer.Commit();
+  }
+  EXPECT_EQ(Shard::Open(folder / "part").rows(), 2U);
+}
+
 TEST(ShardTest, RegressionKeepsItsLabelsAndBounds) {
   const TemporaryFolder folder;
   const std::vector<float> labels = {-0.5F, 0.125F};
