@@ -3,7 +3,6 @@
 // Threads: an encoder belongs to one; they share nothing but the schema.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>

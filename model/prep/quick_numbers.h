@@ -7,10 +7,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
-#include "model/prep/memo.h"  // kFieldMargin
+#include "model/prep/quick_number.h"
 
 namespace hearsay::model::prep {
 
@@ -30,12 +29,9 @@ class QuickNumbers {
 
   // Requires: i < kMost; kFieldMargin behind the text.
   void Set(std::size_t i, std::string_view text) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, text.data(), sizeof word);
-    const std::size_t before = text.size() - 1 < 8 ? 8 * (8 - text.size()) : 0;
-    words_[i] = word << before;
-    // Of no text and of long ones: none, which no lane takes.
-    used_[i] = text.size() - 1 < 8 ? ~std::uint64_t{0} << before : 0;
+    const QuickText read = ReadQuickText(text);
+    words_[i] = read.word;
+    used_[i] = read.used;
   }
 
   struct Range {
@@ -53,12 +49,12 @@ class QuickNumbers {
   template <typename T>
   using Lanes = std::array<T, kMost>;
 
-  // The last character is the highest byte; and which bytes are the text's.
+  // QuickText and QuickDigits, lane by lane.
   alignas(64) Lanes<std::uint64_t> words_{};
   alignas(64) Lanes<std::uint64_t> used_{};
-  alignas(64) Lanes<std::uint64_t> points_{};   // Bit 8 k + 7: at byte k. Or 0.
-  alignas(64) Lanes<std::uint64_t> refused_{};  // Not 0: it is.
-  alignas(64) Lanes<double> digits_{};          // Without the point.
+  alignas(64) Lanes<std::uint64_t> points_{};
+  alignas(64) Lanes<std::uint64_t> refused_{};
+  alignas(64) Lanes<double> digits_{};
   alignas(64) Lanes<double> divisors_{};
   alignas(64) Lanes<float> scaled_{};
 };
