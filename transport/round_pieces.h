@@ -50,8 +50,8 @@ class PieceLanes {
  public:
   // `keep` owns `bytes` until the wire has let go of them. `done` comes once,
   // never from within: true when they have been read and may change, false if
-  // `to` is not connected, or no longer. Pieces may
-  // arrive in any order; once and whole, or not at all.
+  // `to` is not connected, or no longer. Pieces may arrive in any order; once
+  // and whole, or not at all.
   // Throws: std::invalid_argument for more than options.chunk_bytes.
   virtual void SendPiece(const std::string& to, const RoundPiece& piece,
                          std::span<const std::byte> bytes,

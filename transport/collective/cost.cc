@@ -65,11 +65,9 @@ double PredictSeconds(Algorithm algorithm, Rank n, std::size_t bytes,
 }
 
 Algorithm ChooseAllReduce(Rank n, std::size_t bytes, const Link& link) {
-  static constexpr std::array kAll = {Algorithm::kDirect, Algorithm::kDoubling,
-                                      Algorithm::kHalvingDoubling,
-                                      Algorithm::kRing};
-  return Cheapest(std::span(kAll).subspan(n > kMaxDirect ? 1 : 0), n, bytes,
-                  link);
+  static_assert(kAllReduces.front() == Algorithm::kDirect);
+  return Cheapest(std::span(kAllReduces).subspan(n > kMaxDirect ? 1 : 0), n,
+                  bytes, link);
 }
 
 Algorithm ChooseBroadcast(Rank n, std::size_t bytes, const Link& link) {

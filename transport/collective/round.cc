@@ -141,11 +141,10 @@ bool Round::IsFirst(const Plan::Place& place) const {
 
 bool Round::CanUse(const Plan::Place& place) const {
   const auto& receive = plan_->receives()[place.receive];
-  return plan_->AllBefore(receive, place.cell, [this](std::size_t number) {
-    return IsUsed(number);
-  }) && plan_->AllSentBefore(receive, place.cell, [this](std::size_t number) {
-    return left_[number];
-  });
+  const auto is_used = [this](std::size_t number) { return IsUsed(number); };
+  const auto has_left = [this](std::size_t number) { return left_[number]; };
+  return plan_->AllBefore(receive, place.cell, is_used) &&
+         plan_->AllSentBefore(receive, place.cell, has_left);
 }
 
 std::span<std::byte> Round::ResultOf(const Plan::Place& place) const {

@@ -38,9 +38,10 @@ enum class Algorithm : std::uint8_t {
   kDoubling,         // all-reduce: pairs swap whole sums, at twice the distance
                      // in each step
 };
+// Of two that cost the same, the first is taken.
 inline constexpr std::array kAllReduces = {
-    Algorithm::kRing, Algorithm::kHalvingDoubling, Algorithm::kDoubling,
-    Algorithm::kDirect};
+    Algorithm::kDirect, Algorithm::kDoubling, Algorithm::kHalvingDoubling,
+    Algorithm::kRing};
 
 // As in metrics and tables: "ring", "halving-doubling", ...
 std::string_view Name(Algorithm algorithm);

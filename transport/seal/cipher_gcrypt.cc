@@ -41,11 +41,12 @@ void Must(gcry_error_t error) {
 class GcryptCipher final : public Cipher {
  public:
   explicit GcryptCipher(KeyBytes key) {
-    Must(gcry_cipher_open(&handle_, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM,
-                          0));
-    Must(gcry_cipher_setkey(handle_, key.data(), key.size()));
+    gcry_cipher_hd_t handle = nullptr;
+    Must(
+        gcry_cipher_open(&handle, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0));
+    handle_.reset(handle);
+    Must(gcry_cipher_setkey(handle, key.data(), key.size()));
   }
-  ~GcryptCipher() override { gcry_cipher_close(handle_); }  // It wipes the key.
 
   Aead::Tag Seal(const Nonce& nonce, std::span<const std::byte> also,
                  std::span<const std::byte> in,
@@ -53,9 +54,9 @@ class GcryptCipher final : public Cipher {
     Aead::Tag tag;
     Begin(nonce, also);
     if (!in.empty())
-      Must(gcry_cipher_encrypt(handle_, out.data(), out.size(), in.data(),
+      Must(gcry_cipher_encrypt(handle_.get(), out.data(), out.size(), in.data(),
                                in.size()));
-    Must(gcry_cipher_gettag(handle_, tag.data(), tag.size()));
+    Must(gcry_cipher_gettag(handle_.get(), tag.data(), tag.size()));
     return tag;
   }
 
@@ -63,19 +64,21 @@ class GcryptCipher final : public Cipher {
             std::span<std::byte> bytes, const Aead::Tag& tag) override {
     Begin(nonce, also);
     if (!bytes.empty())
-      Must(
-          gcry_cipher_decrypt(handle_, bytes.data(), bytes.size(), nullptr, 0));
-    return gcry_cipher_checktag(handle_, tag.data(), tag.size()) == 0;
+      Must(gcry_cipher_decrypt(handle_.get(), bytes.data(), bytes.size(),
+                               nullptr, 0));
+    return gcry_cipher_checktag(handle_.get(), tag.data(), tag.size()) == 0;
   }
 
  private:
   void Begin(const Nonce& nonce, std::span<const std::byte> also) {
-    Must(gcry_cipher_setiv(handle_, nonce.data(), nonce.size()));
+    Must(gcry_cipher_setiv(handle_.get(), nonce.data(), nonce.size()));
     if (!also.empty())
-      Must(gcry_cipher_authenticate(handle_, also.data(), also.size()));
+      Must(gcry_cipher_authenticate(handle_.get(), also.data(), also.size()));
   }
 
-  gcry_cipher_hd_t handle_ = nullptr;
+  // It wipes the key.
+  std::unique_ptr<gcry_cipher_handle, decltype(&gcry_cipher_close)> handle_{
+      nullptr, &gcry_cipher_close};
 };
 
 }  // namespace
