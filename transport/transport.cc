@@ -1,6 +1,5 @@
 #include "transport/transport.h"
 
-#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "transport/control_plane.h"
 #include "transport/data_plane.h"
 #include "transport/socket_wire.h"
+#include "transport/ucx_context.h"
 #include "transport/ucx_worker.h"
 #include "transport/wires.h"
 
@@ -42,21 +42,14 @@ void CheckOptions(const Options& options) {
         " and cut an array into fewer than " + std::to_string(kMaxChunks));
 }
 
-// UCX over TCP writes where any stranger says (ops/decisions/0008), and aborts
-// the survivor of some deaths (0028): it is for fabrics that need no port.
-bool UcxIsSafe() {
-  const char* set = std::getenv("UCX_TLS");
-  const std::string transports = set == nullptr ? "tcp" : set;
-  return transports.find("tcp") == std::string::npos &&
-         transports.find("all") == std::string::npos &&
-         !transports.starts_with('^');
-}
-
 std::unique_ptr<Wire> MakeWires(boost::asio::io_context& io, WireKind kind,
                                 const Listener& listener,
                                 const Wire::OnMessage& on_message) {
   std::vector<Wires::Named> wires;
-  if (kind == WireKind::kUcx || (kind == WireKind::kAuto && UcxIsSafe()))
+  // UCX over TCP writes where any stranger says (ops/decisions/0008), and
+  // aborts the survivor of some deaths (0028): it is for fabrics that need no
+  // port.
+  if (kind == WireKind::kUcx || (kind == WireKind::kAuto && !UcxMayUseTcp()))
     wires.push_back({"ucx", std::make_unique<UcxWorker>(
                                 io, InterfaceOf(listener.ip()), on_message)});
   if (kind != WireKind::kUcx)

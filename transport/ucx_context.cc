@@ -12,6 +12,14 @@ void CheckUcx(ucs_status_t status, const std::string& call) {
     throw std::runtime_error("UCX: " + call + ": " + ucs_status_string(status));
 }
 
+bool UcxMayUseTcp() {
+  const char* set = std::getenv("UCX_TLS");
+  const std::string transports = set == nullptr ? "tcp" : set;
+  return transports.find("tcp") != std::string::npos ||
+         transports.find("all") != std::string::npos ||
+         transports.starts_with('^');
+}
+
 UcxContext MakeUcxContext(const std::string& network_interface) {
   ucp_config_t* config = nullptr;
   CheckUcx(ucp_config_read(nullptr, nullptr, &config), "ucp_config_read");

@@ -15,6 +15,9 @@ using UcxWorkerHandle =
 // Throws: std::runtime_error "UCX: CALL: what it said" unless UCS_OK.
 void CheckUcx(ucs_status_t status, const std::string& call);
 
+// Unless UCX_TLS names transports without TCP.
+bool UcxMayUseTcp();
+
 // TCP on `network_interface` ("" = UCX's choice), unless UCX_TLS and
 // UCX_NET_DEVICES say otherwise. Throws: as CheckUcx.
 UcxContext MakeUcxContext(const std::string& network_interface);

@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr unsigned kMessageId = 1;
+constexpr unsigned kKnockId = 2;  // See Knock.
 // Payloads from here on wait at the sender until the receiver has said where
 // they go. Smaller ones come at once, which saves two messages and their turns:
 // each fits into a segment (ucx_environment.cc), memory that the receiving UCX
@@ -40,17 +41,22 @@ constexpr std::chrono::microseconds kSpin{30};
 }  // namespace
 
 struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
+  // One send or receive that UCX has not finished.
+  struct Operation {
+    Impl* owner = nullptr;
+    std::array<std::byte, kMaxWireHeaderBytes> header{};
+    std::size_t header_bytes = 0;
+    std::span<const std::byte> payload;
+    std::shared_ptr<void> keep;
+    std::function<void(bool)> done;
+  };
   struct Endpoint {
     ucp_ep_h handle = nullptr;
     std::function<void(std::string)> on_broken;
     bool broken = false;
-  };
-  // One send or receive that UCX has not finished.
-  struct Operation {
-    Impl* owner;
-    std::array<std::byte, kMaxWireHeaderBytes> header;
-    std::shared_ptr<void> keep;
-    std::function<void(bool)> done;
+    bool connected = false;
+    // Until it is connected.
+    std::vector<std::unique_ptr<Operation>> waiting = {};
   };
   struct Completion {
     std::shared_ptr<void> keep;
@@ -75,6 +81,10 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
     handler.arg = this;
     CheckUcx(ucp_worker_set_am_recv_handler(worker.get(), &handler),
              "ucp_worker_set_am_recv_handler");
+    handler.id = kKnockId;
+    handler.cb = &Impl::OnKnock;
+    CheckUcx(ucp_worker_set_am_recv_handler(worker.get(), &handler),
+             "ucp_worker_set_am_recv_handler");
     int events = -1;
     CheckUcx(ucp_worker_get_efd(worker.get(), &events), "ucp_worker_get_efd");
     descriptor.assign(events);
@@ -85,6 +95,10 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
                                       std::size_t header_bytes, void* data,
                                       std::size_t bytes,
                                       const ucp_am_recv_param_t* param);
+  static ucs_status_t OnKnock(void*, const void*, std::size_t, void*,
+                              std::size_t, const ucp_am_recv_param_t*) {
+    return UCS_OK;
+  }
   static void OnSent(void* request, ucs_status_t status, void* arg) {
     Finish(request, status, arg);
   }
@@ -97,6 +111,9 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
   static void OnError(void* arg, ucp_ep_h handle, ucs_status_t status);
 
   ucs_status_t StartReceive(Receive receive, void* descriptor);
+  void Knock(Endpoint& endpoint);
+  void StartSend(ucp_ep_h handle, std::unique_ptr<Operation> operation);
+  void Abandon(Endpoint& endpoint);
   void Complete(std::unique_ptr<Operation> operation, bool ok);
   void CloseHandle(ucp_ep_h handle);
 
@@ -114,6 +131,7 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
   UcxContext ucx;
   UcxWorkerHandle worker;
   std::unordered_map<EndpointId, Endpoint> endpoints;
+  std::size_t knocking = 0;  // endpoints neither connected nor broken
   std::deque<Completion> completions;
   std::vector<std::function<void()>> idle_waiters;
   EndpointId next_endpoint = 1;
@@ -164,6 +182,58 @@ ucs_status_t UcxWorker::Impl::StartReceive(Receive receive,
   return UCS_INPROGRESS;  // UCX owns the descriptor now.
 }
 
+// An endpoint's first send makes UCX send a message of its own. If the
+// connection is not there yet that one waits, and if it then cannot be sent,
+// UCX 1.13 aborts the process (ops/decisions/0028). A send that must be done at
+// once or not at all brings no such message along. So nothing else is sent
+// until one of these has gone through: they carry nothing, and the peer ignores
+// them.
+void UcxWorker::Impl::Knock(Endpoint& endpoint) {
+  if (endpoint.connected || endpoint.broken) return;
+  ucp_request_param_t param{};
+  param.op_attr_mask =
+      UCP_OP_ATTR_FLAG_FORCE_IMM_CMPL | UCP_OP_ATTR_FIELD_FLAGS;
+  param.flags = UCP_AM_SEND_FLAG_EAGER;
+  void* request = ucp_am_send_nbx(endpoint.handle, kKnockId, nullptr, 0,
+                                  nullptr, 0, &param);
+  if (endpoint.broken || UCS_PTR_STATUS(request) == UCS_ERR_NO_RESOURCE) return;
+  endpoint.connected = true;
+  --knocking;
+  // Whether it still is, they find out.
+  for (auto& operation : std::exchange(endpoint.waiting, {}))
+    StartSend(endpoint.handle, std::move(operation));
+}
+
+void UcxWorker::Impl::StartSend(ucp_ep_h handle,
+                                std::unique_ptr<Operation> operation) {
+  const auto& payload = operation->payload;
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK |
+                       UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  param.flags = payload.size() >= kRendezvousBytes ? UCP_AM_SEND_FLAG_RNDV
+                                                   : UCP_AM_SEND_FLAG_EAGER;
+  param.cb.send = &Impl::OnSent;
+  param.user_data = operation.get();
+  void* request = ucp_am_send_nbx(handle, kMessageId, operation->header.data(),
+                                  operation->header_bytes, payload.data(),
+                                  payload.size(), &param);
+  if (request == nullptr) {
+    Complete(std::move(operation), true);
+  } else if (UCS_PTR_IS_ERR(request)) {
+    Complete(std::move(operation), false);
+  } else {
+    static_cast<void>(operation.release());  // Finish() takes it back.
+  }
+}
+
+// What waited for its connection does so no longer.
+void UcxWorker::Impl::Abandon(Endpoint& endpoint) {
+  if (!endpoint.connected && !endpoint.broken) --knocking;
+  endpoint.broken = true;
+  for (auto& operation : std::exchange(endpoint.waiting, {}))
+    Complete(std::move(operation), false);
+}
+
 void UcxWorker::Impl::Complete(std::unique_ptr<Operation> operation, bool ok) {
   --in_flight;
   completions.push_back(
@@ -186,7 +256,7 @@ void UcxWorker::Impl::OnError(void* arg, ucp_ep_h handle, ucs_status_t status) {
   auto* self = static_cast<Impl*>(arg);
   for (auto& [id, endpoint] : self->endpoints) {
     if (endpoint.handle != handle || endpoint.broken) continue;
-    endpoint.broken = true;
+    self->Abandon(endpoint);
     self->completions.push_back(
         {nullptr,
          [callback = std::move(endpoint.on_broken),
@@ -231,6 +301,8 @@ void UcxWorker::Impl::Progress() {
   // messages would need as many at once otherwise.
   for (auto idle_since = Clock::now(); turns < kProgressTurns;) {
     const bool more = ucp_worker_progress(worker.get()) != 0;
+    if (knocking > 0)
+      for (auto& [id, endpoint] : endpoints) Knock(endpoint);
     RunCompletions();
     if (closed) return;
     const auto now = Clock::now();
@@ -288,7 +360,10 @@ void UcxWorker::Impl::StartSafetyTimer() {
 
 void UcxWorker::Impl::Shutdown() {
   closed = true;
-  for (auto& [id, endpoint] : endpoints) CloseHandle(endpoint.handle);
+  for (auto& [id, endpoint] : endpoints) {
+    Abandon(endpoint);
+    CloseHandle(endpoint.handle);
+  }
   endpoints.clear();
   const auto limit = std::chrono::steady_clock::now() + kDestroyLimit;
   while (in_flight > 0 && std::chrono::steady_clock::now() < limit)
@@ -336,6 +411,8 @@ std::optional<UcxWorker::EndpointId> UcxWorker::Connect(
   endpoint.on_broken = std::move(on_broken);
   if (ucp_ep_create(impl_->worker.get(), &params, &endpoint.handle) != UCS_OK)
     return std::nullopt;
+  endpoint.connected = !UcxMayUseTcp();
+  if (!endpoint.connected) ++impl_->knocking;
   const EndpointId id = impl_->next_endpoint++;
   impl_->endpoints.emplace(id, std::move(endpoint));
   impl_->Kick();
@@ -346,6 +423,7 @@ void UcxWorker::Close(EndpointId endpoint) {
   const auto found = impl_->endpoints.find(endpoint);
   if (found == impl_->endpoints.end()) return;
   const ucp_ep_h handle = found->second.handle;
+  impl_->Abandon(found->second);
   impl_->endpoints.erase(found);
   impl_->CloseHandle(handle);
   impl_->Kick();
@@ -364,32 +442,20 @@ void UcxWorker::Send(EndpointId endpoint, std::span<const std::byte> header,
   assert(header.size() <= kMaxWireHeaderBytes);
   auto operation = std::make_unique<Impl::Operation>();
   operation->owner = impl_.get();
+  std::copy(header.begin(), header.end(), operation->header.begin());
+  operation->header_bytes = header.size();
+  operation->payload = payload;
   operation->keep = std::move(keep);
   operation->done = std::move(done);
-  std::copy(header.begin(), header.end(), operation->header.begin());
   ++impl_->in_flight;
   impl_->Kick();
   const auto found = impl_->endpoints.find(endpoint);
   if (found == impl_->endpoints.end() || found->second.broken)
-    return impl_->Complete(std::move(operation), false);
-
-  ucp_request_param_t param{};
-  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK |
-                       UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
-  param.flags = payload.size() >= kRendezvousBytes ? UCP_AM_SEND_FLAG_RNDV
-                                                   : UCP_AM_SEND_FLAG_EAGER;
-  param.cb.send = &Impl::OnSent;
-  param.user_data = operation.get();
-  void* request = ucp_am_send_nbx(found->second.handle, kMessageId,
-                                  operation->header.data(), header.size(),
-                                  payload.data(), payload.size(), &param);
-  if (request == nullptr) {
-    impl_->Complete(std::move(operation), true);
-  } else if (UCS_PTR_IS_ERR(request)) {
     impl_->Complete(std::move(operation), false);
-  } else {
-    static_cast<void>(operation.release());  // Finish() takes it back.
-  }
+  else if (found->second.connected)
+    impl_->StartSend(found->second.handle, std::move(operation));
+  else
+    found->second.waiting.push_back(std::move(operation));
 }
 
 std::size_t UcxWorker::in_flight() const {
