@@ -38,10 +38,35 @@ void Relu(std::size_t n, const float* z, float* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = z[i] < 0 ? 0 : z[i];
 }
 
+// x P(x^2) / Q(x^2), fitted in double by reweighted least squares to a relative
+// error of 1.2e-8 up to where tanh is 1; what rounding makes of it is at most 6
+// units in the last place. Half the time of libmvec's, which promises 4.
 HEARSAY_VECTORISE
 void Tanh(std::size_t n, const float* z, float* out) {
+  constexpr float kFitted = 8.5f;
+  constexpr float kOne = 9.1f;  // From here on it rounds to 1.
 #pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) out[i] = ::tanhf(z[i]);
+  for (std::size_t i = 0; i < n; ++i) {
+    // Written so that NaN stays NaN.
+    float x = z[i] > kFitted ? kFitted : z[i];
+    x = x < -kFitted ? -kFitted : x;
+    const float y = x * x;
+    const float p =
+        (((0x1.ea48f4p-27f * y + 0x1.64885ap-16f) * y + 0x1.cf362cp-9f) * y +
+         0x1.12b408p-3f) *
+            y +
+        1;
+    const float q =
+        (((0x1.b54964p-21f * y + 0x1.5f274ap-12f) * y + 0x1.aa5b4ap-6f) * y +
+         0x1.deaf52p-2f) *
+            y +
+        1;
+    float t = x * p / q;
+    t = t > 1 ? 1 : t;
+    t = t < -1 ? -1 : t;
+    t = z[i] > kOne ? 1 : t;
+    out[i] = z[i] < -kOne ? -1 : t;
+  }
 }
 
 // An overflow of the exponential is a sigmoid of 0.
@@ -60,31 +85,37 @@ void Gelu(std::size_t n, const float* z, float* out) {
 }
 
 HEARSAY_VECTORISE
-void MultiplyByReluDerivative(std::size_t n, const float* out, float* grad) {
+void MultiplyByReluDerivative(std::size_t n, const float* out,
+                              const float* grad, float* grad_in) {
 #pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) grad[i] = out[i] > 0 ? grad[i] : 0;
+  for (std::size_t i = 0; i < n; ++i) grad_in[i] = out[i] > 0 ? grad[i] : 0;
 }
 
 HEARSAY_VECTORISE
-void MultiplyByTanhDerivative(std::size_t n, const float* out, float* grad) {
+void MultiplyByTanhDerivative(std::size_t n, const float* out,
+                              const float* grad, float* grad_in) {
 #pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) grad[i] *= 1 - out[i] * out[i];
+  for (std::size_t i = 0; i < n; ++i)
+    grad_in[i] = grad[i] * (1 - out[i] * out[i]);
 }
 
 HEARSAY_VECTORISE
-void MultiplyBySigmoidDerivative(std::size_t n, const float* out, float* grad) {
+void MultiplyBySigmoidDerivative(std::size_t n, const float* out,
+                                 const float* grad, float* grad_in) {
 #pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) grad[i] *= out[i] * (1 - out[i]);
+  for (std::size_t i = 0; i < n; ++i)
+    grad_in[i] = grad[i] * (out[i] * (1 - out[i]));
 }
 
 // Phi(x) + x phi(x)
 HEARSAY_VECTORISE
-void MultiplyByGeluDerivative(std::size_t n, const float* z, float* grad) {
+void MultiplyByGeluDerivative(std::size_t n, const float* z, const float* grad,
+                              float* grad_in) {
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) {
     const float density = kInverseSqrtTwoPi * ::expf(-0.5f * z[i] * z[i]);
     const float below = 0.5f * (1 + ::erff(z[i] * kSqrtHalf));
-    grad[i] *= below + z[i] * density;
+    grad_in[i] = grad[i] * (below + z[i] * density);
   }
 }
 
@@ -129,18 +160,19 @@ void Activate(Activation activation, std::size_t n, const float* z,
 }
 
 void MultiplyByDerivative(Activation activation, std::size_t n, const float* z,
-                          const float* out, float* grad) {
+                          const float* out, const float* grad, float* grad_in) {
   switch (activation) {
     case Activation::kNone:
+      if (grad_in != grad) std::copy_n(grad, n, grad_in);
       return;
     case Activation::kRelu:
-      return MultiplyByReluDerivative(n, out, grad);
+      return MultiplyByReluDerivative(n, out, grad, grad_in);
     case Activation::kTanh:
-      return MultiplyByTanhDerivative(n, out, grad);
+      return MultiplyByTanhDerivative(n, out, grad, grad_in);
     case Activation::kGelu:
-      return MultiplyByGeluDerivative(n, z, grad);
+      return MultiplyByGeluDerivative(n, z, grad, grad_in);
     case Activation::kSigmoid:
-      return MultiplyBySigmoidDerivative(n, out, grad);
+      return MultiplyBySigmoidDerivative(n, out, grad, grad_in);
   }
 }
 

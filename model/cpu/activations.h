@@ -21,8 +21,9 @@ void AddBiasAndActivate(Activation activation, int B, int U, const float* bias,
 // out = activation(z) over n values; out == z is allowed if not KeepsInput.
 void Activate(Activation activation, std::size_t n, const float* z, float* out);
 
-// grad *= activation'(z), over n values, where out = activation(z).
+// grad_in = grad * activation'(z), over n values, where out = activation(z).
+// grad_in == grad is allowed.
 void MultiplyByDerivative(Activation activation, std::size_t n, const float* z,
-                          const float* out, float* grad);
+                          const float* out, const float* grad, float* grad_in);
 
 }  // namespace hearsay::model::cpu

@@ -1,6 +1,4 @@
 // An activation as a layer of its own.
-#include <algorithm>
-
 #include "model/cpu/activations.h"
 #include "model/cpu/layers/layer.h"
 
@@ -19,8 +17,7 @@ class ActivateLayer final : public Layer {
 
   void Backward(const float*, int B, const float* in, float* grad_in) override {
     if (grad_in == nullptr) return;
-    MultiplyByDerivative(activation_, Values(B), in, out_, grad_);
-    std::copy_n(grad_, Values(B), grad_in);
+    MultiplyByDerivative(activation_, Values(B), in, out_, grad_, grad_in);
   }
 
  private:

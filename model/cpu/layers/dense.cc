@@ -42,7 +42,7 @@ class DenseLayer final : public Layer {
 
   void Backward(const float* weights, int B, const float*,
                 float* grad_in) override {
-    MultiplyByDerivative(activation_, Values(B), z_, out_, grad_);
+    MultiplyByDerivative(activation_, Values(B), z_, out_, grad_, grad_);
     linear_.Backward(weights, B, grad_, grad_in);
   }
 
