@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -28,12 +29,20 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What a worker takes at a time.
+constexpr std::size_t kNoisePiece = std::size_t{1} << 14;
+constexpr std::size_t kGatheredRows = 64;
+
 class HostSum final : public PrivateSum {
  public:
   HostSum(std::unique_ptr<model::Network> network, const model::Shard& shard,
-          int physical_batch)
+          int physical_batch, std::shared_ptr<model::Workers> workers)
       : network_(std::move(network)),
         shard_(shard),
+        workers_(workers ? std::move(workers)
+                         : std::make_shared<model::Workers>(1)),
+        others_noise_(static_cast<std::size_t>(workers_->count() - 1)),
+        failed_(static_cast<std::size_t>(workers_->count())),
         features_(static_cast<std::size_t>(physical_batch) *
                   static_cast<std::size_t>(shard.features())),
         labels_(static_cast<std::size_t>(physical_batch)) {}
@@ -55,23 +64,50 @@ class HostSum final : public PrivateSum {
                phases, seen);
     }
     const auto begin = Clock::now();
-    dp::AddGaussianNoise(terms.noise_stddev, noise, gradient);
-    const auto scale = static_cast<float>(terms.scale);
-    for (float& value : gradient) value *= scale;
+    AddNoise(terms, noise, gradient);
     phases.clip_noise += SecondsSince(begin);
     return seen;
   }
 
  private:
+  // Who adds noise to which piece does not matter: each draws from a stream
+  // that nothing else is drawn from.
+  void AddNoise(const PrivateSumTerms& terms, dp::SecureRandom& noise,
+                std::span<float> gradient) {
+    const auto scale = static_cast<float>(terms.scale);
+    workers_->Share(gradient.size(), kNoisePiece,
+                    [&](int w, std::size_t first, std::size_t size) {
+                      const auto worker = static_cast<std::size_t>(w);
+                      const auto piece = gradient.subspan(first, size);
+                      try {
+                        dp::AddGaussianNoise(
+                            terms.noise_stddev,
+                            w == 0 ? noise : others_noise_[worker - 1], piece);
+                      } catch (...) {
+                        failed_[worker] = std::current_exception();
+                      }
+                      for (float& value : piece) value *= scale;
+                    });
+    for (auto& error : failed_)
+      if (error) std::rethrow_exception(std::exchange(error, nullptr));
+    for (auto& random : others_noise_) random.Ratchet();
+  }
+
   void AddSlice(std::span<const float> weights,
                 std::span<const std::uint32_t> rows,
                 const model::Clipping& clipping, std::span<float> sum,
                 PhaseSeconds& phases, model::ClippedSumStatistics& seen) {
     const auto begin = Clock::now();
-    const auto features = std::span(features_).first(
-        rows.size() * static_cast<std::size_t>(shard_.features()));
+    const auto width = static_cast<std::size_t>(shard_.features());
+    const auto features = std::span(features_).first(rows.size() * width);
     const auto labels = std::span(labels_).first(rows.size());
-    shard_.Gather(rows, features, labels);
+    workers_->Share(rows.size(), kGatheredRows,
+                    [&](int, std::size_t first, std::size_t count) {
+                      shard_.Gather(
+                          rows.subspan(first, count),
+                          features.subspan(first * width, count * width),
+                          labels.subspan(first, count));
+                    });
     phases.load += SecondsSince(begin);
     const auto loaded = Clock::now();
     seen += network_->AddClippedSum(
@@ -82,6 +118,9 @@ class HostSum final : public PrivateSum {
 
   const std::unique_ptr<model::Network> network_;
   const model::Shard& shard_;
+  const std::shared_ptr<model::Workers> workers_;
+  std::vector<dp::SecureRandom> others_noise_;  // of each worker but the first
+  std::vector<std::exception_ptr> failed_;      // of each worker
   std::vector<float> features_;
   std::vector<float> labels_;
 };
@@ -131,10 +170,11 @@ class DeviceSum final : public PrivateSum {
 
 }  // namespace
 
-std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
-                                        const model::Shard& shard,
-                                        int physical_batch) {
-  return std::make_unique<HostSum>(std::move(network), shard, physical_batch);
+std::unique_ptr<PrivateSum> MakeHostSum(
+    std::unique_ptr<model::Network> network, const model::Shard& shard,
+    int physical_batch, std::shared_ptr<model::Workers> workers) {
+  return std::make_unique<HostSum>(std::move(network), shard, physical_batch,
+                                   std::move(workers));
 }
 
 std::unique_ptr<PrivateSum> MakeDeviceSum(

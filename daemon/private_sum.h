@@ -14,6 +14,7 @@
 #include "model/device_step.h"
 #include "model/network.h"
 #include "model/shard.h"
+#include "model/workers.h"
 
 namespace hearsay::daemon {
 
@@ -48,10 +49,12 @@ class PrivateSum {
       std::span<float> gradient, PhaseSeconds& phases) = 0;
 };
 
-// In slices of up to `physical_batch` rows. `shard` must outlive it.
-std::unique_ptr<PrivateSum> MakeHostSum(std::unique_ptr<model::Network> network,
-                                        const model::Shard& shard,
-                                        int physical_batch);
+// In slices of up to `physical_batch` rows. `shard` must outlive it. With
+// `workers`, those of `network`, they read rows and draw noise too, each but
+// the first from a generator of its own. Throws: as dp::SecureRandom.
+std::unique_ptr<PrivateSum> MakeHostSum(
+    std::unique_ptr<model::Network> network, const model::Shard& shard,
+    int physical_batch, std::shared_ptr<model::Workers> workers = nullptr);
 
 // The whole shard is on the device already. Its noise is expanded there from a
 // key of 256 bits that `noise` gives for each step. All its time counts as

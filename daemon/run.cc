@@ -178,10 +178,10 @@ std::unique_ptr<PrivateSum> MakeCpuSum(const Config& config,
   if (config.privacy.exact_noise)
     return MakeExactSum(model::MakeCpuNetwork(spec, 1, identity.frozen), shard,
                         model::TrainedCount(spec, identity.frozen.layers));
-  return MakeHostSum(
-      model::MakeCpuNetwork(spec, config.train.physical_batch, identity.frozen,
-                            config.train.threads),
-      shard, config.train.physical_batch);
+  const auto workers = std::make_shared<model::Workers>(config.train.threads);
+  return MakeHostSum(model::MakeCpuNetwork(spec, config.train.physical_batch,
+                                           identity.frozen, workers),
+                     shard, config.train.physical_batch, workers);
 }
 
 // On the GPU where node.device allows it and there is one.

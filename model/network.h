@@ -19,6 +19,7 @@
 #include "model/clipping.h"
 #include "model/frozen.h"
 #include "model/spec.h"
+#include "model/workers.h"
 
 namespace hearsay::model {
 
@@ -110,11 +111,11 @@ class Network {
 
 // Allocates everything for batches of up to `max_batch`; no call allocates.
 // With frozen layers P counts the others' parameters only, and norms are
-// theirs. With several threads the last bits of sums may differ from call to
-// call. Throws: std::invalid_argument, std::bad_alloc, std::system_error;
-// std::runtime_error for a BLAS that is not safe to use.
-std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
-                                        const Frozen& frozen = {},
-                                        int threads = 1);
+// theirs. It computes on its caller's thread, or on `workers`, where the last
+// bits of sums may differ from call to call. Throws: std::invalid_argument,
+// std::bad_alloc; std::runtime_error for a BLAS that is not safe to use.
+std::unique_ptr<Network> MakeCpuNetwork(
+    const ModelSpec& spec, int max_batch, const Frozen& frozen = {},
+    const std::shared_ptr<Workers>& workers = nullptr);
 
 }  // namespace hearsay::model

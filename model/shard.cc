@@ -444,6 +444,9 @@ Shard::Shard(SafetensorsFile file, Encoding encoding)
         .push_back(static_cast<std::uint32_t>(features_));
     features_ += encoding == Encoding::kOneHot ? column.width() : 1;
   }
+  values_adjacent_ =
+      value_inputs_.empty() ||
+      value_inputs_.back() - value_inputs_.front() == value_inputs_.size() - 1;
   codes_ = Optional(file_, "codes",
                     [&](const char* name) { return file_.Bytes(name); });
   values_ = Optional(file_, "values",
@@ -491,7 +494,8 @@ void Shard::Gather(std::span<const std::uint32_t> rows,
   assert(features.size() == rows.size() * width);
   assert(labels.size() == rows.size());
   if (rows.empty()) return;
-  std::memset(features.data(), 0, features.size_bytes());
+  if (!code_inputs_.empty())
+    std::memset(features.data(), 0, features.size_bytes());
   float* out = features.data();
   for (std::size_t i = 0; i < rows.size(); ++i, out += width) {
     const std::size_t row = rows[i];
@@ -504,8 +508,11 @@ void Shard::Gather(std::span<const std::uint32_t> rows,
       for (std::size_t c = 0; c < code_inputs_.size(); ++c)
         out[code_inputs_[c]] = codes[c];
     const float* values = values_.data() + row * value_inputs_.size();
-    for (std::size_t v = 0; v < value_inputs_.size(); ++v)
-      out[value_inputs_[v]] = values[v];
+    if (!value_inputs_.empty() && values_adjacent_)
+      std::copy_n(values, value_inputs_.size(), out + value_inputs_.front());
+    else
+      for (std::size_t v = 0; v < value_inputs_.size(); ++v)
+        out[value_inputs_[v]] = values[v];
     labels[i] = labels_[row];
   }
 }

@@ -180,6 +180,7 @@ class Shard {
   // First network input of each categorical and of each numeric column.
   std::vector<std::uint32_t> code_inputs_;
   std::vector<std::uint32_t> value_inputs_;
+  bool values_adjacent_ = true;  // No other input lies between two of these.
   std::string schema_fingerprint_;
   std::string content_hash_;
   std::vector<ShardCharge> charges_;

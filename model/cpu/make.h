@@ -10,9 +10,10 @@ namespace hearsay::model::cpu {
 // On the thread that calls. Throws: as MakeCpuNetwork.
 std::unique_ptr<Network> MakeNetwork(const ModelSpec& spec, int max_batch,
                                      const Frozen& frozen);
-// On that and `threads` - 1 of its own. Requires: threads >= 2.
+// On `workers`, of which the caller is one.
 std::unique_ptr<Network> MakeThreadedNetwork(const ModelSpec& spec,
                                              int max_batch,
-                                             const Frozen& frozen, int threads);
+                                             const Frozen& frozen,
+                                             std::shared_ptr<Workers> workers);
 
 }  // namespace hearsay::model::cpu

@@ -371,8 +371,9 @@ std::unique_ptr<Network> cpu::MakeNetwork(const ModelSpec& spec, int max_batch,
   return std::make_unique<CpuNetwork>(spec, max_batch, frozen);
 }
 
-std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
-                                        const Frozen& frozen, int threads) {
+std::unique_ptr<Network> MakeCpuNetwork(
+    const ModelSpec& spec, int max_batch, const Frozen& frozen,
+    const std::shared_ptr<Workers>& workers) {
   Validate(spec);
   ValidateFrozen(spec, frozen.layers);
   assert(frozen.values.size() ==
@@ -380,12 +381,9 @@ std::unique_ptr<Network> MakeCpuNetwork(const ModelSpec& spec, int max_batch,
   if (max_batch < 1)
     throw std::invalid_argument(fmt::format(
         "a network needs room for 1 or more examples, not {}", max_batch));
-  if (threads < 1)
-    throw std::invalid_argument(
-        fmt::format("a network needs 1 or more threads, not {}", threads));
-  return threads == 1
+  return workers == nullptr || workers->count() == 1
              ? cpu::MakeNetwork(spec, max_batch, frozen)
-             : cpu::MakeThreadedNetwork(spec, max_batch, frozen, threads);
+             : cpu::MakeThreadedNetwork(spec, max_batch, frozen, workers);
 }
 
 }  // namespace hearsay::model

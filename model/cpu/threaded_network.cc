@@ -2,7 +2,6 @@
 // and takes the next piece of the batch when it is free. Which thread takes
 // which piece differs from step to step, and with it the last bits of a sum.
 #include <algorithm>
-#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <memory>
@@ -12,8 +11,8 @@
 
 #include "model/arena.h"
 #include "model/cpu/make.h"
-#include "model/cpu/workers.h"
 #include "model/layer_rules.h"
+#include "model/workers.h"
 
 namespace hearsay::model::cpu {
 
@@ -22,13 +21,13 @@ namespace {
 class ThreadedNetwork final : public Network {
  public:
   ThreadedNetwork(const ModelSpec& spec, int max_batch, const Frozen& frozen,
-                  int threads)
+                  std::shared_ptr<Workers> workers)
       : inputs_(static_cast<std::size_t>(spec.inputs)),
         outputs_(static_cast<std::size_t>(Outputs(spec))),
         label_width_(static_cast<std::size_t>(LabelWidth(spec))),
         least_(LeastPiece(TrainedCount(spec, frozen.layers))),
-        workers_(threads),
-        own_(static_cast<std::size_t>(threads)) {
+        workers_(std::move(workers)),
+        own_(static_cast<std::size_t>(workers_->count())) {
     const int most = PieceOf(max_batch);
     for (auto& own : own_) {
       own.network = MakeNetwork(spec, most, frozen);
@@ -134,7 +133,7 @@ class ThreadedNetwork final : public Network {
   // A few for each worker, so that one whose core is taken holds up nobody.
   int PieceOf(int count) const {
     constexpr int kEach = 4;
-    const int pieces = kEach * workers_.count();
+    const int pieces = kEach * workers_->count();
     return std::max(
         1, std::min(count, std::max(least_, (count + pieces - 1) / pieces)));
   }
@@ -143,32 +142,24 @@ class ThreadedNetwork final : public Network {
   // parts of all.
   template <typename Each>
   void InPieces(const Batch& batch, std::span<float> sum, const Each& each) {
-    const int size = PieceOf(batch.count);
-    std::atomic<int> next = 0;
-    auto work = [&](int w) {
-      Own& own = own_[static_cast<std::size_t>(w)];
-      for (int first = next.fetch_add(size, std::memory_order_relaxed);
-           first < batch.count;
-           first = next.fetch_add(size, std::memory_order_relaxed)) {
-        std::span<float> part = sum;
-        if (w > 0 && !sum.empty()) {
-          part = own.sum.span();
-          if (!std::exchange(own.added, true))
-            std::fill(part.begin(), part.end(), 0.0F);
-        }
-        each(own, static_cast<std::size_t>(first),
-             PieceAt(batch, first, std::min(size, batch.count - first)), part);
-      }
-    };
-    workers_.Run(work);
+    workers_->Share(static_cast<std::size_t>(batch.count),
+                    static_cast<std::size_t>(PieceOf(batch.count)),
+                    [&](int w, std::size_t first, std::size_t rows) {
+                      Own& own = own_[static_cast<std::size_t>(w)];
+                      std::span<float> part = sum;
+                      if (w > 0 && !sum.empty()) {
+                        part = own.sum.span();
+                        if (!std::exchange(own.added, true))
+                          std::fill(part.begin(), part.end(), 0.0F);
+                      }
+                      each(own, first, PieceAt(batch, first, rows), part);
+                    });
     AddParts(sum);
   }
 
-  Batch PieceAt(const Batch& batch, int first, int count) const {
-    const auto at = static_cast<std::size_t>(first);
-    const auto rows = static_cast<std::size_t>(count);
+  Batch PieceAt(const Batch& batch, std::size_t at, std::size_t rows) const {
     Batch piece{
-        .count = count,
+        .count = static_cast<int>(rows),
         .features = batch.features.subspan(at * inputs_, rows * inputs_),
         .labels = {}};
     if (!batch.labels.empty())
@@ -177,31 +168,26 @@ class ThreadedNetwork final : public Network {
     return piece;
   }
 
-  // Each worker a range of all.
   void AddParts(std::span<float> sum) {
-    if (sum.empty()) return;
-    auto work = [&](int w) {
-      constexpr std::size_t kLine = 16;
-      const auto all = static_cast<std::size_t>(workers_.count());
-      const std::size_t share = (sum.size() / all + kLine) / kLine * kLine;
-      const std::size_t begin =
-          std::min(sum.size(), share * static_cast<std::size_t>(w));
-      const std::size_t end = std::min(sum.size(), begin + share);
-      for (const auto& own : own_) {
-        if (!own.added) continue;
-        const float* const part = own.sum.span().data();
-        for (std::size_t i = begin; i < end; ++i) sum[i] += part[i];
-      }
-    };
-    if (std::any_of(own_.begin(), own_.end(),
-                    [](const Own& own) { return own.added; }))
-      workers_.Run(work);
+    constexpr std::size_t kInCache = std::size_t{1} << 14;
+    if (std::none_of(own_.begin(), own_.end(),
+                     [](const Own& own) { return own.added; }))
+      return;
+    workers_->Share(sum.size(), kInCache,
+                    [&](int, std::size_t first, std::size_t size) {
+                      for (const auto& own : own_) {
+                        if (!own.added) continue;
+                        const float* const part = own.sum.span().data() + first;
+                        float* const to = sum.data() + first;
+                        for (std::size_t i = 0; i < size; ++i) to[i] += part[i];
+                      }
+                    });
     for (auto& own : own_) own.added = false;
   }
 
   const std::size_t inputs_, outputs_, label_width_;
   const int least_;
-  Workers workers_;
+  const std::shared_ptr<Workers> workers_;
   std::vector<Own> own_;
 };
 
@@ -210,8 +196,9 @@ class ThreadedNetwork final : public Network {
 std::unique_ptr<Network> MakeThreadedNetwork(const ModelSpec& spec,
                                              int max_batch,
                                              const Frozen& frozen,
-                                             int threads) {
-  return std::make_unique<ThreadedNetwork>(spec, max_batch, frozen, threads);
+                                             std::shared_ptr<Workers> workers) {
+  return std::make_unique<ThreadedNetwork>(spec, max_batch, frozen,
+                                           std::move(workers));
 }
 
 }  // namespace hearsay::model::cpu

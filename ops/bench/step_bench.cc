@@ -124,8 +124,9 @@ class Bench {
         features_(static_cast<std::size_t>(model.physical_batch) *
                   static_cast<std::size_t>(model.spec.inputs)),
         labels_(static_cast<std::size_t>(model.physical_batch)),
-        private_(
-            daemon::MakeHostSum(MakeNetwork(), shard_, model.physical_batch)),
+        workers_(std::make_shared<model::Workers>(model.threads)),
+        private_(daemon::MakeHostSum(MakeNetwork(), shard_,
+                                     model.physical_batch, workers_)),
         plain_(MakeNetwork()),
         optimizer_(model::MakeOptimizer(model.optimizer, weights_.size())) {
     Restart();
@@ -205,7 +206,7 @@ class Bench {
  private:
   std::unique_ptr<model::Network> MakeNetwork() const {
     return model::MakeCpuNetwork(model_.spec, model_.physical_batch,
-                                 model_.frozen, model_.threads);
+                                 model_.frozen, workers_);
   }
 
   // The next rows in turn (whoever trains samples them, which is cheap beside),
@@ -229,6 +230,7 @@ class Bench {
   model::Arena weights_, gradient_, update_;  // the trainer's own
   std::vector<std::uint32_t> rows_;
   std::vector<float> features_, labels_;  // of plain steps
+  std::shared_ptr<model::Workers> workers_;
   std::unique_ptr<daemon::PrivateSum> private_;
   std::unique_ptr<model::Network> plain_;
   std::unique_ptr<model::Optimizer> optimizer_;

@@ -32,7 +32,7 @@ ClipCount RealClipFactors(double clip_norm,
 namespace daemon {
 std::unique_ptr<PrivateSum> RealMakeHostSum(
     std::unique_ptr<model::Network> network, const model::Shard& shard,
-    int physical_batch);
+    int physical_batch, std::shared_ptr<model::Workers> workers);
 }  // namespace daemon
 
 namespace audit_mutant {
@@ -126,8 +126,9 @@ model::cpu::ClipCount model::cpu::ClipFactors(
 
 std::unique_ptr<daemon::PrivateSum> daemon::MakeHostSum(
     std::unique_ptr<model::Network> network, const model::Shard& shard,
-    int physical_batch) {
-  auto real = RealMakeHostSum(std::move(network), shard, physical_batch);
+    int physical_batch, std::shared_ptr<model::Workers> workers) {
+  auto real = RealMakeHostSum(std::move(network), shard, physical_batch,
+                              std::move(workers));
   if (audit_mutant::fault != Fault::kDividedByRealised) return real;
   return std::make_unique<audit_mutant::RealisedSum>(std::move(real));
 }

@@ -89,6 +89,65 @@ TEST_F(PrivateSumTest, OnTheHostNobodyIsZeroAndNoiseIsScaled) {
   EXPECT_NEAR(squares / n, 36, 36 * 5 * std::sqrt(2 / n));
 }
 
+// Large enough that workers share out both noise and rows.
+struct Shared {
+  const model::ModelSpec spec{2,
+                              {{12000, model::Activation::kRelu}, {2}},
+                              model::Loss::kSoftmaxCrossEntropy};
+  std::vector<float> weights =
+      std::vector<float>(model::ParameterCount(spec), 0.01F);
+  std::vector<float> gradient = std::vector<float>(weights.size());
+
+  std::unique_ptr<PrivateSum> Make(const model::Shard& shard, int threads) {
+    const auto workers = std::make_shared<model::Workers>(threads);
+    return MakeHostSum(model::MakeCpuNetwork(spec, 300, {}, workers), shard,
+                       300, workers);
+  }
+};
+
+TEST_F(PrivateSumTest, OnTheHostWorkersAddUpWhatOneDoes) {
+  Shared one, several;
+  std::vector<std::uint32_t> rows;
+  for (std::uint32_t i = 0; i < 500; ++i) rows.push_back(i * 7 % 10);
+  const PrivateSumTerms terms{.clip_norm = 0.01, .scale = 3};
+  const auto seen =
+      one.Make(*shard_, 1)
+          ->Compute(one.weights, rows, terms, noise_, one.gradient, phases_);
+  const auto same = several.Make(*shard_, 3)
+                        ->Compute(several.weights, rows, terms, noise_,
+                                  several.gradient, phases_);
+  EXPECT_EQ(seen.clipped, 500);
+  EXPECT_EQ(same.clipped, 500);
+  EXPECT_NEAR(same.loss_sum, seen.loss_sum, 1e-3);
+  for (std::size_t i = 0; i < one.gradient.size(); ++i)
+    ASSERT_NEAR(several.gradient[i], one.gradient[i], 1e-5) << i;
+}
+
+TEST_F(PrivateSumTest, OnTheHostEveryWorkerAddsNoiseOfItsOwn) {
+  Shared shared;
+  const auto host = shared.Make(*shard_, 3);
+  constexpr int kTimes = 20;
+  const std::size_t size = shared.gradient.size();
+  std::vector<float> before(size);
+  double squares = 0, products = 0;
+  std::set<float> values;
+  for (int i = 0; i < kTimes; ++i) {
+    host->Compute(shared.weights, {}, {.noise_stddev = 3, .scale = 2}, noise_,
+                  shared.gradient, phases_);
+    for (std::size_t k = 0; k < size; ++k) {
+      squares += double{shared.gradient[k]} * shared.gradient[k];
+      products += double{shared.gradient[k]} * before[k];
+      values.insert(shared.gradient[k]);
+    }
+    before = shared.gradient;
+  }
+  const double n = kTimes * static_cast<double>(size);
+  EXPECT_NEAR(squares / n, 36, 36 * 5 * std::sqrt(2 / n));
+  EXPECT_NEAR(products / n, 0, 36 * 5 / std::sqrt(n));
+  // Two workers with one stream would draw the same; by chance few floats are.
+  EXPECT_GT(static_cast<double>(values.size()), 0.97 * n);
+}
+
 TEST_F(PrivateSumTest, OnTheHostEveryStepHasMasksOfItsOwn) {
   const model::ModelSpec dropout{
       2,

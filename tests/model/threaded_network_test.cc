@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "model/cpu/workers.h"
 #include "model/network.h"
+#include "model/workers.h"
 #include "tests/model/models.h"
 #include "tests/model/reference.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 TEST(WorkersTest, EachHasItsTurnInEveryRoundAndTheCallerIsTheFirst) {
   for (const int count : {1, 2, 5}) {
-    cpu::Workers workers(count);
+    Workers workers(count);
     EXPECT_EQ(workers.count(), count);
     std::vector<int> turns(static_cast<std::size_t>(count));
     const auto caller = std::this_thread::get_id();
@@ -34,7 +34,7 @@ TEST(WorkersTest, EachHasItsTurnInEveryRoundAndTheCallerIsTheFirst) {
 }
 
 TEST(WorkersTest, TheyWakeWhenTheyHaveSlept) {
-  cpu::Workers workers(3);
+  Workers workers(3);
   std::atomic<int> turns = 0;
   auto work = [&](int) { ++turns; };
   for (int round = 0; round < 5; ++round) {
@@ -42,6 +42,25 @@ TEST(WorkersTest, TheyWakeWhenTheyHaveSlept) {
     workers.Run(work);
   }
   EXPECT_EQ(turns, 15);
+}
+
+TEST(WorkersTest, SharesAllOutOnceInPieces) {
+  for (const int count : {1, 3}) {
+    Workers workers(count);
+    for (const std::size_t size : {0, 1, 7, 8, 9, 1000}) {
+      std::vector<std::atomic<int>> done(size);
+      workers.Share(size, 8, [&](int w, std::size_t first, std::size_t piece) {
+        EXPECT_TRUE(w >= 0 && w < count);
+        EXPECT_TRUE(piece >= 1 && piece <= 8);
+        for (std::size_t i = 0; i < piece; ++i) ++done[first + i];
+      });
+      for (const auto& times : done) EXPECT_EQ(times, 1);
+    }
+  }
+}
+
+TEST(WorkersTest, ThereIsAtLeastOne) {
+  EXPECT_THROW(Workers(0), std::invalid_argument);
 }
 
 const ModelSpec kTabular = {
@@ -66,7 +85,8 @@ class ThreadedNetworkTest : public ::testing::TestWithParam<int> {
  protected:
   static constexpr int kRoom = 700;
   static std::unique_ptr<Network> Make(const ModelSpec& spec) {
-    return MakeCpuNetwork(spec, kRoom, {}, GetParam());
+    return MakeCpuNetwork(spec, kRoom, {},
+                          std::make_shared<Workers>(GetParam()));
   }
 };
 
@@ -164,10 +184,6 @@ TEST_P(ThreadedNetworkTest, MasksAreOfOneExampleEach) {
     distinct.insert(norms.begin(), norms.end());
   }
   EXPECT_GT(distinct.size(), 1190U) << "of 1200";
-}
-
-TEST_P(ThreadedNetworkTest, RefusesNoThreads) {
-  EXPECT_THROW(MakeCpuNetwork(kTabular, 8, {}, 0), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ThreadedNetworkTest, ::testing::Values(2, 3, 7),

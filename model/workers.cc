@@ -1,6 +1,8 @@
-#include "model/cpu/workers.h"
+#include "model/workers.h"
 
-namespace hearsay::model::cpu {
+#include <stdexcept>
+
+namespace hearsay::model {
 
 namespace {
 
@@ -26,6 +28,7 @@ void AwaitChange(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 }  // namespace
 
 Workers::Workers(int count) {
+  if (count < 1) throw std::invalid_argument("there must be a worker or more");
   threads_.reserve(static_cast<std::size_t>(count - 1));
   for (int w = 1; w < count; ++w) threads_.emplace_back([this, w] { Loop(w); });
 }
@@ -60,4 +63,4 @@ void Workers::Loop(int worker) {
   }
 }
 
-}  // namespace hearsay::model::cpu
+}  // namespace hearsay::model
