@@ -98,22 +98,33 @@ Patches::Patches(const Conv2d& conv, const Shape& in, const Shape& out)
       theirs_.push_back(static_cast<std::size_t>(c * height * width + cell));
 }
 
-// Without padding an image is one matrix (C, H W), else one for each row.
-void Patches::Lay(const float* image, float* laid) const {
+// Without padding an image is one matrix (C, H W), else one for each row; the
+// same of what lies side by side already.
+void Patches::Lay(const float* image, bool channels_last, float* laid) const {
   const std::size_t plane = H_ * W_;
-  if (!padded_) return Transpose(C_, plane, image, plane, laid, C_);
   laid += first_;
+  if (channels_last || C_ == 1) {
+    const std::size_t rows = padded_ ? H_ : 1, width = plane * C_ / rows;
+    for (std::size_t r = 0; r < rows; ++r, image += width, laid += row_)
+      std::copy_n(image, width, laid);
+    return;
+  }
+  if (!padded_) return Transpose(C_, plane, image, plane, laid, C_);
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)
-    if (C_ == 1)
-      std::copy_n(image, W_, laid);
-    else
-      Transpose(C_, W_, image, plane, laid, C_);
+    Transpose(C_, W_, image, plane, laid, C_);
 }
 
-void Patches::Gather(const float* laid, float* image) const {
+void Patches::Gather(const float* laid, bool channels_last,
+                     float* image) const {
   const std::size_t plane = H_ * W_;
-  if (!padded_) return Transpose(plane, C_, laid, C_, image, plane);
   laid += first_;
+  if (channels_last || C_ == 1) {
+    const std::size_t rows = padded_ ? H_ : 1, width = plane * C_ / rows;
+    for (std::size_t r = 0; r < rows; ++r, image += width, laid += row_)
+      std::copy_n(laid, width, image);
+    return;
+  }
+  if (!padded_) return Transpose(plane, C_, laid, C_, image, plane);
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)
     Transpose(W_, C_, laid, C_, image, plane);
 }

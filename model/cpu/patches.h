@@ -27,9 +27,10 @@ class Patches {
   std::size_t size() const { return shape_.stride; }
 
   // laid: zeroed but for what an earlier image left; the padding stays 0.
-  void Lay(const float* image, float* laid) const;
+  // channels_last: the image is (H, W, C).
+  void Lay(const float* image, bool channels_last, float* laid) const;
   // Back again, without the padding.
-  void Gather(const float* laid, float* image) const;
+  void Gather(const float* laid, bool channels_last, float* image) const;
 
   // One group's weights (p, d), in the order that the passes read them. What is
   // beyond p and d is not written: it must be 0.

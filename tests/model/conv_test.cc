@@ -165,9 +165,18 @@ TEST(PatchesTest, ALaidOutImageGathersToItself) {
         const Patches patches(conv, in, OutputShape({conv}, in));
         const Values image = Random(ValuesOf(in), 8);
         Values laid(patches.size()), back(image.size(), 9);
-        patches.Lay(image.data(), laid.data());
-        patches.Gather(laid.data(), back.data());
+        patches.Lay(image.data(), false, laid.data());
+        patches.Gather(laid.data(), false, back.data());
         EXPECT_EQ(back, image) << channels << ' ' << padding << ' ' << width;
+        // The same image channels last is laid out the same.
+        const auto plane = static_cast<std::size_t>(5 * width);
+        const auto C = static_cast<std::size_t>(channels);
+        Values turned(image.size()), same(patches.size());
+        Transpose(C, plane, image.data(), plane, turned.data(), C);
+        patches.Lay(turned.data(), true, same.data());
+        EXPECT_EQ(same, laid);
+        patches.Gather(same.data(), true, back.data());
+        EXPECT_EQ(back, turned);
       }
 }
 
@@ -194,7 +203,7 @@ class OneLayer {
            const Values& in, const Values& grad)
       : B_(B),
         in_(in),
-        layer_(MakeConv2d(of.conv, of.in, OutputOf(of), 0)),
+        layer_(MakeConv2d(of.conv, of.in, OutputOf(of), {0, masks_})),
         sum_(weights.size()) {
     Cutter count(nullptr);
     layer_->Cut(count, max_batch);
@@ -220,6 +229,7 @@ class OneLayer {
  private:
   const int B_;
   const Values& in_;
+  Masks masks_;
   std::unique_ptr<Layer> layer_;
   Arena arena_;
   Values sum_;

@@ -3,20 +3,25 @@
 #include <cassert>
 #include <utility>
 
+#include "model/cpu/layers/order.h"
 #include "model/layer_rules.h"
 
 namespace hearsay::model::cpu {
 
-Chain::Chain(const std::vector<model::Layer>& layers, const Shape& in,
+Chain::Chain(const std::vector<model::Layer>& given, const Shape& in,
              const Place& place, Frozen frozen)
     : frozen_(std::move(frozen)) {
+  const std::vector<model::Layer> layers = PoolsFirst(given);
   const std::vector<Shape> shapes = ShapesAlong(layers, in);
+  const std::vector<bool> channels_last = GivesChannelsLast(layers, shapes);
   std::size_t trained = place.offset, constant = 0;
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const bool is_frozen = frozen_.Has(l);
     std::size_t& next = is_frozen ? constant : trained;
     const auto parameters = ParametersOf(layers[l], shapes[l]);
-    if (auto layer = MakeLayer(layers[l], shapes[l], {next, place.masks})) {
+    const Place at{next, place.masks, l > 0 && channels_last[l - 1],
+                   channels_last[l]};
+    if (auto layer = MakeLayer(layers[l], shapes[l], at)) {
       if (!is_frozen && !parameters.empty()) parts_.push_back(layers_.size());
       layers_.push_back(std::move(layer));
       is_frozen_.push_back(is_frozen);

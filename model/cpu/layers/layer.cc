@@ -34,10 +34,10 @@ std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
     Made operator()(const Dense& l) {
       return MakeDense(l, in, out, place.offset);
     }
-    Made operator()(const Conv2d& l) {
-      return MakeConv2d(l, in, out, place.offset);
+    Made operator()(const Conv2d& l) { return MakeConv2d(l, in, out, place); }
+    Made operator()(const MaxPool2d& l) {
+      return MakeMaxPool2d(l, in, out, place);
     }
-    Made operator()(const MaxPool2d& l) { return MakeMaxPool2d(l, in, out); }
     Made operator()(const AvgPool2d& l) { return MakeAvgPool2d(l, in, out); }
     Made operator()(const Flatten&) { return nullptr; }
     Made operator()(const model::Activate& l) { return MakeActivate(l, in); }

@@ -65,10 +65,13 @@ class Layer {
   float* grad_ = nullptr;
 };
 
-// Where a layer stands in the whole model.
+// Where a layer stands in the whole model, and how it is given and gives images
+// (order.h).
 struct Place {
   std::size_t offset;  // of its first parameter
   Masks& masks;
+  bool takes_channels_last = false;
+  bool gives_channels_last = false;
 };
 
 // nullptr for a layer that only names its inputs anew (flatten).
@@ -79,9 +82,9 @@ std::unique_ptr<Layer> MakeLayer(const model::Layer& layer, const Shape& in,
 std::unique_ptr<Layer> MakeDense(const Dense& dense, const Shape& in,
                                  const Shape& out, std::size_t offset);
 std::unique_ptr<Layer> MakeConv2d(const Conv2d& conv, const Shape& in,
-                                  const Shape& out, std::size_t offset);
+                                  const Shape& out, const Place& place);
 std::unique_ptr<Layer> MakeMaxPool2d(const MaxPool2d& pool, const Shape& in,
-                                     const Shape& out);
+                                     const Shape& out, const Place& place);
 std::unique_ptr<Layer> MakeAvgPool2d(const AvgPool2d& pool, const Shape& in,
                                      const Shape& out);
 std::unique_ptr<Layer> MakeActivate(const model::Activate& activate,

@@ -4,7 +4,8 @@
 // an example, also where there is none, is one loop over all of its values, and
 // what is wanted is taken from it. Where windows begin at every column, so is
 // the way back; else, and after a search in larger windows, one addition to
-// each winner.
+// each winner. Images that come channels last (order.h) are swept window by
+// window, or row by row of windows, and every value is wanted.
 //
 // Shapes: C channels of in (H, W) and out (P, Q), of B examples.
 #include <algorithm>
@@ -13,13 +14,14 @@
 
 #include "model/cpu/layers/layer.h"
 #include "model/cpu/layers/windows.h"
+#include "model/cpu/patches.h"
 #include "model/cpu/simd.h"
 
 namespace hearsay::model::cpu {
 
 namespace {
 
-constexpr std::size_t kLanes = 8;
+constexpr std::size_t kLanes = kSweepLanes;
 typedef float Floats __attribute__((vector_size(32)));
 typedef std::int32_t Ints __attribute__((vector_size(32)));
 
@@ -73,6 +75,25 @@ void SumOfCells(std::size_t n, const std::vector<std::int32_t>& offsets,
   }
 }
 
+// And back without room to read before: grad_in at x + offset grows by the
+// gradients of those places x whose largest value is that of this offset.
+// Requires: n a multiple of kLanes.
+HEARSAY_VECTORISE
+void AddToCells(std::size_t n, const std::vector<std::int32_t>& offsets,
+                const float* grad, const std::int32_t* cell, float* grad_in) {
+  for (std::size_t x = 0; x < n; x += kLanes) {
+    Floats value, sum;
+    Ints where;
+    Load(grad + x, value);
+    Load(cell + x, where);
+    for (const std::int32_t offset : offsets) {
+      Load(grad_in + x + offset, sum);
+      sum += where == offset ? value : Floats{};
+      Store(sum, grad_in + x + offset);
+    }
+  }
+}
+
 // Of what is at every place of C channels' images, that of the windows; winner
 // counts from the beginning of a channel.
 HEARSAY_VECTORISE
@@ -104,14 +125,20 @@ void SpreadWindows(int C, const Windows& windows, const float* out,
 
 class MaxPoolLayer final : public Layer {
  public:
-  MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out)
-      : Layer(in, out), C_(in[0]), windows_(WindowsOf(pool, in, out)) {
+  MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out,
+               const Place& place)
+      : Layer(in, out),
+        C_(in[0]),
+        turns_(place.takes_channels_last && !place.gives_channels_last),
+        windows_(WindowsOf(pool, in, out)) {
+    const int beside = place.takes_channels_last ? C_ : 1;
     for (int i = 0; i < pool.kernel.height; ++i)
       for (int j = 0; j < pool.kernel.width; ++j)
-        offsets_.push_back(i * windows_.W + j);
+        offsets_.push_back((i * windows_.W + j) * beside);
     last_ = static_cast<std::size_t>(offsets_.back());
-    if (pool.padding != Extent{0, 0} || offsets_.size() > kMostCells ||
-        inputs_ < last_ + kLanes)
+    if (place.takes_channels_last)
+      way_ = Way::kChannelsLast;
+    else if (!CanSweep(pool) || inputs_ < last_ + kLanes)
       way_ = Way::kSearch;
     else if (pool.stride.width == 1 && offsets_.size() <= kFewCells)
       way_ = Way::kSweepBoth;
@@ -122,6 +149,11 @@ class MaxPoolLayer final : public Layer {
   void Cut(Cutter& cutter, int max_batch) override {
     Layer::Cut(cutter, max_batch);
     const auto all = static_cast<std::size_t>(max_batch) * inputs_;
+    if (way_ == Way::kChannelsLast) {
+      cells_ = cutter.TakeAs<std::int32_t>(Values(max_batch));
+      if (turns_) best_ = cutter.Take(outputs_);
+      return;
+    }
     if (way_ != Way::kSearch) best_ = cutter.Take(inputs_);
     if (way_ == Way::kSweepBoth) {
       spread_ = cutter.Take(last_ + inputs_);
@@ -135,6 +167,12 @@ class MaxPoolLayer final : public Layer {
   void Forward(const float*, int B, const float* in) override {
     for (int b = 0; b < B; ++b, in += inputs_) {
       float* const out = out_ + Values(b);
+      if (way_ == Way::kChannelsLast) {
+        ForwardChannelsLast(in, b, turns_ ? best_ : out);
+        if (turns_)
+          Transpose(Places(), Channels(), best_, Channels(), out, Places());
+        continue;
+      }
       if (way_ == Way::kSearch) {
         Search(in, out, winners_ + Values(b));
         continue;
@@ -150,6 +188,7 @@ class MaxPoolLayer final : public Layer {
 
   void Backward(const float*, int B, const float*, float* grad_in) override {
     if (grad_in == nullptr) return;
+    if (way_ == Way::kChannelsLast) return BackwardChannelsLast(B, grad_in);
     if (way_ == Way::kSweepBoth) {
       for (int b = 0; b < B; ++b, grad_in += inputs_) {
         SpreadWindows(C_, windows_, grad_ + Values(b), spread_ + last_);
@@ -170,14 +209,50 @@ class MaxPoolLayer final : public Layer {
   }
 
  private:
-  enum class Way { kSearch, kSweep, kSweepBoth };
-  static constexpr std::size_t kMostCells = 16;
+  enum class Way { kSearch, kSweep, kSweepBoth, kChannelsLast };
   static constexpr std::size_t kFewCells = 9;
 
   std::int32_t* CellsOf(int b) const {
     return way_ == Way::kSweep
                ? cells_
                : cells_ + last_ + static_cast<std::size_t>(b) * inputs_;
+  }
+
+  std::size_t Channels() const { return static_cast<std::size_t>(C_); }
+  std::size_t Places() const {
+    return static_cast<std::size_t>(windows_.P * windows_.Q);
+  }
+
+  // Calls each(n, where in an image of in, where in one of out) for values
+  // whose windows, n of them, lie side by side.
+  template <typename Each>
+  void VisitRuns(const Each& each) const {
+    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
+    const int at_once = stride.width == 1 ? Q : 1;
+    for (int p = 0; p < P; ++p)
+      for (int q = 0; q < Q; q += at_once)
+        each(static_cast<std::size_t>(at_once * C_),
+             (p * stride.height * W + q * stride.width) * C_, (p * Q + q) * C_);
+  }
+  void ForwardChannelsLast(const float* in, int b, float* out) const {
+    std::int32_t* const cells = cells_ + Values(b);
+    VisitRuns([&](std::size_t n, int from, int to) {
+      LargestOfCells(n, offsets_, in + from, out + to, cells + to);
+    });
+  }
+  void BackwardChannelsLast(int B, float* grad_in) const {
+    std::fill_n(grad_in, static_cast<std::size_t>(B) * inputs_, 0.0f);
+    for (int b = 0; b < B; ++b, grad_in += inputs_) {
+      const float* grad = grad_ + Values(b);
+      if (turns_) {
+        Transpose(Channels(), Places(), grad, Places(), best_, Channels());
+        grad = best_;
+      }
+      const std::int32_t* const cells = cells_ + Values(b);
+      VisitRuns([&](std::size_t n, int from, int to) {
+        AddToCells(n, offsets_, grad + to, cells + to, grad_in + from);
+      });
+    }
   }
 
   // Of one example.
@@ -197,14 +272,16 @@ class MaxPoolLayer final : public Layer {
   }
 
   const int C_;
+  const bool turns_;  // takes images channels last, and does not give them so
   const Windows windows_;
   std::vector<std::int32_t> offsets_;  // of a window's cells from its first
   std::size_t last_ = 0;               // of them
   Way way_ = Way::kSearch;
-  float* best_ = nullptr;  // (C, H, W)
+  float* best_ = nullptr;  // (C, H, W); or turned images, (P, Q, C)
   // Gradients where their windows begin, 0 elsewhere: last_ + (C, H, W).
   float* spread_ = nullptr;
-  // The offset of the largest: (C, H, W), or last_ + (B, C, H, W).
+  // The offset of the largest: (C, H, W), or last_ + (B, C, H, W), or
+  // (B, P, Q, C).
   std::int32_t* cells_ = nullptr;
   std::int32_t* winners_ = nullptr;  // (B, C, P, Q): where in (H, W)
 };
@@ -212,8 +289,8 @@ class MaxPoolLayer final : public Layer {
 }  // namespace
 
 std::unique_ptr<Layer> MakeMaxPool2d(const MaxPool2d& pool, const Shape& in,
-                                     const Shape& out) {
-  return std::make_unique<MaxPoolLayer>(pool, in, out);
+                                     const Shape& out, const Place& place) {
+  return std::make_unique<MaxPoolLayer>(pool, in, out, place);
 }
 
 }  // namespace hearsay::model::cpu

@@ -22,7 +22,8 @@ class ResidualLayer final : public Layer {
     std::size_t offset = place.offset;
     for (const Parameter& parameter : ParametersAlong(residual.body, in))
       offset += parameter.size();
-    projection_ = MakeConv2d(ProjectionOf(residual, in), in, out, offset);
+    projection_ =
+        MakeConv2d(ProjectionOf(residual, in), in, out, {offset, place.masks});
   }
 
   void Cut(Cutter& cutter, int max_batch) override {

@@ -1,10 +1,11 @@
 // The windows of a pooling layer over one channel; those that padding cuts are
-// smaller.
+// smaller. And which of them are swept (max_pool2d.cc).
 //
 // Shapes: in (H, W), out (P, Q).
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "model/spec.h"
 
@@ -31,6 +32,17 @@ struct Windows {
 template <typename Pool>
 Windows WindowsOf(const Pool& pool, const Shape& in, const Shape& out) {
   return {in[1], in[2], out[1], out[2], pool.kernel, pool.stride, pool.padding};
+}
+
+constexpr std::size_t kMostSwept = 16;  // values of a window
+constexpr std::size_t kSweepLanes = 8;  // values at a time
+
+inline bool CanSweep(const MaxPool2d& pool) {
+  return pool.padding == Extent{0, 0} &&
+         pool.kernel.height * pool.kernel.width <= int{kMostSwept};
+}
+inline bool CanSweepChannelsLast(const MaxPool2d& pool, const Shape& in) {
+  return CanSweep(pool) && in[0] % int{kSweepLanes} == 0;
 }
 
 }  // namespace hearsay::model::cpu
