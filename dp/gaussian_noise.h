@@ -4,7 +4,7 @@
 // Box-Muller in double from 64-bit uniforms in (0, 1], so tails reach beyond
 // 8 sigma (24-bit uniforms stop at 5.8). Known limit, stated in README: adding
 // in floating point leaves the rounding attacks of Mironov 2012 and Haney et
-// al. 2022 open in theory; the exact integer mode is a later issue.
+// al. 2022 open in theory; exact noise (grid_sum.h) does not.
 #pragma once
 
 #include <span>
