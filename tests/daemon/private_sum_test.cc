@@ -126,7 +126,7 @@ TEST_F(PrivateSumTest, OnTheHostWorkersAddUpWhatOneDoes) {
 TEST_F(PrivateSumTest, OnTheHostEveryWorkerAddsNoiseOfItsOwn) {
   Shared shared;
   const auto host = shared.Make(*shard_, 3);
-  constexpr int kTimes = 20;
+  constexpr int kTimes = 8;
   const std::size_t size = shared.gradient.size();
   std::vector<float> before(size);
   double squares = 0, products = 0;
