@@ -114,6 +114,7 @@ struct UcxWorker::Impl : std::enable_shared_from_this<UcxWorker::Impl> {
   void Knock(Endpoint& endpoint);
   void StartSend(ucp_ep_h handle, std::unique_ptr<Operation> operation);
   void Abandon(Endpoint& endpoint);
+  void Began(void* request, std::unique_ptr<Operation> operation);
   void Complete(std::unique_ptr<Operation> operation, bool ok);
   void CloseHandle(ucp_ep_h handle);
 
@@ -172,13 +173,7 @@ ucs_status_t UcxWorker::Impl::StartReceive(Receive receive,
   void* request =
       ucp_am_recv_data_nbx(worker.get(), message_descriptor,
                            receive.into.data(), receive.into.size(), &param);
-  if (request == nullptr) {
-    Complete(std::move(operation), true);
-  } else if (UCS_PTR_IS_ERR(request)) {
-    Complete(std::move(operation), false);
-  } else {
-    static_cast<void>(operation.release());  // Finish() takes it back.
-  }
+  Began(request, std::move(operation));
   return UCS_INPROGRESS;  // UCX owns the descriptor now.
 }
 
@@ -217,13 +212,7 @@ void UcxWorker::Impl::StartSend(ucp_ep_h handle,
   void* request = ucp_am_send_nbx(handle, kMessageId, operation->header.data(),
                                   operation->header_bytes, payload.data(),
                                   payload.size(), &param);
-  if (request == nullptr) {
-    Complete(std::move(operation), true);
-  } else if (UCS_PTR_IS_ERR(request)) {
-    Complete(std::move(operation), false);
-  } else {
-    static_cast<void>(operation.release());  // Finish() takes it back.
-  }
+  Began(request, std::move(operation));
 }
 
 // What waited for its connection does so no longer.
@@ -232,6 +221,18 @@ void UcxWorker::Impl::Abandon(Endpoint& endpoint) {
   endpoint.broken = true;
   for (auto& operation : std::exchange(endpoint.waiting, {}))
     Complete(std::move(operation), false);
+}
+
+// With what a call of UCX returned for it.
+void UcxWorker::Impl::Began(void* request,
+                            std::unique_ptr<Operation> operation) {
+  if (request == nullptr) {
+    Complete(std::move(operation), true);
+  } else if (UCS_PTR_IS_ERR(request)) {
+    Complete(std::move(operation), false);
+  } else {
+    static_cast<void>(operation.release());  // Finish() takes it back.
+  }
 }
 
 void UcxWorker::Impl::Complete(std::unique_ptr<Operation> operation, bool ok) {
