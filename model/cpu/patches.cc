@@ -43,6 +43,12 @@ HEARSAY_ALWAYS_INLINE void TransposeBlock(const float* from,
     __builtin_memcpy(to + i * to_row, &b[i], sizeof(Vector));
 }
 
+void CopyRows(std::size_t rows, std::size_t width, const float* from,
+              std::size_t from_row, float* to, std::size_t to_row) {
+  for (std::size_t r = 0; r < rows; ++r, from += from_row, to += to_row)
+    std::copy_n(from, width, to);
+}
+
 }  // namespace
 
 // The last block of a row or column overlaps the one before it.
@@ -105,9 +111,8 @@ void Patches::Lay(const float* image, bool channels_last, float* laid) const {
   laid += first_;
   if (channels_last || C_ == 1) {
     const std::size_t rows = padded_ ? H_ : 1, width = plane * C_ / rows;
-    for (std::size_t r = 0; r < rows; ++r, image += width, laid += row_)
-      std::copy_n(image, width, laid);
-    return;
+    return CopyRows(rows, width, image, width, laid,
+                    static_cast<std::size_t>(row_));
   }
   if (!padded_) return Transpose(C_, plane, image, plane, laid, C_);
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)
@@ -120,9 +125,8 @@ void Patches::Gather(const float* laid, bool channels_last,
   laid += first_;
   if (channels_last || C_ == 1) {
     const std::size_t rows = padded_ ? H_ : 1, width = plane * C_ / rows;
-    for (std::size_t r = 0; r < rows; ++r, image += width, laid += row_)
-      std::copy_n(laid, width, image);
-    return;
+    return CopyRows(rows, width, laid, static_cast<std::size_t>(row_), image,
+                    width);
   }
   if (!padded_) return Transpose(plane, C_, laid, C_, image, plane);
   for (std::size_t h = 0; h < H_; ++h, image += W_, laid += row_)

@@ -4,8 +4,10 @@
 // an example, also where there is none, is one loop over all of its values, and
 // what is wanted is taken from it. Where windows begin at every column, so is
 // the way back; else, and after a search in larger windows, one addition to
-// each winner. Images that come channels last (order.h) are swept window by
-// window, or row by row of windows, and every value is wanted.
+// each winner.
+//
+// Images that come channels last (order.h) are a layer of their own: a window
+// is that of all channels at once, and nothing is swept that is not wanted.
 //
 // Shapes: C channels of in (H, W) and out (P, Q), of B examples.
 #include <algorithm>
@@ -123,22 +125,24 @@ void SpreadWindows(int C, const Windows& windows, const float* out,
       std::copy_n(out, Q, spread + p * stride.height * W);
 }
 
+// Of a window's cells from its first, where columns lie so far apart.
+std::vector<std::int32_t> OffsetsOfCells(const Windows& windows, int apart) {
+  std::vector<std::int32_t> offsets;
+  for (int i = 0; i < windows.kernel.height; ++i)
+    for (int j = 0; j < windows.kernel.width; ++j)
+      offsets.push_back((i * windows.W + j) * apart);
+  return offsets;
+}
+
 class MaxPoolLayer final : public Layer {
  public:
-  MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out,
-               const Place& place)
+  MaxPoolLayer(const MaxPool2d& pool, const Shape& in, const Shape& out)
       : Layer(in, out),
         C_(in[0]),
-        turns_(place.takes_channels_last && !place.gives_channels_last),
-        windows_(WindowsOf(pool, in, out)) {
-    const int beside = place.takes_channels_last ? C_ : 1;
-    for (int i = 0; i < pool.kernel.height; ++i)
-      for (int j = 0; j < pool.kernel.width; ++j)
-        offsets_.push_back((i * windows_.W + j) * beside);
-    last_ = static_cast<std::size_t>(offsets_.back());
-    if (place.takes_channels_last)
-      way_ = Way::kChannelsLast;
-    else if (!CanSweep(pool) || inputs_ < last_ + kLanes)
+        windows_(WindowsOf(pool, in, out)),
+        offsets_(OffsetsOfCells(windows_, 1)),
+        last_(static_cast<std::size_t>(offsets_.back())) {
+    if (!CanSweep(pool) || inputs_ < last_ + kLanes)
       way_ = Way::kSearch;
     else if (pool.stride.width == 1 && offsets_.size() <= kFewCells)
       way_ = Way::kSweepBoth;
@@ -149,11 +153,6 @@ class MaxPoolLayer final : public Layer {
   void Cut(Cutter& cutter, int max_batch) override {
     Layer::Cut(cutter, max_batch);
     const auto all = static_cast<std::size_t>(max_batch) * inputs_;
-    if (way_ == Way::kChannelsLast) {
-      cells_ = cutter.TakeAs<std::int32_t>(Values(max_batch));
-      if (turns_) best_ = cutter.Take(outputs_);
-      return;
-    }
     if (way_ != Way::kSearch) best_ = cutter.Take(inputs_);
     if (way_ == Way::kSweepBoth) {
       spread_ = cutter.Take(last_ + inputs_);
@@ -167,12 +166,6 @@ class MaxPoolLayer final : public Layer {
   void Forward(const float*, int B, const float* in) override {
     for (int b = 0; b < B; ++b, in += inputs_) {
       float* const out = out_ + Values(b);
-      if (way_ == Way::kChannelsLast) {
-        ForwardChannelsLast(in, b, turns_ ? best_ : out);
-        if (turns_)
-          Transpose(Places(), Channels(), best_, Channels(), out, Places());
-        continue;
-      }
       if (way_ == Way::kSearch) {
         Search(in, out, winners_ + Values(b));
         continue;
@@ -188,7 +181,6 @@ class MaxPoolLayer final : public Layer {
 
   void Backward(const float*, int B, const float*, float* grad_in) override {
     if (grad_in == nullptr) return;
-    if (way_ == Way::kChannelsLast) return BackwardChannelsLast(B, grad_in);
     if (way_ == Way::kSweepBoth) {
       for (int b = 0; b < B; ++b, grad_in += inputs_) {
         SpreadWindows(C_, windows_, grad_ + Values(b), spread_ + last_);
@@ -209,50 +201,13 @@ class MaxPoolLayer final : public Layer {
   }
 
  private:
-  enum class Way { kSearch, kSweep, kSweepBoth, kChannelsLast };
+  enum class Way { kSearch, kSweep, kSweepBoth };
   static constexpr std::size_t kFewCells = 9;
 
   std::int32_t* CellsOf(int b) const {
     return way_ == Way::kSweep
                ? cells_
                : cells_ + last_ + static_cast<std::size_t>(b) * inputs_;
-  }
-
-  std::size_t Channels() const { return static_cast<std::size_t>(C_); }
-  std::size_t Places() const {
-    return static_cast<std::size_t>(windows_.P * windows_.Q);
-  }
-
-  // Calls each(n, where in an image of in, where in one of out) for values
-  // whose windows, n of them, lie side by side.
-  template <typename Each>
-  void VisitRuns(const Each& each) const {
-    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
-    const int at_once = stride.width == 1 ? Q : 1;
-    for (int p = 0; p < P; ++p)
-      for (int q = 0; q < Q; q += at_once)
-        each(static_cast<std::size_t>(at_once * C_),
-             (p * stride.height * W + q * stride.width) * C_, (p * Q + q) * C_);
-  }
-  void ForwardChannelsLast(const float* in, int b, float* out) const {
-    std::int32_t* const cells = cells_ + Values(b);
-    VisitRuns([&](std::size_t n, int from, int to) {
-      LargestOfCells(n, offsets_, in + from, out + to, cells + to);
-    });
-  }
-  void BackwardChannelsLast(int B, float* grad_in) const {
-    std::fill_n(grad_in, static_cast<std::size_t>(B) * inputs_, 0.0f);
-    for (int b = 0; b < B; ++b, grad_in += inputs_) {
-      const float* grad = grad_ + Values(b);
-      if (turns_) {
-        Transpose(Channels(), Places(), grad, Places(), best_, Channels());
-        grad = best_;
-      }
-      const std::int32_t* const cells = cells_ + Values(b);
-      VisitRuns([&](std::size_t n, int from, int to) {
-        AddToCells(n, offsets_, grad + to, cells + to, grad_in + from);
-      });
-    }
   }
 
   // Of one example.
@@ -272,25 +227,98 @@ class MaxPoolLayer final : public Layer {
   }
 
   const int C_;
-  const bool turns_;  // takes images channels last, and does not give them so
   const Windows windows_;
-  std::vector<std::int32_t> offsets_;  // of a window's cells from its first
-  std::size_t last_ = 0;               // of them
+  const std::vector<std::int32_t> offsets_;
+  const std::size_t last_;  // of them
   Way way_ = Way::kSearch;
-  float* best_ = nullptr;  // (C, H, W); or turned images, (P, Q, C)
+  float* best_ = nullptr;  // (C, H, W)
   // Gradients where their windows begin, 0 elsewhere: last_ + (C, H, W).
   float* spread_ = nullptr;
-  // The offset of the largest: (C, H, W), or last_ + (B, C, H, W), or
-  // (B, P, Q, C).
+  // The offset of the largest: (C, H, W), or last_ + (B, C, H, W).
   std::int32_t* cells_ = nullptr;
   std::int32_t* winners_ = nullptr;  // (B, C, P, Q): where in (H, W)
+};
+
+// Requires: CanSweepChannelsLast. in (H, W, C); out (P, Q, C), or (C, P, Q).
+class ChannelsLastMaxPoolLayer final : public Layer {
+ public:
+  ChannelsLastMaxPoolLayer(const MaxPool2d& pool, const Shape& in,
+                           const Shape& out, bool turns)
+      : Layer(in, out),
+        C_(in[0]),
+        turns_(turns),
+        windows_(WindowsOf(pool, in, out)),
+        offsets_(OffsetsOfCells(windows_, C_)) {}
+
+  void Cut(Cutter& cutter, int max_batch) override {
+    Layer::Cut(cutter, max_batch);
+    cells_ = cutter.TakeAs<std::int32_t>(Values(max_batch));
+    if (turns_) turned_ = cutter.Take(outputs_);
+  }
+
+  void Forward(const float*, int B, const float* in) override {
+    for (int b = 0; b < B; ++b, in += inputs_) {
+      float* const out = out_ + Values(b);
+      float* const best = turns_ ? turned_ : out;
+      std::int32_t* const cells = cells_ + Values(b);
+      VisitRuns([&](std::size_t n, int from, int to) {
+        LargestOfCells(n, offsets_, in + from, best + to, cells + to);
+      });
+      if (turns_)
+        Transpose(Places(), Channels(), turned_, Channels(), out, Places());
+    }
+  }
+
+  void Backward(const float*, int B, const float*, float* grad_in) override {
+    if (grad_in == nullptr) return;
+    std::fill_n(grad_in, static_cast<std::size_t>(B) * inputs_, 0.0f);
+    for (int b = 0; b < B; ++b, grad_in += inputs_) {
+      const float* grad = grad_ + Values(b);
+      if (turns_) {
+        Transpose(Channels(), Places(), grad, Places(), turned_, Channels());
+        grad = turned_;
+      }
+      const std::int32_t* const cells = cells_ + Values(b);
+      VisitRuns([&](std::size_t n, int from, int to) {
+        AddToCells(n, offsets_, grad + to, cells + to, grad_in + from);
+      });
+    }
+  }
+
+ private:
+  std::size_t Channels() const { return static_cast<std::size_t>(C_); }
+  std::size_t Places() const {
+    return static_cast<std::size_t>(windows_.P * windows_.Q);
+  }
+
+  // Calls each(n, where in an image of in, where in one of out) for values
+  // whose windows, n of them, lie side by side.
+  template <typename Each>
+  void VisitRuns(const Each& each) const {
+    const auto& [H, W, P, Q, kernel, stride, padding] = windows_;
+    const int at_once = stride.width == 1 ? Q : 1;
+    for (int p = 0; p < P; ++p)
+      for (int q = 0; q < Q; q += at_once)
+        each(static_cast<std::size_t>(at_once * C_),
+             (p * stride.height * W + q * stride.width) * C_, (p * Q + q) * C_);
+  }
+
+  const int C_;
+  const bool turns_;  // gives (C, P, Q)
+  const Windows windows_;
+  const std::vector<std::int32_t> offsets_;
+  float* turned_ = nullptr;        // (P, Q, C)
+  std::int32_t* cells_ = nullptr;  // (B, P, Q, C): the offset of the largest
 };
 
 }  // namespace
 
 std::unique_ptr<Layer> MakeMaxPool2d(const MaxPool2d& pool, const Shape& in,
                                      const Shape& out, const Place& place) {
-  return std::make_unique<MaxPoolLayer>(pool, in, out, place);
+  if (place.takes_channels_last)
+    return std::make_unique<ChannelsLastMaxPoolLayer>(
+        pool, in, out, !place.gives_channels_last);
+  return std::make_unique<MaxPoolLayer>(pool, in, out);
 }
 
 }  // namespace hearsay::model::cpu
