@@ -42,28 +42,35 @@ def reasons(node):
 
 def settled(cluster, past=250, nodes=None):
     """The first elements of the mean of all nodes, and the largest of the rest, while
-    all train: whoever ends first is forgotten by those that train on."""
+    all train: whoever ends first is forgotten by those that train on. And how many
+    steps each took meanwhile, its share of COUNT."""
     cluster.until("settled", lambda n: n.own()["step"] > past, nodes=nodes or cluster.nodes)
     rows = []
+    began = [n.own()["step"] for n in cluster.nodes]
     for _ in range(30):
         rows.append(mean([n.weights() for n in cluster.nodes]))
         time.sleep(0.05)
+    steps = [n.own()["step"] - b for n, b in zip(cluster.nodes, began)]
+    shares = [COUNT * s / sum(steps) for s in steps]
     middle = mean(rows)
     weights = [w * COUNT for w in middle[:COUNT]]
     print(cluster[0].config["mixing"]["rule"], "weights:",
-          " ".join(f"{w:.3f}" for w in weights))
-    return weights, max(map(abs, middle[COUNT:]))
+          " ".join(f"{w:.3f}" for w in weights), "shares of the steps:",
+          " ".join(f"{s:.3f}" for s in shares))
+    return weights, max(map(abs, middle[COUNT:])), shares
 
 
 class Even(unittest.TestCase):
-    """Four even nodes: each counts once, and the others' targets are met."""
+    """Four even nodes: each counts by its steps, about once, and the others' targets
+    are met. A busy machine makes steps uneven (a server waits for nobody, its workers
+    for it), and is not what these tests are about."""
 
     def check(self, rule, tolerance, past=250, **options):
         with Cluster(COUNT, probe(rule, steps=100000, **options)) as cluster:
             cluster.start().until_ready()
-            weights, rest = settled(cluster, past)
-            for weight in weights:
-                self.assertAlmostEqual(weight, 1, delta=tolerance)
+            weights, rest, shares = settled(cluster, past)
+            for weight, share in zip(weights, shares):
+                self.assertAlmostEqual(weight / share, 1, delta=tolerance)
             self.assertLess(rest, 1e-3)
             self.assertEqual(cluster.stop(), [0] * COUNT)
 
@@ -87,7 +94,7 @@ class Even(unittest.TestCase):
         self.check("symmetric_blocking", 0.15)
 
     def test_parameter_server(self):
-        self.check("parameter_server", 0.25)
+        self.check("parameter_server", 0.15)
 
     def test_all_reduce_steps_in_step(self):
         with Cluster(COUNT, probe("all_reduce")) as cluster:
@@ -146,9 +153,9 @@ class Wires(unittest.TestCase):
             with self.subTest(wire), Cluster(
                     COUNT, probe("pairwise", steps=100000, wire=wire)) as cluster:
                 cluster.start().until_ready()
-                weights, rest = settled(cluster)
-                for weight in weights:
-                    self.assertAlmostEqual(weight, 1, delta=0.1)
+                weights, rest, shares = settled(cluster)
+                for weight, share in zip(weights, shares):
+                    self.assertAlmostEqual(weight / share, 1, delta=0.1)
                 self.assertLess(rest, 5e-3)
                 links = cluster[0].get("/v1/links")[1]["links"]
                 out = next(l for l in links if l["direction"] == "out")
@@ -303,15 +310,15 @@ class Resync(unittest.TestCase):
         with Cluster(COUNT, probe("none", steps=100000, resync={
                 "every_steps": 50, "mode": mode, "algorithm": algorithm, **options})) as cluster:
             cluster.start().until_ready()
-            weights, rest = settled(cluster)
+            weights, rest, shares = settled(cluster)
             cluster.until("five rounds", lambda n: resync(n)["ok"] >= 5)
             for node in cluster.nodes:
                 round_ = resync(node)
                 self.assertEqual(round_["failed"], 0, round_)
                 self.assertEqual(round_["last_round"]["members"], COUNT)
             # Each step counts, though some were taken while a round was under way.
-            for weight in weights:
-                self.assertAlmostEqual(weight, 1, delta=0.1)
+            for weight, share in zip(weights, shares):
+                self.assertAlmostEqual(weight / share, 1, delta=0.1)
             self.assertLess(rest, 1e-3)
             self.assertEqual(cluster.stop(), [0] * COUNT)
 
