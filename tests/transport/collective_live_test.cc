@@ -50,7 +50,8 @@ TEST_P(LiveCollectiveTest, BroadcastsGiveTheFirstMembersBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Members, LiveCollectiveTest,
-                         testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
+                         testing::Values(1, 2, 3, 4, 5, 6, 7, 8),
+                         testing::PrintToStringParamName());
 
 TEST(LiveRoundTest, TwoGroupsDoNotWaitForEachOther) {
   Party party(3);

@@ -71,12 +71,17 @@ inline Options TestOptions(const std::string& node,
 }
 
 // A node that soon takes silence for failure: suspect after at most 0.6 s,
-// failed 0.8 s later.
+// failed 0.8 s later; twice that under a sanitizer, where all is slower.
 inline Options Impatient(Options options) {
-  options.timing.silent_after = Milliseconds(400);
-  options.timing.give_up = Milliseconds(1200);
-  options.timing.swim.probe_interval = Milliseconds(200);
-  options.timing.swim.probe_timeout = Milliseconds(100);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr int kTimes = 2;
+#else
+  constexpr int kTimes = 1;
+#endif
+  options.timing.silent_after = kTimes * Milliseconds(400);
+  options.timing.give_up = kTimes * Milliseconds(1200);
+  options.timing.swim.probe_interval = kTimes * Milliseconds(200);
+  options.timing.swim.probe_timeout = kTimes * Milliseconds(100);
   return options;
 }
 

@@ -47,7 +47,8 @@ Simulation::Options Of(int nodes, std::uint64_t seed = 1) {
 }
 
 class SizesTest : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Simulation, SizesTest, testing::Values(3, 8, 64));
+INSTANTIATE_TEST_SUITE_P(Simulation, SizesTest, testing::Values(3, 8, 64),
+                         testing::PrintToStringParamName());
 
 TEST_P(SizesTest, AllMeetAndNobodyIsEverSuspected) {
   Simulation cluster(Of(GetParam()));

